@@ -1,0 +1,1 @@
+//! HTTP, SSE and WebSocket interface of the execution ledger.

@@ -1,0 +1,9 @@
+//! An agent: what can be run, how, and how much of it at once.
+
+mod config;
+mod decide;
+mod event;
+
+pub use config::{AgentConfig, ConfigError, PromptBy, Runtime, SecretSource};
+pub use decide::{Agent, Command, Rejection};
+pub use event::{AgentEvent, Configured, Paused, Registered, Resumed, Retired};

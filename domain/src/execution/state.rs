@@ -1,0 +1,117 @@
+//! The state of one execution, folded from its events.
+
+use super::event::{
+    CancelCause, CancellationRequested, ExecutionEvent, Pending, Running, SignalSent,
+};
+use crate::money::NanoUsd;
+
+/// How an execution ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// With evidence of success.
+    Completed,
+    /// Without.
+    Failed,
+    /// By somebody's wish.
+    Cancelled,
+}
+
+/// The state of one execution.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Execution {
+    /// No event yet.
+    #[default]
+    Absent,
+    /// It waits for a slot.
+    Pending(Box<Pending>),
+    /// It holds a slot.
+    Running {
+        /// What was accepted.
+        pending: Box<Pending>,
+        /// Its start.
+        running: Running,
+        /// Why it is to stop, once somebody wants that.
+        cancellation: Option<CancelCause>,
+        /// The signals that are recorded already.
+        signals: Vec<SignalSent>,
+    },
+    /// It has ended.
+    Ended {
+        /// What was accepted.
+        pending: Box<Pending>,
+        /// How it ended.
+        outcome: Outcome,
+        /// Whether the question of injection is settled, either way.
+        injection_settled: bool,
+        /// What it cost, as far as is known.
+        cost: Option<NanoUsd>,
+    },
+}
+
+impl Execution {
+    /// What was accepted, once something was.
+    pub fn pending(&self) -> Option<&Pending> {
+        match self {
+            Self::Absent => None,
+            Self::Pending(pending)
+            | Self::Running { pending, .. }
+            | Self::Ended { pending, .. } => Some(pending),
+        }
+    }
+
+    /// The state after one more event. An event that no decision allows in this state changes
+    /// nothing: a log that holds one is for `verify` to name, not for a fold to fail on.
+    #[must_use]
+    pub fn after(self, event: &ExecutionEvent) -> Self {
+        use ExecutionEvent as E;
+        match (self, event) {
+            (Self::Absent, E::Pending(pending)) => Self::Pending(pending.clone()),
+            (Self::Pending(pending), E::Running(running)) => Self::Running {
+                pending,
+                running: *running,
+                cancellation: None,
+                signals: Vec::new(),
+            },
+            (
+                Self::Running { pending, running, signals, .. },
+                E::CancellationRequested(CancellationRequested { cause }),
+            ) => Self::Running { pending, running, cancellation: Some(*cause), signals },
+            (
+                Self::Running { pending, running, cancellation, mut signals },
+                E::SignalSent(sent),
+            ) => {
+                signals.push(*sent);
+                Self::Running { pending, running, cancellation, signals }
+            }
+            (Self::Pending(pending) | Self::Running { pending, .. }, E::Completed(ended)) => {
+                Self::ended(pending, Outcome::Completed, ended.report.cost_nano_usd)
+            }
+            (Self::Pending(pending) | Self::Running { pending, .. }, E::Failed(ended)) => {
+                let cost = ended.report.as_ref().and_then(|report| report.cost_nano_usd);
+                Self::ended(pending, Outcome::Failed, cost)
+            }
+            (Self::Pending(pending) | Self::Running { pending, .. }, E::Cancelled(ended)) => {
+                let cost = ended.report.as_ref().and_then(|report| report.cost_nano_usd);
+                Self::ended(pending, Outcome::Cancelled, cost)
+            }
+            (
+                Self::Ended { pending, outcome, cost, .. },
+                E::ResultInjected(_) | E::InjectionRefused(_),
+            ) => Self::Ended { pending, outcome, injection_settled: true, cost },
+            (
+                Self::Ended { pending, outcome, injection_settled, .. },
+                E::CostCorrected(corrected),
+            ) => Self::Ended {
+                pending,
+                outcome,
+                injection_settled,
+                cost: Some(corrected.cost_nano_usd),
+            },
+            (state, _) => state,
+        }
+    }
+
+    fn ended(pending: Box<Pending>, outcome: Outcome, cost: Option<NanoUsd>) -> Self {
+        Self::Ended { pending, outcome, injection_settled: false, cost }
+    }
+}

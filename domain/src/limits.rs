@@ -1,0 +1,55 @@
+//! Every limit of the domain, with its name and its reason. Settings may narrow some of them;
+//! nothing may widen them.
+
+/// A message: longest, in bytes of UTF-8. Shortest is one byte.
+pub const MESSAGE_MAX_BYTES: usize = 256 * 1024;
+/// A message that is passed as a command-line argument: longest, in bytes. Linux refuses a single
+/// argument of 131,072 bytes or more; the rest is kept for what a runtime puts around it.
+pub const MESSAGE_AS_ARGUMENT_MAX_BYTES: usize = 128_000;
+/// A response that is kept beside the log: longest, in bytes. What is longer is cut here, marked,
+/// and whole in the transcript.
+pub const RESPONSE_MAX_BYTES: usize = 256 * 1024;
+/// A system prompt: longest, in bytes.
+pub const SYSTEM_PROMPT_MAX_BYTES: usize = 64 * 1024;
+/// An error text: longest, in bytes; longer ones are cut.
+pub const ERROR_TEXT_MAX_BYTES: usize = 16 * 1024;
+/// One append: longest, in bytes of data, metadata and contents. KurrentDB refuses 1 MiB.
+pub const APPEND_MAX_BYTES: usize = 768 * 1024;
+/// Calls of agents by agents: deepest chain. An execution without a parent has depth 0.
+pub const CALL_DEPTH_MAX: u32 = 5;
+/// How long an execution may wait for a slot, in seconds: then it fails as `queue_expired`.
+pub const QUEUE_MAX_S: u64 = 24 * 3600;
+/// What a slot outlives a run's timeout by, in seconds, before its lease lapses.
+pub const LEASE_MARGIN_S: u64 = 300;
+
+/// An agent's settings: ranges and defaults.
+pub mod agent {
+    /// Executions that run at once: default.
+    pub const PARALLEL_DEFAULT: u32 = 3;
+    /// Executions that run at once: most.
+    pub const PARALLEL_MAX: u32 = 1_000;
+    /// How long a run may take, in seconds: default.
+    pub const TIMEOUT_DEFAULT_S: u64 = 900;
+    /// How long a run may take, in seconds: most (a week).
+    pub const TIMEOUT_MAX_S: u64 = 7 * 24 * 3600;
+    /// Executions that may wait: default.
+    pub const QUEUE_DEFAULT: u32 = 50;
+    /// Executions that may wait: most.
+    pub const QUEUE_MAX: u32 = 1_000_000;
+    /// Between SIGINT and SIGKILL, in seconds: default.
+    pub const GRACE_DEFAULT_S: u64 = 5;
+    /// Between SIGINT and SIGKILL, in seconds: most.
+    pub const GRACE_MAX_S: u64 = 300;
+    /// Words of a command: most.
+    pub const COMMAND_MAX_WORDS: usize = 256;
+    /// One word of a command, a path or an environment value: longest, in bytes.
+    pub const WORD_MAX_BYTES: usize = 8 * 1024;
+    /// Entries of `env`, `env_from`, `env_allow`, `models`, `allowed_tools` and `may_call`: most each.
+    pub const LIST_MAX: usize = 256;
+    /// Turns of one run: most.
+    pub const TURNS_MAX: u32 = 10_000;
+    /// Memory of a run, in bytes: least that can be asked for.
+    pub const MEMORY_MIN_BYTES: u64 = 16 * 1024 * 1024;
+    /// Memory of a run, in bytes: most that can be asked for.
+    pub const MEMORY_MAX_BYTES: u64 = 1 << 50;
+}

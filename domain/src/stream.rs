@@ -1,0 +1,96 @@
+//! Stream names: `category-id`, the category without hyphens.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::ids::{AgentName, ExecutionId};
+
+/// The kinds of streams that this version writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Category {
+    /// `execution-{id}`: one run of a task.
+    Execution,
+    /// `agent-{name}`: an agent's registration and settings.
+    Agent,
+}
+
+impl Category {
+    /// The part of a stream's name before the first hyphen.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Execution => "execution",
+            Self::Agent => "agent",
+        }
+    }
+}
+
+/// The name of one stream.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamName(std::sync::Arc<str>);
+
+/// Longest stream name in bytes.
+pub const STREAM_NAME_MAX_BYTES: usize = 200;
+
+/// Why a text is no stream name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a stream name is category-id: lower-case letters, a hyphen, then 1 to 190 visible ASCII characters"
+)]
+pub struct StreamNameError;
+
+impl StreamName {
+    /// The stream of an execution.
+    pub fn execution(id: ExecutionId) -> Self {
+        Self(format!("execution-{id}").into())
+    }
+
+    /// The stream of an agent.
+    pub fn agent(name: &AgentName) -> Self {
+        Self(format!("agent-{name}").into())
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The part before the first hyphen.
+    pub fn category(&self) -> &str {
+        self.0.split_once('-').map_or("", |(category, _)| category)
+    }
+
+    /// The part after the first hyphen.
+    pub fn id(&self) -> &str {
+        self.0.split_once('-').map_or("", |(_, id)| id)
+    }
+
+    /// The execution whose stream this is.
+    pub fn execution_id(&self) -> Option<ExecutionId> {
+        (self.category() == Category::Execution.as_str()).then(|| self.id().parse().ok()).flatten()
+    }
+
+    /// The agent whose stream this is.
+    pub fn agent_name(&self) -> Option<AgentName> {
+        (self.category() == Category::Agent.as_str()).then(|| self.id().parse().ok()).flatten()
+    }
+}
+
+impl FromStr for StreamName {
+    type Err = StreamNameError;
+
+    fn from_str(text: &str) -> Result<Self, StreamNameError> {
+        let (category, id) = text.split_once('-').ok_or(StreamNameError)?;
+        let fits = !category.is_empty()
+            && !id.is_empty()
+            && text.len() <= STREAM_NAME_MAX_BYTES
+            && category.bytes().all(|b| b.is_ascii_lowercase())
+            && id.bytes().all(|b| b.is_ascii_graphic());
+        if fits { Ok(Self(text.into())) } else { Err(StreamNameError) }
+    }
+}
+
+impl fmt::Display for StreamName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}

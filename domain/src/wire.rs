@@ -1,0 +1,224 @@
+//! The stored form of events: a type name, a schema version and JSON.
+//!
+//! Old versions are read through upcasters and never rewritten: `UPCASTERS` holds one step for each
+//! version of a type that is not written any more, and a fold over raw JSON takes a stored event from
+//! its version to today's.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::agent::AgentEvent;
+use crate::content::ContentRef;
+use crate::execution::ExecutionEvent;
+
+/// An event of any kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Of an `execution-{id}` stream.
+    Execution(ExecutionEvent),
+    /// Of an `agent-{name}` stream.
+    Agent(AgentEvent),
+}
+
+/// Why a stored event can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum WireError {
+    /// No such type: written by a later version of the ledger, or by somebody else.
+    #[error("unknown event type {0:?}; was it written by a later version of the ledger?")]
+    UnknownType(String),
+    /// No such version of the type.
+    #[error("event type {type_name} has no version {version}; the newest known is {newest}")]
+    UnknownVersion {
+        /// The type.
+        type_name: &'static str,
+        /// The stored version.
+        version: u32,
+        /// The version that is written today.
+        newest: u32,
+    },
+    /// The JSON does not fit the type.
+    #[error("the data of {type_name} version {version} does not fit")]
+    Data {
+        /// The type.
+        type_name: &'static str,
+        /// The stored version.
+        version: u32,
+        /// What does not fit.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// One step from a version of a type to the next.
+struct Upcaster {
+    type_name: &'static str,
+    from: u32,
+    step: fn(Value) -> Value,
+}
+
+const UPCASTERS: &[Upcaster] = &[Upcaster {
+    type_name: "execution.cancellation_requested",
+    from: 1,
+    step: |mut data| {
+        // Version 1 had no cause: only callers could cancel.
+        if let Some(object) = data.as_object_mut() {
+            object.insert("cause".to_owned(), Value::from("requested"));
+        }
+        data
+    },
+}];
+
+macro_rules! wire {
+    ($( $kind:ident($enum:ident::$variant:ident) of $module:ident = $type_name:literal v $version:literal; )*) => {
+        impl Event {
+            /// Every type with the version that is written today.
+            pub const TYPES: &'static [(&'static str, u32)] = &[$(($type_name, $version)),*];
+
+            /// The type name, `category.fact`, and the version that is written today.
+            pub fn type_and_version(&self) -> (&'static str, u32) {
+                match self {
+                    $( Self::$kind($enum::$variant(_)) => ($type_name, $version), )*
+                }
+            }
+
+            /// The data as it is stored.
+            pub fn to_json(&self) -> String {
+                match self {
+                    $( Self::$kind($enum::$variant(data)) => json(data), )*
+                }
+            }
+
+            /// The event from its stored form, through upcasters where it is an old version.
+            pub fn from_stored(type_name: &str, version: u32, data: &str) -> Result<Self, WireError> {
+                match type_name {
+                    $( $type_name => parse($type_name, version, $version, data)
+                        .map(|data| Self::$kind($enum::$variant(data))), )*
+                    _ => Err(WireError::UnknownType(type_name.to_owned())),
+                }
+            }
+        }
+
+        /// The JSON schema of every type's data, in the order of their names.
+        pub fn schemas() -> Vec<(&'static str, u32, schemars::Schema)> {
+            vec![$( (
+                $type_name,
+                $version,
+                schemars::schema_for!(crate::$module::$variant),
+            ) ),*]
+        }
+    };
+}
+
+wire! {
+    Agent(AgentEvent::Configured) of agent = "agent.configured" v 1;
+    Agent(AgentEvent::Paused) of agent = "agent.paused" v 1;
+    Agent(AgentEvent::Registered) of agent = "agent.registered" v 1;
+    Agent(AgentEvent::Resumed) of agent = "agent.resumed" v 1;
+    Agent(AgentEvent::Retired) of agent = "agent.retired" v 1;
+    Execution(ExecutionEvent::CancellationRequested) of execution = "execution.cancellation_requested" v 2;
+    Execution(ExecutionEvent::Cancelled) of execution = "execution.cancelled" v 1;
+    Execution(ExecutionEvent::Completed) of execution = "execution.completed" v 1;
+    Execution(ExecutionEvent::CostCorrected) of execution = "execution.cost_corrected" v 1;
+    Execution(ExecutionEvent::Failed) of execution = "execution.failed" v 1;
+    Execution(ExecutionEvent::InjectionRefused) of execution = "execution.injection_refused" v 1;
+    Execution(ExecutionEvent::Pending) of execution = "execution.pending" v 1;
+    Execution(ExecutionEvent::QueueMoved) of execution = "execution.queue_moved" v 1;
+    Execution(ExecutionEvent::ResultInjected) of execution = "execution.result_injected" v 1;
+    Execution(ExecutionEvent::Running) of execution = "execution.running" v 1;
+    Execution(ExecutionEvent::SignalSent) of execution = "execution.signal_sent" v 1;
+}
+
+impl Event {
+    /// The texts that lie beside this event, in the order in which they are stored.
+    pub fn content_refs(&self) -> Vec<ContentRef> {
+        use ExecutionEvent as E;
+        let texts: [Option<ContentRef>; 2] = match self {
+            Self::Execution(E::Pending(event)) => [Some(event.message), event.system_prompt],
+            Self::Execution(E::Completed(event)) => [event.report.response, None],
+            Self::Execution(E::Failed(event)) => {
+                [event.message, event.report.as_ref().and_then(|report| report.response)]
+            }
+            Self::Execution(E::Cancelled(event)) => {
+                [event.report.as_ref().and_then(|report| report.response), None]
+            }
+            Self::Execution(E::CostCorrected(event)) => [Some(event.reason), None],
+            Self::Execution(
+                E::QueueMoved(_)
+                | E::Running(_)
+                | E::CancellationRequested(_)
+                | E::SignalSent(_)
+                | E::ResultInjected(_)
+                | E::InjectionRefused(_),
+            )
+            | Self::Agent(_) => [None, None],
+        };
+        texts.into_iter().flatten().collect()
+    }
+}
+
+fn json<T: Serialize>(data: &T) -> String {
+    serde_json::to_string(data)
+        .unwrap_or_else(|error| unreachable!("event data is plain structs and strings: {error}"))
+}
+
+fn parse<T: DeserializeOwned>(
+    type_name: &'static str,
+    version: u32,
+    newest: u32,
+    data: &str,
+) -> Result<T, WireError> {
+    let unfit = |source| WireError::Data { type_name, version, source };
+    if version == newest {
+        return serde_json::from_str(data).map_err(unfit);
+    }
+    let mut value: Value = serde_json::from_str(data).map_err(unfit)?;
+    for from in version..newest {
+        let upcaster = UPCASTERS
+            .iter()
+            .find(|upcaster| upcaster.type_name == type_name && upcaster.from == from)
+            .ok_or(WireError::UnknownVersion { type_name, version, newest })?;
+        value = (upcaster.step)(value);
+    }
+    if version > newest {
+        return Err(WireError::UnknownVersion { type_name, version, newest });
+    }
+    serde_json::from_value(value).map_err(unfit)
+}
+
+/// Says that the event is of another kind of stream than was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the event belongs to another kind of stream")]
+pub struct OtherKind;
+
+impl From<ExecutionEvent> for Event {
+    fn from(event: ExecutionEvent) -> Self {
+        Self::Execution(event)
+    }
+}
+
+impl TryFrom<Event> for ExecutionEvent {
+    type Error = OtherKind;
+    fn try_from(event: Event) -> Result<Self, OtherKind> {
+        match event {
+            Event::Execution(event) => Ok(event),
+            Event::Agent(_) => Err(OtherKind),
+        }
+    }
+}
+
+impl From<AgentEvent> for Event {
+    fn from(event: AgentEvent) -> Self {
+        Self::Agent(event)
+    }
+}
+
+impl TryFrom<Event> for AgentEvent {
+    type Error = OtherKind;
+    fn try_from(event: Event) -> Result<Self, OtherKind> {
+        match event {
+            Event::Agent(event) => Ok(event),
+            Event::Execution(_) => Err(OtherKind),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Rebuild, comparison and replay of the history.

@@ -1,0 +1,3 @@
+//! The binary `execution-ledger`.
+
+fn main() {}

@@ -1,0 +1,245 @@
+//! The one write path: load, fold, decide, append; on a conflict, again.
+
+use std::sync::Arc;
+
+use execution_ledger_domain::{Actor, Aggregate, Content, Event, EventId, StreamName, Timestamp};
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::port::{
+    AppendError, EventStore, ExpectedRevision, Metadata, NewEvent, Position, Recorded, StoreError,
+    With,
+};
+
+/// How often a command is decided again after somebody else appended first.
+const CONFLICTS_MAX: u32 = 16;
+/// Events of a stream read at a time.
+const STREAM_PAGE: usize = 1_000;
+/// Longest stream that is folded, in events: far above what any rule lets a stream become.
+const STREAM_EVENTS_MAX: usize = 100_000;
+
+/// Who gives a command, and in which story.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Who.
+    pub actor: Actor,
+    /// The story: the root execution, or the request where there is none.
+    pub correlation_id: String,
+    /// The event or request that led to the command.
+    pub causation_id: String,
+    /// W3C trace context of the request, where the caller sent one.
+    pub traceparent: Option<String>,
+}
+
+/// What a command led to.
+#[derive(Clone, Debug)]
+pub struct Executed<A: Aggregate> {
+    /// The events that it appended; empty where it was so already.
+    pub events: Vec<A::Event>,
+    /// The state after them.
+    pub state: A,
+    /// Position of the stream's last event.
+    pub position: Position,
+    /// When that one was recorded.
+    pub recorded_at: Timestamp,
+}
+
+/// Why a command led to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecuteError<R: std::error::Error + 'static> {
+    /// A rule refused it.
+    #[error(transparent)]
+    Refused(R),
+    /// Others kept appending first.
+    #[error("the stream changed {CONFLICTS_MAX} times while the command was decided; try again")]
+    Contended,
+    /// A stored event of the stream can't be read.
+    #[error("a stored event of this stream can't be read: {0}")]
+    Unreadable(String),
+    /// Larger than one append may be.
+    #[error("an append of {bytes} bytes is larger than {max}")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The one write path. Nothing else appends.
+#[derive(Clone)]
+pub struct Ledger {
+    store: Arc<dyn EventStore>,
+    clock: Arc<dyn Clock>,
+}
+
+struct Loaded<A> {
+    state: A,
+    /// Revision, position and time of the last event.
+    last: Option<(u64, Position, Timestamp)>,
+}
+
+impl Ledger {
+    /// Over a store and a clock.
+    pub fn new(store: Arc<dyn EventStore>, clock: Arc<dyn Clock>) -> Self {
+        Self { store, clock }
+    }
+
+    /// The store, for reading.
+    pub fn store(&self) -> &Arc<dyn EventStore> {
+        &self.store
+    }
+
+    /// Now.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The state of a stream, folded from its events.
+    pub async fn load<A: Aggregate>(
+        &self,
+        stream: &StreamName,
+    ) -> Result<A, ExecuteError<A::Rejection>> {
+        Ok(self.loaded::<A>(stream).await?.state)
+    }
+
+    /// Decides a command on a stream and appends what follows, with the texts that the events refer
+    /// to.
+    pub async fn execute<A: Aggregate>(
+        &self,
+        stream: &StreamName,
+        command: A::Command,
+        contents: &[Content],
+        context: &Context,
+    ) -> Result<Executed<A>, ExecuteError<A::Rejection>> {
+        let loaded = self.loaded::<A>(stream).await?;
+        self.decide_and_append(stream, loaded, command, contents, context).await
+    }
+
+    /// Like [`Ledger::execute`], for a stream that most likely has no event yet: not read before.
+    pub async fn execute_new<A: Aggregate>(
+        &self,
+        stream: &StreamName,
+        command: A::Command,
+        contents: &[Content],
+        context: &Context,
+    ) -> Result<Executed<A>, ExecuteError<A::Rejection>> {
+        let loaded = Loaded { state: A::default(), last: None };
+        self.decide_and_append(stream, loaded, command, contents, context).await
+    }
+
+    async fn decide_and_append<A: Aggregate>(
+        &self,
+        stream: &StreamName,
+        mut loaded: Loaded<A>,
+        command: A::Command,
+        contents: &[Content],
+        context: &Context,
+    ) -> Result<Executed<A>, ExecuteError<A::Rejection>> {
+        for _ in 0..CONFLICTS_MAX {
+            let decided = loaded.state.decide(command.clone()).map_err(ExecuteError::Refused)?;
+            let expected = loaded.last.map_or(ExpectedRevision::NoStream, |(revision, ..)| {
+                ExpectedRevision::Exact(revision)
+            });
+            if decided.is_empty() {
+                let (_, position, recorded_at) =
+                    loaded.last.unwrap_or((0, Position::START, self.now()));
+                return Ok(Executed {
+                    events: decided,
+                    state: loaded.state,
+                    position,
+                    recorded_at,
+                });
+            }
+            let new =
+                decided.iter().map(|event| stored_form(event.clone().into(), contents, context));
+            match self.store.append(stream, expected, new.collect()).await {
+                Ok(appended) => {
+                    let state = decided.iter().fold(loaded.state, A::evolve);
+                    let (position, recorded_at) = (appended.position, appended.recorded_at);
+                    return Ok(Executed { events: decided, state, position, recorded_at });
+                }
+                Err(AppendError::WrongExpectedRevision { .. }) => {
+                    metrics::counter!("ledger_append_conflicts_total").increment(1);
+                    loaded = self.loaded(stream).await?;
+                }
+                Err(AppendError::TooLarge { bytes, max }) => {
+                    return Err(ExecuteError::TooLarge { bytes, max });
+                }
+                Err(AppendError::DuplicateEventId(id)) => {
+                    let fault = format!("a fresh event id {id} is stored already");
+                    return Err(StoreError::Fault(fault).into());
+                }
+                Err(AppendError::Store(fault)) => return Err(fault.into()),
+            }
+        }
+        Err(ExecuteError::Contended)
+    }
+
+    async fn loaded<A: Aggregate>(
+        &self,
+        stream: &StreamName,
+    ) -> Result<Loaded<A>, ExecuteError<A::Rejection>> {
+        let mut state = A::default();
+        let mut last = None;
+        let mut next_revision = 0;
+        loop {
+            let page = self
+                .store
+                .read_stream(stream, next_revision, STREAM_PAGE, With::EventsOnly)
+                .await?;
+            for recorded in &page {
+                state = state.evolve(&own_event::<A>(recorded)?);
+                last = Some((recorded.revision, recorded.position, recorded.recorded_at));
+                next_revision = recorded.revision + 1;
+            }
+            if page.len() < STREAM_PAGE {
+                return Ok(Loaded { state, last });
+            }
+            if next_revision >= STREAM_EVENTS_MAX as u64 {
+                let problem = format!("{stream} has more than {STREAM_EVENTS_MAX} events");
+                return Err(ExecuteError::Unreadable(problem));
+            }
+        }
+    }
+}
+
+fn own_event<A: Aggregate>(recorded: &Recorded) -> Result<A::Event, ExecuteError<A::Rejection>> {
+    let problem = |why: &dyn std::fmt::Display| {
+        ExecuteError::Unreadable(format!("{}@{}: {why}", recorded.stream, recorded.revision))
+    };
+    let event = recorded.event().map_err(|error| problem(&error))?;
+    A::Event::try_from(event).map_err(|_| problem(&"it belongs to another kind of stream"))
+}
+
+fn stored_form(event: Event, contents: &[Content], context: &Context) -> NewEvent {
+    let (type_name, version) = event.type_and_version();
+    let metadata = Metadata {
+        actor: context.actor.clone(),
+        correlation_id: context.correlation_id.clone(),
+        causation_id: context.causation_id.clone(),
+        traceparent: context.traceparent.clone(),
+    };
+    let metadata = serde_json::to_string(&metadata)
+        .unwrap_or_else(|error| unreachable!("metadata is plain structs and strings: {error}"));
+    let referred = event.content_refs();
+    let own = |reference: &&execution_ledger_domain::ContentRef| {
+        contents.iter().find(|content| content.reference().sha256 == reference.sha256).cloned()
+    };
+    let contents = if contents.is_empty() {
+        Vec::new()
+    } else {
+        referred.iter().filter_map(|r| own(&r)).collect()
+    };
+    NewEvent {
+        id: EventId(Uuid::now_v7()),
+        type_name: type_name.to_owned(),
+        version,
+        metadata,
+        data: event.to_json(),
+        contents,
+    }
+}

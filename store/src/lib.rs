@@ -1,0 +1,18 @@
+//! The event store: the port, its adapters, and [`Ledger`], the one write path.
+//!
+//! The port is as narrow as an event store can be: append to one stream at an expected revision,
+//! read a stream, read everything after a position, follow everything from a position. Nothing
+//! needs two streams in one transaction, so an embedded file and a cluster can both stand behind it.
+
+mod clock;
+mod ledger;
+mod port;
+pub mod readers;
+pub mod sqlite;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use ledger::{Context, ExecuteError, Executed, Ledger};
+pub use port::{
+    AppendError, Appended, Batch, EventStore, ExpectedRevision, Feed, LogId, LogPosition, Metadata,
+    NewEvent, Position, PositionError, Recorded, StoreError, StoredContent, Subscription, With,
+};
