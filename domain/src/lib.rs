@@ -6,6 +6,7 @@
 
 pub mod actor;
 pub mod agent;
+pub mod caller;
 pub mod content;
 pub mod execution;
 pub mod given;
@@ -19,6 +20,7 @@ pub mod time;
 pub mod wire;
 
 pub use actor::{Actor, ActorKind};
+pub use caller::{Caller, CallerRun, Right, Role};
 pub use content::{Content, ContentRef, Digest};
 pub use ids::{AgentName, ClaimId, EventId, ExecutionId, NameError, SessionId, UserName};
 pub use money::{MoneyError, NanoUsd};

@@ -1,6 +1,6 @@
 //! What a caller may see.
 
-use crate::ids::{AgentName, ExecutionId, UserName};
+use crate::ids::{AgentName, UserName};
 
 /// The part of the ledger that a caller may see. Every query takes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,13 +33,4 @@ impl Scope {
             Self::Agent(agent) => owned.agent == agent || owned.source_agent == Some(agent),
         }
     }
-}
-
-/// The place of a caller in a tree of calls: what a run token says of its holder.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CallerRun {
-    /// The execution that is calling.
-    pub execution_id: ExecutionId,
-    /// The agent that runs it.
-    pub agent: AgentName,
 }

@@ -1,0 +1,237 @@
+//! What is to be done now.
+
+use super::lines::{AgentStatus, Kind, Stage};
+use super::{Place, Policy};
+use crate::execution::CancelCause;
+use crate::ids::{AgentName, ClaimId, ExecutionId};
+use crate::time::Timestamp;
+
+/// Something for the process manager to do. Each is safe to do again after a crash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Take a slot and start the agent's process.
+    Start {
+        /// Which execution.
+        execution: ExecutionId,
+        /// Which agent.
+        agent: AgentName,
+    },
+    /// Tell the run's supervisor to stop it.
+    Stop {
+        /// Which execution.
+        execution: ExecutionId,
+        /// Which start of it.
+        claim: ClaimId,
+    },
+    /// The slot has lapsed: have the tree killed.
+    Lapse {
+        /// Which execution.
+        execution: ExecutionId,
+        /// Which start of it.
+        claim: ClaimId,
+    },
+    /// It has waited for too long.
+    Expire {
+        /// Which execution.
+        execution: ExecutionId,
+    },
+    /// It waits for an agent that takes no more tasks.
+    CancelWaiting {
+        /// Which execution.
+        execution: ExecutionId,
+        /// Why.
+        cause: CancelCause,
+    },
+}
+
+impl Effect {
+    /// The execution that it is about.
+    pub fn execution(&self) -> ExecutionId {
+        match self {
+            Self::Start { execution, .. }
+            | Self::Stop { execution, .. }
+            | Self::Lapse { execution, .. }
+            | Self::Expire { execution }
+            | Self::CancelWaiting { execution, .. } => *execution,
+        }
+    }
+}
+
+impl Policy {
+    /// What is to be done now, at most `most` effects, each counted as begun. An effect that did not
+    /// lead to an event is given back by [`Policy::give_back`].
+    pub fn begin(&mut self, now: Timestamp, most: usize) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.begin_stops(&mut effects, most);
+        self.begin_lapses(now, &mut effects, most);
+        self.begin_expiries(now, &mut effects, most);
+        self.begin_orphans(&mut effects, most);
+        if !self.starts_suspended {
+            self.begin_chat_turns(&mut effects, most);
+            self.begin_tasks(&mut effects, most);
+        }
+        effects
+    }
+
+    /// An effect that led to no event: it may be begun again.
+    pub fn give_back(&mut self, effect: &Effect) {
+        let id = effect.execution();
+        self.busy.remove(&id);
+        let Some(agent) = self.agent_of.get(&id).cloned() else { return };
+        let Some(line) = self.lines.get_mut(&agent) else { return };
+        let Some(entry) = line.executions.get_mut(&id) else { return };
+        let (place, kind, stage) = (entry.place, entry.kind, entry.stage);
+        match (effect, stage) {
+            (Effect::Start { .. }, Stage::Starting) => {
+                entry.stage = Stage::Waiting;
+                line.waiting.insert(place, id);
+                if let Kind::ChatTurn(_) = kind {
+                    self.chat_waiting.insert((place, id));
+                }
+                self.count_given_back(&agent, kind);
+            }
+            (Effect::Stop { .. }, Stage::Running(_)) => {
+                self.stops.insert(id);
+            }
+            (Effect::Lapse { .. }, Stage::Running(slot)) => {
+                self.lapses.insert((slot.slot_until, id));
+            }
+            (Effect::CancelWaiting { .. }, Stage::Waiting) => {
+                self.orphans.insert(id);
+            }
+            (Effect::Expire { .. }, Stage::Waiting) => {
+                self.expiries.insert((entry.expires_at, id));
+                line.waiting.insert(place, id);
+            }
+            _ => {}
+        }
+        self.refresh(&agent);
+    }
+
+    /// When something will be to do although nothing happens.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let expiry = self.expiries.first().map(|(at, _)| *at);
+        let lapse = self.lapses.first().map(|(at, _)| *at);
+        expiry.into_iter().chain(lapse).min()
+    }
+
+    fn begin_stops(&mut self, effects: &mut Vec<Effect>, most: usize) {
+        while effects.len() < most
+            && let Some(execution) = self.stops.pop_first()
+        {
+            if let Some(claim) = self.claim_of(execution) {
+                effects.push(Effect::Stop { execution, claim });
+            }
+        }
+    }
+
+    fn begin_lapses(&mut self, now: Timestamp, effects: &mut Vec<Effect>, most: usize) {
+        while effects.len() < most
+            && let Some((at, execution)) = self.lapses.first().copied()
+            && at <= now
+        {
+            self.lapses.pop_first();
+            if let Some(claim) = self.claim_of(execution) {
+                effects.push(Effect::Lapse { execution, claim });
+            }
+        }
+    }
+
+    fn begin_expiries(&mut self, now: Timestamp, effects: &mut Vec<Effect>, most: usize) {
+        while effects.len() < most
+            && let Some((at, execution)) = self.expiries.first().copied()
+            && at <= now
+        {
+            self.expiries.pop_first();
+            if self.busy.insert(execution) {
+                self.unqueue(execution);
+                effects.push(Effect::Expire { execution });
+            }
+        }
+    }
+
+    fn begin_orphans(&mut self, effects: &mut Vec<Effect>, most: usize) {
+        while effects.len() < most
+            && let Some(execution) = self.orphans.pop_first()
+        {
+            if self.busy.insert(execution) {
+                let cause = CancelCause::AgentRetired;
+                effects.push(Effect::CancelWaiting { execution, cause });
+            }
+        }
+    }
+
+    fn begin_chat_turns(&mut self, effects: &mut Vec<Effect>, most: usize) {
+        let turns: Vec<_> = self.chat_waiting.iter().copied().collect();
+        for (place, execution) in turns {
+            if effects.len() >= most || self.all_held() >= self.ceiling.max_parallel_total {
+                return;
+            }
+            let Some(agent) = self.agent_of.get(&execution).cloned() else { continue };
+            let Some(line) = self.lines.get(&agent) else { continue };
+            let Some(Kind::ChatTurn(session)) = line.executions.get(&execution).map(|e| e.kind)
+            else {
+                continue;
+            };
+            let free = !self.chat_sessions_running.contains_key(&session);
+            if free && line.status == AgentStatus::Active && !self.busy.contains(&execution) {
+                self.chat_waiting.remove(&(place, execution));
+                self.take(execution, &agent, place, effects);
+            }
+        }
+    }
+
+    fn begin_tasks(&mut self, effects: &mut Vec<Effect>, most: usize) {
+        let places = self.ceiling.max_parallel_total.saturating_sub(self.ceiling.kept_for_chat);
+        while effects.len() < most
+            && self.tasks_held < places
+            && self.all_held() < self.ceiling.max_parallel_total
+            && let Some((place, agent)) = self.candidates.first().cloned()
+        {
+            let execution = self.lines.get(&agent).and_then(|line| line.waiting.get(&place));
+            let Some(execution) = execution.copied() else {
+                self.candidates.remove(&(place, agent));
+                continue;
+            };
+            self.take(execution, &agent, place, effects);
+        }
+    }
+
+    /// Counts a start as begun: the execution waits no longer and its slot is taken.
+    fn take(
+        &mut self,
+        execution: ExecutionId,
+        agent: &AgentName,
+        place: Place,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(line) = self.lines.get_mut(agent) else { return };
+        line.waiting.remove(&place);
+        let Some(entry) = line.executions.get_mut(&execution) else { return };
+        entry.stage = Stage::Starting;
+        let kind = entry.kind;
+        self.busy.insert(execution);
+        self.count_taken(agent, kind, execution);
+        self.refresh(agent);
+        effects.push(Effect::Start { execution, agent: agent.clone() });
+    }
+
+    fn unqueue(&mut self, execution: ExecutionId) {
+        let Some(agent) = self.agent_of.get(&execution).cloned() else { return };
+        let Some(line) = self.lines.get_mut(&agent) else { return };
+        if let Some(place) = line.executions.get(&execution).map(|entry| entry.place) {
+            line.waiting.remove(&place);
+            self.chat_waiting.remove(&(place, execution));
+        }
+        self.refresh(&agent);
+    }
+
+    fn all_held(&self) -> u32 {
+        self.tasks_held.saturating_add(self.chats_held)
+    }
+
+    fn claim_of(&self, execution: ExecutionId) -> Option<ClaimId> {
+        let line = self.agent_of.get(&execution).and_then(|agent| self.lines.get(agent))?;
+        line.executions.get(&execution)?.slot().map(|slot| slot.claim)
+    }
+}

@@ -1,0 +1,197 @@
+//! The queue and the slots of one agent.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::Ceiling;
+use crate::agent::AgentConfig;
+use crate::execution::{CancelCause, Pending, Trigger};
+use crate::ids::{AgentName, ClaimId, ExecutionId, SessionId};
+use crate::time::Timestamp;
+
+/// Whether an agent takes and starts tasks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum AgentStatus {
+    /// It does both.
+    #[default]
+    Active,
+    /// It takes tasks and starts none.
+    Paused,
+    /// It does neither.
+    Retired,
+}
+
+/// A place in a queue: first the moved ones, the last moved first; then by age.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    rank: Reverse<u64>,
+    number: u64,
+}
+
+impl Place {
+    /// The place of the execution whose `execution.pending` stands at `number` in the log.
+    pub fn new(number: u64, rank: u64) -> Self {
+        Self { rank: Reverse(rank), number }
+    }
+
+    pub(super) fn moved_to(self, rank: u64) -> Self {
+        Self { rank: Reverse(rank), ..self }
+    }
+
+    /// How far it was moved to the front; 0 where it never was.
+    pub fn rank(self) -> u64 {
+        self.rank.0
+    }
+}
+
+/// A slot that an execution holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldSlot {
+    /// Which start of the execution holds it.
+    pub claim: ClaimId,
+    /// When it lapses.
+    pub slot_until: Timestamp,
+    /// Why the run is to stop, once somebody wants that.
+    pub cancellation: Option<CancelCause>,
+}
+
+impl HeldSlot {
+    /// A slot of a run that nobody wants to stop.
+    pub fn new(claim: ClaimId, slot_until: Timestamp) -> Self {
+        Self { claim, slot_until, cancellation: None }
+    }
+}
+
+/// An execution that has not ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenExecution {
+    /// Its id.
+    pub id: ExecutionId,
+    /// Its agent.
+    pub agent: AgentName,
+    /// Its place in the queue.
+    pub place: Place,
+    /// When it stops waiting.
+    pub expires_at: Timestamp,
+    /// The execution that asked for it.
+    pub parent: Option<ExecutionId>,
+    /// The session whose turn it is, where it is a chat turn.
+    pub chat_session: Option<SessionId>,
+    /// The slot that it holds, once it runs.
+    pub held: Option<HeldSlot>,
+}
+
+impl OpenExecution {
+    /// As its first event says.
+    pub fn waiting(number: u64, id: ExecutionId, pending: &Pending) -> Self {
+        Self {
+            id,
+            agent: pending.agent.clone(),
+            place: Place::new(number, 0),
+            expires_at: pending.expires_at,
+            parent: pending.parent_execution_id,
+            chat_session: pending.chat_session_id.filter(|_| pending.triggered_by == Trigger::Chat),
+            held: None,
+        }
+    }
+}
+
+/// What an execution takes to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A slot of its agent.
+    Task,
+    /// No slot: one turn of a session at a time.
+    ChatTurn(SessionId),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub kind: Kind,
+    pub place: Place,
+    pub expires_at: Timestamp,
+    pub parent: Option<ExecutionId>,
+    pub stage: Stage,
+}
+
+/// How far an open execution has come.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Stage {
+    /// It waits.
+    Waiting,
+    /// A start was begun; its event has not come back from the log yet.
+    Starting,
+    /// It holds a slot by its event.
+    Running(HeldSlot),
+}
+
+impl Entry {
+    /// The slot that it holds by its event.
+    pub fn slot(&self) -> Option<HeldSlot> {
+        match self.stage {
+            Stage::Waiting | Stage::Starting => None,
+            Stage::Running(slot) => Some(slot),
+        }
+    }
+}
+
+/// One agent's queue and slots.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    pub config: Option<AgentConfig>,
+    pub status: AgentStatus,
+    /// All open executions of the agent.
+    pub executions: HashMap<ExecutionId, Entry>,
+    /// Those that wait and are not being started, in order; chat turns stand here too.
+    pub waiting: BTreeMap<Place, ExecutionId>,
+    /// Places kept for executions that are being appended.
+    pub reserved: HashSet<ExecutionId>,
+    /// Slots taken by tasks that run or are being started.
+    pub taken: u32,
+    /// What stands in the policy's candidates for this agent.
+    pub candidate: Option<Place>,
+}
+
+impl Line {
+    pub fn enqueue(&mut self, open: &OpenExecution) {
+        let kind = open.chat_session.map_or(Kind::Task, Kind::ChatTurn);
+        let entry = Entry {
+            kind,
+            place: open.place,
+            expires_at: open.expires_at,
+            parent: open.parent,
+            stage: Stage::Waiting,
+        };
+        self.executions.insert(open.id, entry);
+        self.waiting.insert(open.place, open.id);
+    }
+
+    pub fn slots(&self) -> u32 {
+        self.config.as_ref().map_or(0, |config| config.max_parallel_tasks)
+    }
+
+    /// Executions that wait or are about to.
+    pub fn queued(&self) -> u32 {
+        u32::try_from(self.waiting.len() + self.reserved.len()).unwrap_or(u32::MAX)
+    }
+
+    /// How many more tasks would start at once: these do not count towards the queue's limit.
+    pub fn free_slots(&self, ceiling: Ceiling, tasks_held: u32) -> u32 {
+        if self.status != AgentStatus::Active {
+            return 0;
+        }
+        let places = ceiling.max_parallel_total.saturating_sub(ceiling.kept_for_chat);
+        self.slots().saturating_sub(self.taken).min(places.saturating_sub(tasks_held))
+    }
+
+    /// The first waiting task, if the agent may start one more.
+    pub fn first_startable(&self) -> Option<Place> {
+        if self.status != AgentStatus::Active || self.taken >= self.slots() {
+            return None;
+        }
+        let task = |(_, id): &(&Place, &ExecutionId)| {
+            self.executions.get(*id).is_some_and(|entry| entry.kind == Kind::Task)
+        };
+        self.waiting.iter().find(task).map(|(place, _)| *place)
+    }
+}

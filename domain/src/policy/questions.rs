@@ -1,0 +1,210 @@
+//! What people ask of the queue: who holds the slots, and why does this one wait?
+
+use super::lines::{AgentStatus, Kind, Stage};
+use super::{Place, Policy};
+use crate::ids::{AgentName, ExecutionId};
+use crate::time::Timestamp;
+
+/// Deepest chain of parents that is walked.
+const ANCESTORS_MAX: usize = 64;
+
+/// Who holds a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotHolder {
+    /// Which execution.
+    pub execution: ExecutionId,
+    /// When its slot lapses; absent while it is being started.
+    pub slot_until: Option<Timestamp>,
+}
+
+/// The slots and the queue of an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// Whether the agent takes and starts tasks.
+    pub status: AgentStatus,
+    /// How many slots it has.
+    pub slots: u32,
+    /// Who holds them, in the order of their ids.
+    pub holders: Vec<SlotHolder>,
+    /// How many executions wait.
+    pub waiting: u32,
+    /// How many may.
+    pub queue_limit: u32,
+    /// The first of those that wait, in order.
+    pub queue: Vec<ExecutionId>,
+}
+
+/// What keeps an execution waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blocker {
+    /// Nothing: it is being started.
+    Starting,
+    /// Its agent is paused.
+    AgentPaused,
+    /// Its agent was retired; it is about to be cancelled.
+    AgentRetired,
+    /// All of its agent's slots are taken.
+    SlotsTaken,
+    /// As much runs as may in all.
+    CeilingReached,
+    /// Another turn of its session runs.
+    SessionBusy,
+    /// Nothing starts at the moment: there is too little room on the disk.
+    StartsSuspended,
+    /// Others are before it.
+    BehindOthers,
+}
+
+impl Blocker {
+    /// Its name in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::AgentPaused => "agent_paused",
+            Self::AgentRetired => "agent_retired",
+            Self::SlotsTaken => "slots_taken",
+            Self::CeilingReached => "max_parallel_total_reached",
+            Self::SessionBusy => "session_busy",
+            Self::StartsSuspended => "disk_nearly_full",
+            Self::BehindOthers => "behind_others",
+        }
+    }
+}
+
+/// Why an execution waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// What keeps it.
+    pub blocker: Blocker,
+    /// Its place in its agent's queue, from 1; 0 while it is being started.
+    pub place: u32,
+    /// Who holds the agent's slots.
+    pub holders: Vec<SlotHolder>,
+}
+
+impl Policy {
+    /// The slots and the queue of an agent; of the queue at most `most`.
+    pub fn capacity(&self, agent: &AgentName, most: usize) -> Option<Capacity> {
+        let line = self.lines.get(agent)?;
+        let config = line.config.as_ref()?;
+        Some(Capacity {
+            status: line.status,
+            slots: config.max_parallel_tasks,
+            holders: self.holders(agent),
+            waiting: line.queued(),
+            queue_limit: config.queue_limit,
+            queue: line.waiting.values().take(most).copied().collect(),
+        })
+    }
+
+    /// Why an execution waits; `None` where it does not.
+    pub fn why_waiting(&self, execution: ExecutionId) -> Option<Waiting> {
+        let agent = self.agent_of.get(&execution)?;
+        let line = self.lines.get(agent)?;
+        let entry = line.executions.get(&execution)?;
+        if entry.slot().is_some() {
+            return None;
+        }
+        let before = line.waiting.range(..entry.place).count();
+        let place = u32::try_from(before + 1).unwrap_or(u32::MAX);
+        let blocker = match entry.stage {
+            Stage::Starting => Blocker::Starting,
+            Stage::Waiting | Stage::Running(_) => self.blocker(agent, entry.kind, entry.place),
+        };
+        let place = if blocker == Blocker::Starting { 0 } else { place };
+        Some(Waiting { blocker, place, holders: self.holders(agent) })
+    }
+
+    /// Whether a run that waited for a new execution of `agent` would wait for itself: every slot of
+    /// the agent is held by the caller or one of those that wait for the caller.
+    pub fn would_deadlock(&self, agent: &AgentName, caller: ExecutionId) -> bool {
+        let Some(line) = self.lines.get(agent) else { return false };
+        let mut own = Vec::new();
+        let mut next = Some(caller);
+        while let Some(id) = next
+            && own.len() < ANCESTORS_MAX
+        {
+            own.push(id);
+            let entry =
+                self.agent_of.get(&id).and_then(|of| self.lines.get(of)?.executions.get(&id));
+            next = entry.and_then(|entry| entry.parent);
+        }
+        let held_by_own = own
+            .iter()
+            .filter(|id| {
+                line.executions
+                    .get(*id)
+                    .is_some_and(|entry| entry.slot().is_some() && entry.kind == Kind::Task)
+            })
+            .count();
+        held_by_own > 0 && held_by_own >= line.slots() as usize
+    }
+
+    /// The execution's agent, while it has not ended.
+    pub fn agent_of(&self, execution: ExecutionId) -> Option<&AgentName> {
+        self.agent_of.get(&execution)
+    }
+
+    /// Every execution that holds a slot, with its claim: what a restarted manager takes up.
+    pub fn holding(&self) -> Vec<(ExecutionId, AgentName, crate::ids::ClaimId)> {
+        let of_line = |(agent, line): (&AgentName, &super::lines::Line)| {
+            let agent = agent.clone();
+            let held = line.executions.iter();
+            held.filter_map(|(id, entry)| entry.slot().map(|slot| (*id, slot.claim)))
+                .map(|(id, claim)| (id, agent.clone(), claim))
+                .collect::<Vec<_>>()
+        };
+        self.lines.iter().flat_map(of_line).collect()
+    }
+
+    /// The claim by which an execution holds its slot.
+    pub fn holds(&self, execution: ExecutionId) -> Option<crate::ids::ClaimId> {
+        let agent = self.agent_of.get(&execution)?;
+        self.lines.get(agent)?.executions.get(&execution)?.slot().map(|slot| slot.claim)
+    }
+
+    /// Executions that run or are being started, and executions that wait, over all agents.
+    pub fn totals(&self) -> (u32, u32) {
+        let waiting: usize = self.lines.values().map(|line| line.waiting.len()).sum();
+        (self.tasks_held + self.chats_held, u32::try_from(waiting).unwrap_or(u32::MAX))
+    }
+
+    fn blocker(&self, agent: &AgentName, kind: Kind, place: Place) -> Blocker {
+        let Some(line) = self.lines.get(agent) else { return Blocker::AgentRetired };
+        match line.status {
+            AgentStatus::Paused => return Blocker::AgentPaused,
+            AgentStatus::Retired => return Blocker::AgentRetired,
+            AgentStatus::Active => {}
+        }
+        if self.starts_suspended {
+            return Blocker::StartsSuspended;
+        }
+        let all = self.tasks_held + self.chats_held;
+        match kind {
+            Kind::ChatTurn(session) if self.chat_sessions_running.contains_key(&session) => {
+                Blocker::SessionBusy
+            }
+            Kind::ChatTurn(_) if all >= self.ceiling.max_parallel_total => Blocker::CeilingReached,
+            Kind::ChatTurn(_) => Blocker::Starting,
+            Kind::Task if line.taken >= line.slots() => Blocker::SlotsTaken,
+            Kind::Task if line.waiting.range(..place).next().is_some() => Blocker::BehindOthers,
+            Kind::Task => Blocker::CeilingReached,
+        }
+    }
+
+    fn holders(&self, agent: &AgentName) -> Vec<SlotHolder> {
+        let Some(line) = self.lines.get(agent) else { return Vec::new() };
+        let held = line.executions.iter().filter(|(_, entry)| entry.kind == Kind::Task);
+        let mut holders: Vec<_> = held
+            .filter_map(|(id, entry)| match entry.stage {
+                Stage::Waiting => None,
+                Stage::Starting => Some(SlotHolder { execution: *id, slot_until: None }),
+                Stage::Running(slot) => {
+                    Some(SlotHolder { execution: *id, slot_until: Some(slot.slot_until) })
+                }
+            })
+            .collect();
+        holders.sort_by_key(|holder| holder.execution);
+        holders
+    }
+}
