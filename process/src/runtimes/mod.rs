@@ -1,1 +1,42 @@
-//! To come.
+//! What the ledger knows of each kind of agent: how it is started ([`plan`]) and what its output
+//! says ([`read`]).
+//!
+//! Both are pure: the caller starts the process, keeps its output and makes an ending of the
+//! reading. A new runtime is a new file with these two functions and a line in each `match` here.
+
+mod claude_code;
+mod command;
+pub mod demo;
+mod plan;
+mod reading;
+
+use execution_ledger_domain::agent::{AgentConfig, Runtime};
+
+pub use plan::{Plan, PlanError, RunRequest};
+pub use reading::{Ended, JOINED_LINE_MAX_BYTES, ReadEvidence, Reading};
+
+use crate::transcript::Line;
+
+/// How the agent's process is to be started for this run.
+///
+/// # Errors
+/// [`PlanError::MessageTooLong`] where the message can only be an argument and is too long for one.
+pub fn plan(config: &AgentConfig, run: &RunRequest<'_>) -> Result<Plan, PlanError> {
+    match config.runtime {
+        Runtime::Command => command::plan(config, run),
+        Runtime::ClaudeCode => claude_code::plan(config, run),
+        Runtime::Demo => demo::plan(run),
+    }
+}
+
+/// What a run's output says, in memory that does not grow with the output.
+///
+/// `lines` are all lines of the transcript in order. Nothing in them makes this fail: what can't
+/// be understood is passed over.
+pub fn read(runtime: Runtime, lines: impl IntoIterator<Item = Line>, ended: &Ended) -> Reading {
+    match runtime {
+        Runtime::Command => command::read(lines, ended),
+        Runtime::ClaudeCode => claude_code::read(lines, ended),
+        Runtime::Demo => demo::read(lines, ended),
+    }
+}

@@ -1,0 +1,59 @@
+//! What a run's output says, before a rule makes an ending of it.
+
+use execution_ledger_domain::NanoUsd;
+use execution_ledger_domain::execution::{CostBasis, Exit, FailureCode, Usage};
+
+/// A line of an agent's protocol that was split in the transcript is joined up to this size, in
+/// bytes; a longer one is passed over.
+pub const JOINED_LINE_MAX_BYTES: usize = 8 * 1024 * 1024;
+
+/// How the run ended, as far as its reading depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// How the first process ended; `None` where nobody saw it.
+    pub exit: Option<Exit>,
+    /// Whether the ledger sent it a signal.
+    pub signalled: bool,
+    /// Whether it continued a session of the agent's.
+    pub resumed: bool,
+}
+
+/// What the output says of the outcome.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ReadEvidence {
+    /// That it succeeded.
+    Success,
+    /// That it failed.
+    Failure {
+        /// What kind of failure.
+        code: FailureCode,
+        /// Its words, at most [`execution_ledger_domain::limits::ERROR_TEXT_MAX_BYTES`].
+        message: Option<String>,
+    },
+    /// Nothing.
+    #[default]
+    None,
+}
+
+/// What a run's output says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// Of the outcome.
+    pub evidence: ReadEvidence,
+    /// The answer, at most [`execution_ledger_domain::limits::RESPONSE_MAX_BYTES`].
+    pub response: Option<String>,
+    /// Whether the answer was longer and was cut.
+    pub response_cut: bool,
+    /// What this run alone cost; unknown is `None`, never zero.
+    pub cost: Option<NanoUsd>,
+    /// Where the cost comes from.
+    pub cost_basis: CostBasis,
+    /// The tokens of this run alone.
+    pub usage: Option<Usage>,
+    /// The model that answered.
+    pub model_used: Option<String>,
+    /// The agent's own id of its session, by which it can be resumed.
+    pub agent_session_id: Option<String>,
+    /// How many turns it took.
+    pub num_turns: Option<u32>,
+}
