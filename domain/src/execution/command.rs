@@ -36,6 +36,11 @@ pub enum Command {
         /// The signal.
         sent: SignalSent,
     },
+    /// End a start that was cancelled before any process was started for it.
+    Abandon {
+        /// Which start.
+        claim: ClaimId,
+    },
     /// End it by what was observed.
     Finish(Box<Observation>),
     /// End a start of which nothing was observed, or not enough.

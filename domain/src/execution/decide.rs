@@ -38,6 +38,9 @@ pub enum Rejection {
     /// The report comes from another start than the one that holds the slot.
     #[error("this report is about another start of the execution")]
     OtherClaim,
+    /// Nobody asked for it to stop.
+    #[error("nobody asked for this execution to stop")]
+    NotCancelled,
     /// Its time to wait is not over.
     #[error("this execution may wait longer")]
     NotExpired,
@@ -96,6 +99,14 @@ impl Aggregate for Execution {
             }
             (Pending(_), C::NoteSignal { .. }) => Err(Rejection::NotRunning),
             (Ended { .. }, C::NoteSignal { .. }) => Err(Rejection::AlreadyEnded),
+
+            (Running { running, cancellation, .. }, C::Abandon { claim }) => {
+                same_claim(running, claim)?;
+                let cause = cancellation.ok_or(Rejection::NotCancelled)?;
+                Ok(vec![E::Cancelled(Box::new(Cancelled { cause, report: None }))])
+            }
+            (Pending(_), C::Abandon { .. }) => Err(Rejection::NotRunning),
+            (Ended { .. }, C::Abandon { .. }) => Err(Rejection::AlreadyEnded),
 
             (Running { running, cancellation, signals, .. }, C::Finish(observed)) => {
                 same_claim(running, observed.claim)?;
@@ -157,6 +168,7 @@ impl Aggregate for Execution {
                 | C::Start { .. }
                 | C::Cancel { .. }
                 | C::NoteSignal { .. }
+                | C::Abandon { .. }
                 | C::Finish(_)
                 | C::Lose { .. }
                 | C::Expire { .. }

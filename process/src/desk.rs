@@ -1,0 +1,146 @@
+//! The desk: the policy's state, shared between those who submit and the manager who acts on it.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use execution_ledger_domain::agent::AgentConfig;
+use execution_ledger_domain::policy::{Capacity, NotAdmitted, Policy, Waiting};
+use execution_ledger_domain::{AgentName, ClaimId, ExecutionId};
+use execution_ledger_store::Position;
+use tokio::sync::{Notify, oneshot, watch};
+
+/// Callers that wait for the end of executions: most at once.
+const WAITERS_MAX: usize = 10_000;
+
+/// The policy's state, and those who wait for it to change.
+pub struct Desk {
+    policy: Mutex<Policy>,
+    waiters: Mutex<HashMap<ExecutionId, Vec<oneshot::Sender<Position>>>>,
+    applied: watch::Sender<Position>,
+    wake: Notify,
+}
+
+/// A place in a queue that is given back unless an append took it over.
+pub struct Reservation<'a> {
+    desk: &'a Desk,
+    agent: AgentName,
+    execution: ExecutionId,
+    kept: bool,
+}
+
+impl Reservation<'_> {
+    /// The execution was appended: its event takes the place over.
+    pub fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        if !self.kept {
+            self.desk.policy().release(&self.agent, self.execution);
+        }
+    }
+}
+
+impl Desk {
+    /// Over a policy that has seen the log up to `position`.
+    pub fn new(policy: Policy, position: Position) -> Self {
+        Self {
+            policy: Mutex::new(policy),
+            waiters: Mutex::new(HashMap::new()),
+            applied: watch::Sender::new(position),
+            wake: Notify::new(),
+        }
+    }
+
+    /// The policy. Held for a moment only, never across an await.
+    pub(crate) fn policy(&self) -> MutexGuard<'_, Policy> {
+        self.policy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a place in an agent's queue.
+    pub fn reserve(
+        &self,
+        agent: &AgentName,
+        execution: ExecutionId,
+    ) -> Result<Reservation<'_>, NotAdmitted> {
+        self.policy().reserve(agent, execution)?;
+        Ok(Reservation { desk: self, agent: agent.clone(), execution, kept: false })
+    }
+
+    /// An agent's settings.
+    pub fn config(&self, agent: &AgentName) -> Option<AgentConfig> {
+        self.policy().config(agent).cloned()
+    }
+
+    /// An agent's slots and queue; of the queue at most `most`.
+    pub fn capacity(&self, agent: &AgentName, most: usize) -> Option<Capacity> {
+        self.policy().capacity(agent, most)
+    }
+
+    /// Why an execution waits; `None` where it does not.
+    pub fn why_waiting(&self, execution: ExecutionId) -> Option<Waiting> {
+        self.policy().why_waiting(execution)
+    }
+
+    /// The claim by which an execution holds its slot.
+    pub fn holds(&self, execution: ExecutionId) -> Option<ClaimId> {
+        self.policy().holds(execution)
+    }
+
+    /// Executions that run, and executions that wait.
+    pub fn totals(&self) -> (u32, u32) {
+        self.policy().totals()
+    }
+
+    /// Is told the position of the execution's ending. Register before looking whether it has ended.
+    /// `None` where too many wait already.
+    pub fn await_end(&self, execution: ExecutionId) -> Option<oneshot::Receiver<Position>> {
+        let mut waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
+        waiters.retain(|_, senders| {
+            senders.retain(|sender| !sender.is_closed());
+            !senders.is_empty()
+        });
+        if waiters.len() >= WAITERS_MAX {
+            return None;
+        }
+        let (sender, receiver) = oneshot::channel();
+        waiters.entry(execution).or_default().push(sender);
+        Some(receiver)
+    }
+
+    /// Tells those who wait that an execution has ended.
+    pub(crate) fn announce_end(&self, execution: ExecutionId, position: Position) {
+        let mut waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
+        for sender in waiters.remove(&execution).unwrap_or_default() {
+            // Nobody waits any more: then nobody is to be told.
+            if sender.send(position).is_err() {
+                continue;
+            }
+        }
+    }
+
+    /// Says how far the policy has seen the log.
+    pub(crate) fn announce_applied(&self, position: Position) {
+        self.applied.send_replace(position);
+    }
+
+    /// Waits until the policy has seen the log up to `position`; false where that takes too long.
+    pub async fn wait_applied(&self, position: Position, most: Duration) -> bool {
+        let mut applied = self.applied.subscribe();
+        let seen = applied.wait_for(|applied| *applied >= position);
+        matches!(tokio::time::timeout(most, seen).await, Ok(Ok(_)))
+    }
+
+    /// Lets the manager look again.
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Waits until somebody wants the manager to look again.
+    pub(crate) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+}

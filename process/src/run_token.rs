@@ -1,0 +1,84 @@
+//! Run tokens: keys that a run carries in its environment, valid while it lasts.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use execution_ledger_domain::content::Digest;
+use execution_ledger_domain::{ClaimId, ExecutionId};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+use uuid::Uuid;
+
+/// How every run token begins.
+pub const PREFIX: &str = "elr_";
+
+/// The ledger's own secret: signs run tokens and marks requests. Thirty-two random bytes that live
+/// as long as the data directory.
+#[derive(Clone)]
+pub struct LedgerSecret([u8; 32]);
+
+impl LedgerSecret {
+    /// From its bytes.
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The token of one start of one execution. The same start always has the same token, so a
+    /// restarted ledger knows it without having stored it.
+    pub fn token(&self, execution: ExecutionId, claim: ClaimId) -> String {
+        let mut bytes = Vec::with_capacity(64);
+        bytes.extend_from_slice(execution.0.as_bytes());
+        bytes.extend_from_slice(claim.0.as_bytes());
+        let signature = self.sign(b"run token", &bytes);
+        bytes.extend_from_slice(&signature);
+        format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))
+    }
+
+    /// The start that a token was made for, if this ledger made it. Whether that run still lasts is
+    /// for the caller to ask.
+    pub fn verify(&self, token: &str) -> Option<(ExecutionId, ClaimId)> {
+        let bytes = URL_SAFE_NO_PAD.decode(token.strip_prefix(PREFIX)?).ok()?;
+        let (named, signature) = bytes.split_at_checked(32)?;
+        let genuine: bool = self.sign(b"run token", named).ct_eq(signature).into();
+        let (execution, claim) = named.split_at_checked(16)?;
+        let id = |bytes| Uuid::from_slice(bytes).ok();
+        genuine.then_some((ExecutionId(id(execution)?), ClaimId(id(claim)?)))
+    }
+
+    /// A mark by which an equal request is known again, and which tells nobody else what it was.
+    pub fn mark(&self, request: &[u8]) -> Digest {
+        Digest(self.sign(b"request", request))
+    }
+
+    fn sign(&self, purpose: &[u8], bytes: &[u8]) -> [u8; 32] {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0)
+            .unwrap_or_else(|_| unreachable!("HMAC takes a key of any length"));
+        mac.update(purpose);
+        mac.update(&[0]);
+        mac.update(bytes);
+        mac.finalize().into_bytes().into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_names_its_start_and_no_other_secret_or_changed_byte_is_believed() {
+        let secret = LedgerSecret::new([7; 32]);
+        let (execution, claim) = (ExecutionId(Uuid::from_u128(1)), ClaimId(Uuid::from_u128(2)));
+        let token = secret.token(execution, claim);
+        assert_eq!(secret.verify(&token), Some((execution, claim)));
+        assert_eq!(LedgerSecret::new([8; 32]).verify(&token), None);
+        for index in PREFIX.len()..token.len() {
+            let mut changed = token.clone().into_bytes();
+            changed[index] = if changed[index] == b'A' { b'B' } else { b'A' };
+            let changed = String::from_utf8(changed).expect("still ASCII");
+            assert_eq!(secret.verify(&changed), None, "byte {index}");
+        }
+        for nonsense in ["", "elr_", "elr_!!", "elk_abc"] {
+            assert_eq!(secret.verify(nonsense), None);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Looking after agents.
+
+use std::time::Duration;
+
+use execution_ledger_domain::agent::{Agent, AgentConfig, Command, Rejection};
+use execution_ledger_domain::{AgentName, Caller, StreamName};
+use execution_ledger_store::{ExecuteError, Position};
+
+use super::{Request, Tasks, context};
+
+/// How long a change of an agent waits until it holds for the next task.
+const APPLIED_WAIT: Duration = Duration::from_secs(5);
+
+/// Why an agent was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The system has no such user.
+    #[error("run_as: this system has no user {0}")]
+    NoSuchUser(String),
+    /// The write failed.
+    #[error(transparent)]
+    Write(#[from] ExecuteError<Rejection>),
+}
+
+impl Tasks {
+    /// Makes an agent known. Answers the position of the event.
+    pub async fn register_agent(
+        &self,
+        caller: &Caller,
+        name: &AgentName,
+        config: AgentConfig,
+        request: &Request,
+    ) -> Result<Position, AgentError> {
+        check_user(&config)?;
+        self.change_agent(caller, name, Command::Register(Box::new(config)), request).await
+    }
+
+    /// Replaces an agent's settings.
+    pub async fn configure_agent(
+        &self,
+        caller: &Caller,
+        name: &AgentName,
+        config: AgentConfig,
+        request: &Request,
+    ) -> Result<Position, AgentError> {
+        check_user(&config)?;
+        self.change_agent(caller, name, Command::Configure(Box::new(config)), request).await
+    }
+
+    /// Lets an agent start nothing new.
+    pub async fn pause_agent(
+        &self,
+        caller: &Caller,
+        name: &AgentName,
+        request: &Request,
+    ) -> Result<Position, AgentError> {
+        self.change_agent(caller, name, Command::Pause, request).await
+    }
+
+    /// Lets an agent start waiting tasks again.
+    pub async fn resume_agent(
+        &self,
+        caller: &Caller,
+        name: &AgentName,
+        request: &Request,
+    ) -> Result<Position, AgentError> {
+        self.change_agent(caller, name, Command::Resume, request).await
+    }
+
+    /// Lets an agent take no more tasks; what waits is cancelled.
+    pub async fn retire_agent(
+        &self,
+        caller: &Caller,
+        name: &AgentName,
+        request: &Request,
+    ) -> Result<Position, AgentError> {
+        self.change_agent(caller, name, Command::Retire, request).await
+    }
+
+    async fn change_agent(
+        &self,
+        caller: &Caller,
+        name: &AgentName,
+        command: Command,
+        request: &Request,
+    ) -> Result<Position, AgentError> {
+        let context = context(caller, &request.id, request);
+        let stream = StreamName::agent(name);
+        let done = self.ledger.execute::<Agent>(&stream, command, &[], &context).await?;
+        // So that whoever changed the agent meets the changed agent with the next request.
+        if !self.desk.wait_applied(done.position, APPLIED_WAIT).await {
+            tracing::warn!(agent = %name, "the process manager is behind the log");
+        }
+        Ok(done.position)
+    }
+}
+
+fn check_user(config: &AgentConfig) -> Result<(), AgentError> {
+    let Some(user) = &config.run_as else { return Ok(()) };
+    match nix::unistd::User::from_name(user) {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) | Err(_) => Err(AgentError::NoSuchUser(user.clone())),
+    }
+}
