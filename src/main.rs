@@ -1,3 +1,29 @@
-//! The binary `execution-ledger`.
+//! The binary `execution-ledger`: the server, its command line, and, hidden, the process that
+//! supervises one run and the simulated agent.
 
-fn main() {}
+use std::ffi::OsStr;
+use std::process::ExitCode;
+
+use execution_ledger_process::{runtimes, supervisor};
+
+/// Hidden subcommand: supervises one run. It is started for each run, so nothing that costs time
+/// or threads may come before it.
+const SUPERVISE: &str = "supervise";
+/// Hidden subcommand: the simulated agent of the runtime `demo`.
+const DEMO_AGENT: &str = "demo-agent";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    match arguments.next().as_deref().and_then(OsStr::to_str) {
+        Some(SUPERVISE) => supervisor::main(arguments),
+        Some(DEMO_AGENT) => {
+            let message = arguments.next().unwrap_or_default();
+            runtimes::demo::main(&message.to_string_lossy())
+        }
+        _ => command_line(),
+    }
+}
+
+fn command_line() -> ExitCode {
+    ExitCode::from(2)
+}
