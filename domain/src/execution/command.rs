@@ -2,6 +2,7 @@
 
 use super::event::{CancelCause, FailureCode, InjectionRefusal, Pending, SignalSent};
 use super::observation::{CostBasis, Observation};
+use crate::agent::Runtime;
 use crate::content::ContentRef;
 use crate::ids::{ClaimId, SessionId};
 use crate::money::NanoUsd;
@@ -23,6 +24,8 @@ pub enum Command {
         claim: ClaimId,
         /// Now.
         now: Timestamp,
+        /// Which program the agent is.
+        runtime: Runtime,
     },
     /// Stop it, or never start it.
     Cancel {

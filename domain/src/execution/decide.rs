@@ -77,9 +77,9 @@ impl Aggregate for Execution {
             (Pending(pending), C::Start { now, .. }) if now >= pending.expires_at => {
                 Err(Rejection::Expired)
             }
-            (Pending(pending), C::Start { claim, now }) => {
+            (Pending(pending), C::Start { claim, now, runtime }) => {
                 let slot_until = now.plus_s(pending.timeout_s + limits::LEASE_MARGIN_S);
-                Ok(vec![E::Running(super::event::Running { claim, slot_until })])
+                Ok(vec![E::Running(super::event::Running { claim, slot_until, runtime })])
             }
             (Running { .. }, C::Start { .. }) => Err(Rejection::AlreadyStarted),
             (Ended { .. }, C::Start { .. }) => Err(Rejection::AlreadyEnded),

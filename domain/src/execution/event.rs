@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::observation::{CostBasis, Exit, TranscriptRef, Usage};
 use crate::actor::ActorKind;
+use crate::agent::Runtime;
 use crate::content::ContentRef;
 use crate::ids::{AgentName, ClaimId, ExecutionId, SessionId, UserName};
 use crate::money::NanoUsd;
@@ -144,6 +145,27 @@ impl FailureCode {
     }
 }
 
+impl FailureCode {
+    /// The same in words, for people, where nothing better is known.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::SpawnFailed => "the agent's process could not be started",
+            Self::AgentFailed => "the agent's process ended without evidence of success",
+            Self::AgentError => "the agent reported an error",
+            Self::MaxTurns => "the agent stopped at its limit of turns",
+            Self::MaxCost => "the agent stopped at its limit of cost",
+            Self::KilledBySignal => "a signal that the ledger did not send ended the agent's process",
+            Self::Timeout => "the run took longer than its timeout and was stopped",
+            Self::LeaseExpired => "the run held its slot longer than its lease and was killed",
+            Self::OutputLimit => "the run printed more than a transcript may hold and was stopped",
+            Self::DiskFull => "there was no room left for the run's output, so it was stopped",
+            Self::Interrupted => "the host or the run's supervisor was told to stop while it ran",
+            Self::SupervisorLost => "the run's supervisor died without leaving a status",
+            Self::QueueExpired => "the execution waited for a slot for longer than 24 hours",
+        }
+    }
+}
+
 impl fmt::Display for FailureCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
@@ -240,6 +262,8 @@ pub struct Running {
     pub claim: ClaimId,
     /// When the slot lapses if nothing is heard: timeout + 300 s.
     pub slot_until: Timestamp,
+    /// Which program the agent was at that moment, and so how its output is read.
+    pub runtime: Runtime,
 }
 
 /// Why somebody wants a run to stop.
