@@ -1,1 +1,23 @@
 //! Read models: folds of the log into rows that can be dropped and rebuilt.
+//!
+//! All of them live in one file, `views.db`, and move together: one transaction holds the rows that
+//! a batch of events led to and the position of its last event. [`Views`] runs them and answers
+//! questions. No free text is kept here but the search index: texts are read from the log.
+
+mod health;
+mod model;
+mod query;
+mod views;
+
+pub use health::{Behind, Health, Poison, Progress};
+pub use model::{
+    Activity, ActivityEvent, ActivityState, ActivityType, AgentRow, AgentStatus, Announcement,
+    Bucket, Capacity, CostSummary, Costs, ErrorInfo, ExecutionRecord, OpenExecution, Slot, Stats,
+    Status, Timeline, TimelineBucket, Waiting,
+};
+pub use query::{
+    ActivityQuery, At, BUCKETS_MAX, CostsBy, CostsQuery, ExecutionFilters, ExecutionQuery,
+    FILTER_MAX_BYTES, LIST_TEXT_MAX_CHARS, PAGE_DEFAULT, PAGE_MAX, Page, QUEUE_SHOWN_MAX,
+    QueryError, SEARCH_MAX_BYTES, SEARCH_WORDS_MAX, Seen, Sort,
+};
+pub use views::{OpenError, Views, ViewsOptions};

@@ -1,0 +1,364 @@
+//! The record of one execution, folded from the events of its stream.
+
+use execution_ledger_domain::execution::{
+    CostBasis, ExecutionEvent, Exit, FailureCode, InjectionRefusal, Pending, Requester, RunReport,
+    TranscriptRef, Trigger, Usage,
+};
+use execution_ledger_domain::scope::Ownership;
+use execution_ledger_domain::wire::WireError;
+use execution_ledger_domain::{
+    AgentName, ContentRef, Event, ExecutionId, NanoUsd, SessionId, Timestamp, UserName,
+};
+use execution_ledger_store::{Position, Recorded};
+use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
+
+/// Where an execution is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It waits for a slot.
+    Pending,
+    /// It holds a slot.
+    Running,
+    /// It ended with evidence of success.
+    Completed,
+    /// It ended without.
+    Failed,
+    /// It was stopped by somebody's wish.
+    Cancelled,
+}
+
+impl Status {
+    /// All of them, in the order of an execution's life.
+    pub const ALL: [Self; 5] =
+        [Self::Pending, Self::Running, Self::Completed, Self::Failed, Self::Cancelled];
+
+    /// Its name in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether it never changes again.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
+    }
+
+    /// Its number in columns.
+    pub(crate) fn code(self) -> i64 {
+        self as i64
+    }
+
+    /// The status of a column's number.
+    pub(crate) fn from_code(code: i64) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.code() == code)
+    }
+}
+
+/// A trigger's number in columns: its place in [`Trigger::ALL`], which only ever grows at its end.
+pub(crate) fn trigger_code(trigger: Trigger) -> i64 {
+    Trigger::ALL.iter().position(|other| *other == trigger).map_or(-1, |index| index as i64)
+}
+
+/// The trigger of a column's number.
+pub(crate) fn trigger_from_code(code: i64) -> Option<Trigger> {
+    usize::try_from(code).ok().and_then(|index| Trigger::ALL.get(index).copied())
+}
+
+/// Why an execution failed.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct ErrorInfo {
+    /// A stable code for programs.
+    #[schema(value_type = String, example = "timeout")]
+    pub code: FailureCode,
+    /// The same in words; null where there are none or where they were erased.
+    pub message: Option<String>,
+}
+
+/// All that is known of one execution. Fields that are not known, or not yet, are null.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct ExecutionRecord {
+    /// Its id.
+    #[schema(value_type = String, format = Uuid)]
+    pub execution_id: ExecutionId,
+    /// The agent that runs it.
+    #[schema(value_type = String)]
+    pub agent_name: AgentName,
+    /// Where it is in its life.
+    pub status: Status,
+    /// How it came to be.
+    #[schema(value_type = String, example = "manual")]
+    pub triggered_by: Trigger,
+    /// The task's text after redaction; null once it was erased.
+    pub message: Option<String>,
+    /// The agent's answer; null where there is none, or once it was erased.
+    pub response: Option<String>,
+    /// Why it failed.
+    pub error: Option<ErrorInfo>,
+    /// When it was accepted.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// When its process was started: the claim's time while it runs, the observed one afterwards.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub started_at: Option<Timestamp>,
+    /// When its process had ended, as observed; when its ending was recorded, where it had none.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub completed_at: Option<Timestamp>,
+    /// How long its process ran, in milliseconds, by a clock that does not jump.
+    pub duration_ms: Option<u64>,
+    /// How long it waited for a slot, in milliseconds; null while it waits.
+    pub queue_ms: Option<u64>,
+    /// What it cost, in dollars with at most nine decimal places; null where nobody knows.
+    #[serde(rename = "cost_usd", serialize_with = "usd")]
+    #[schema(value_type = Option<f64>)]
+    pub cost: Option<NanoUsd>,
+    /// Where the cost comes from; null until it has ended.
+    #[schema(value_type = Option<String>)]
+    pub cost_basis: Option<CostBasis>,
+    /// Tokens of this run alone.
+    #[schema(value_type = Option<Object>)]
+    pub usage: Option<Usage>,
+    /// The model that was asked for.
+    pub model_requested: Option<String>,
+    /// The model that answered.
+    pub model_used: Option<String>,
+    /// The agent's own id of its session, by which it can be resumed.
+    pub agent_session_id: Option<String>,
+    /// The same value under the name that readers of Claude Code's fields look for.
+    pub claude_session_id: Option<String>,
+    /// How many turns it took.
+    pub num_turns: Option<u32>,
+    /// How its first process ended: `{"code": 0}` or `{"signal": 9}`.
+    #[schema(value_type = Option<Object>)]
+    pub exit: Option<Exit>,
+    /// Who asked for it.
+    #[schema(value_type = Object)]
+    pub requested_by: Requester,
+    /// The agent whose run asked for it.
+    #[schema(value_type = Option<String>)]
+    pub source_agent: Option<AgentName>,
+    /// The chat session that it belongs to.
+    #[schema(value_type = Option<String>, format = Uuid)]
+    pub chat_session_id: Option<SessionId>,
+    /// Whether its result was asked to be injected into that session.
+    pub inject_result: bool,
+    /// Whether its result was injected.
+    pub result_injected: bool,
+    /// Why its result was not injected.
+    #[schema(value_type = Option<String>)]
+    pub injection_refused: Option<InjectionRefusal>,
+    /// The execution whose run asked for it.
+    #[schema(value_type = Option<String>, format = Uuid)]
+    pub parent_execution_id: Option<ExecutionId>,
+    /// The execution that it is a new attempt at.
+    #[schema(value_type = Option<String>, format = Uuid)]
+    pub retry_of: Option<ExecutionId>,
+    /// Which attempt it is, from 1.
+    pub attempt: u32,
+    /// The schedule whose tick it is.
+    pub schedule_id: Option<uuid::Uuid>,
+    /// The payment that it was paid with.
+    pub payment: Option<String>,
+    /// How long its run may take, in seconds.
+    pub timeout_s: u64,
+    /// What its run may cost, in dollars.
+    #[serde(serialize_with = "usd", rename = "max_cost_usd")]
+    #[schema(value_type = Option<f64>)]
+    pub max_cost: Option<NanoUsd>,
+    /// Its transcript, once it has ended.
+    #[schema(value_type = Option<Object>)]
+    pub transcript: Option<TranscriptRef>,
+    /// When somebody asked for it to be stopped.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub cancellation_requested_at: Option<Timestamp>,
+    /// How many secrets were redacted in its message.
+    pub redactions: u32,
+    /// Whether the response was cut at the limit; it is whole in the transcript.
+    pub response_cut: bool,
+    /// Processes that were still alive after it and were killed.
+    pub killed_processes: u32,
+    /// Whether message, response or error are shortened here, as lists do; the execution itself
+    /// shows them whole.
+    pub texts_cut: bool,
+    /// The user that it belongs to.
+    #[serde(skip)]
+    pub user: UserName,
+    /// Position of its first event: its number among all executions.
+    #[serde(skip)]
+    pub no: Position,
+}
+
+#[expect(clippy::ref_option, reason = "the signature that serde asks for")]
+fn usd<S: Serializer>(amount: &Option<NanoUsd>, serializer: S) -> Result<S::Ok, S::Error> {
+    amount.map(NanoUsd::to_usd).serialize(serializer)
+}
+
+impl ExecutionRecord {
+    /// The record after the events of one stream, in their order, up to and including `until`.
+    /// Nothing where the execution was not accepted by then.
+    pub fn fold(events: &[Recorded], until: Position) -> Result<Option<Self>, WireError> {
+        let mut record = None;
+        for recorded in events.iter().filter(|recorded| recorded.position <= until) {
+            if let Event::Execution(event) = recorded.event()? {
+                record = Self::after(record, recorded, &event);
+            }
+        }
+        Ok(record)
+    }
+
+    /// The record after one more event. An event that does not fit the status changes nothing, as
+    /// in the rules of the domain.
+    pub fn after(record: Option<Self>, recorded: &Recorded, event: &ExecutionEvent) -> Option<Self> {
+        match (record, event) {
+            (None, ExecutionEvent::Pending(pending)) => Self::accepted(recorded, pending),
+            (None, _) => None,
+            (Some(mut record), event) => {
+                record.apply(recorded, event);
+                Some(record)
+            }
+        }
+    }
+
+    /// Takes in one more event of its stream.
+    pub fn apply(&mut self, recorded: &Recorded, event: &ExecutionEvent) {
+        use ExecutionEvent as E;
+        let ended = self.status.is_terminal();
+        match event {
+            E::Pending(_) | E::QueueMoved(_) | E::SignalSent(_) => {}
+            E::Running(_) if self.status == Status::Pending => {
+                self.status = Status::Running;
+                self.started_at = Some(recorded.recorded_at);
+                self.queue_ms = Some(recorded.recorded_at.ms_since(self.created_at));
+            }
+            E::CancellationRequested(_) if self.status == Status::Running => {
+                self.cancellation_requested_at.get_or_insert(recorded.recorded_at);
+            }
+            E::Completed(completed) if !ended => {
+                self.end(Status::Completed, recorded, Some(&completed.report));
+            }
+            E::Failed(failed) if !ended => {
+                self.end(Status::Failed, recorded, failed.report.as_ref());
+                let message = failed.message.and_then(|text| owned_text(recorded, &text));
+                self.error = Some(ErrorInfo { code: failed.code, message });
+            }
+            E::Cancelled(cancelled) if !ended => {
+                self.end(Status::Cancelled, recorded, cancelled.report.as_ref());
+            }
+            E::ResultInjected(_) if ended => self.result_injected = true,
+            E::InjectionRefused(refused) if ended => self.injection_refused = Some(refused.reason),
+            E::CostCorrected(corrected) if ended => {
+                self.cost = Some(corrected.cost_nano_usd);
+                self.cost_basis = Some(corrected.cost_basis);
+            }
+            E::Running(_)
+            | E::CancellationRequested(_)
+            | E::Completed(_)
+            | E::Failed(_)
+            | E::Cancelled(_)
+            | E::ResultInjected(_)
+            | E::InjectionRefused(_)
+            | E::CostCorrected(_) => {}
+        }
+    }
+
+    /// Whose it is.
+    pub fn ownership(&self) -> Ownership<'_> {
+        Ownership {
+            agent: &self.agent_name,
+            user: &self.user,
+            source_agent: self.source_agent.as_ref(),
+        }
+    }
+
+    /// Shortens its texts to `characters_max` characters each, and says so.
+    pub fn cut_texts(&mut self, characters_max: usize) {
+        let error = self.error.as_mut().and_then(|error| error.message.as_mut());
+        for text in [self.message.as_mut(), self.response.as_mut(), error].into_iter().flatten() {
+            if let Some((end, _)) = text.char_indices().nth(characters_max) {
+                text.truncate(end);
+                self.texts_cut = true;
+            }
+        }
+    }
+
+    fn accepted(recorded: &Recorded, pending: &Pending) -> Option<Self> {
+        Some(Self {
+            execution_id: recorded.stream.execution_id()?,
+            agent_name: pending.agent.clone(),
+            status: Status::Pending,
+            triggered_by: pending.triggered_by,
+            message: owned_text(recorded, &pending.message),
+            response: None,
+            error: None,
+            created_at: recorded.recorded_at,
+            started_at: None,
+            completed_at: None,
+            duration_ms: None,
+            queue_ms: None,
+            cost: None,
+            cost_basis: None,
+            usage: None,
+            model_requested: pending.model_requested.clone(),
+            model_used: None,
+            agent_session_id: None,
+            claude_session_id: None,
+            num_turns: None,
+            exit: None,
+            requested_by: pending.requested_by.clone(),
+            source_agent: pending.source_agent.clone(),
+            chat_session_id: pending.chat_session_id,
+            inject_result: pending.inject_result,
+            result_injected: false,
+            injection_refused: None,
+            parent_execution_id: pending.parent_execution_id,
+            retry_of: pending.retry_of,
+            attempt: pending.attempt,
+            schedule_id: pending.schedule_id,
+            payment: pending.payment_id.clone(),
+            timeout_s: pending.timeout_s,
+            max_cost: pending.max_cost_nano_usd,
+            transcript: None,
+            cancellation_requested_at: None,
+            redactions: pending.redactions,
+            response_cut: false,
+            killed_processes: 0,
+            texts_cut: false,
+            user: pending.user.clone(),
+            no: recorded.position,
+        })
+    }
+
+    fn end(&mut self, status: Status, recorded: &Recorded, report: Option<&RunReport>) {
+        self.status = status;
+        self.completed_at = Some(recorded.recorded_at);
+        if self.queue_ms.is_none() {
+            self.queue_ms = Some(recorded.recorded_at.ms_since(self.created_at));
+        }
+        let Some(report) = report else { return };
+        self.started_at = Some(report.started_at);
+        self.completed_at = Some(report.ended_at);
+        self.duration_ms = Some(report.duration_ms);
+        self.exit = report.exit;
+        self.killed_processes = report.killed_processes;
+        self.response = report.response.and_then(|text| owned_text(recorded, &text));
+        self.response_cut = report.response_cut;
+        self.cost = report.cost_nano_usd;
+        self.cost_basis = Some(report.cost_basis);
+        self.usage = report.usage;
+        self.model_used.clone_from(&report.model_used);
+        self.agent_session_id.clone_from(&report.agent_session_id);
+        self.claude_session_id.clone_from(&report.agent_session_id);
+        self.num_turns = report.num_turns;
+        self.transcript = report.transcript;
+    }
+}
+
+fn owned_text(recorded: &Recorded, reference: &ContentRef) -> Option<String> {
+    recorded.text(reference).map(str::to_owned)
+}
