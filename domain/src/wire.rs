@@ -222,3 +222,74 @@ impl TryFrom<Event> for AgentEvent {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::execution::{CancelCause, CancellationRequested};
+
+    #[test]
+    fn a_stored_version_1_is_read_as_version_2() {
+        let stored = Event::from_stored("execution.cancellation_requested", 1, "{}");
+        let cause = CancelCause::Requested;
+        let expected = ExecutionEvent::CancellationRequested(CancellationRequested { cause });
+        assert_eq!(stored.expect("readable"), Event::Execution(expected));
+    }
+
+    #[test]
+    fn a_later_version_an_unknown_type_and_unfit_data_are_told_apart() {
+        let later = Event::from_stored("execution.running", 99, "{}");
+        assert!(matches!(later, Err(WireError::UnknownVersion { version: 99, newest: 1, .. })));
+        let before_the_first = Event::from_stored("execution.running", 0, "{}");
+        assert!(matches!(before_the_first, Err(WireError::UnknownVersion { version: 0, .. })));
+        let unknown = Event::from_stored("execution.exploded", 1, "{}");
+        assert!(matches!(unknown, Err(WireError::UnknownType(_))));
+        for unfit in ["", "{}", "[]", "{\"claim\":1}"] {
+            let unfit = Event::from_stored("execution.running", 1, unfit);
+            assert!(matches!(unfit, Err(WireError::Data { .. })));
+        }
+    }
+
+    #[test]
+    fn every_old_version_of_every_type_has_its_step() {
+        for (type_name, newest) in Event::TYPES {
+            for from in 1..*newest {
+                assert!(
+                    UPCASTERS.iter().any(|step| step.type_name == *type_name && step.from == from),
+                    "{type_name} version {from} can't be read"
+                );
+            }
+        }
+    }
+
+    /// One stored event of each type, as the log holds it. A change here is a change of the stored
+    /// form: it needs a new version and an upcaster, not a new golden file.
+    #[test]
+    fn the_stored_form_of_every_type_is_as_it_always_was() {
+        let golden = include_str!("../tests/stored_events.ndjson");
+        let mut seen = std::collections::BTreeSet::new();
+        for line in golden.lines() {
+            let stored: Value = serde_json::from_str(line).expect("a line of JSON");
+            let type_name = stored["type"].as_str().expect("a type");
+            let version =
+                stored["version"].as_u64().and_then(|v| u32::try_from(v).ok()).expect("one");
+            let data = stored["data"].to_string();
+            let event = Event::from_stored(type_name, version, &data).expect("readable");
+            let (written_type, written_version) = event.type_and_version();
+            assert_eq!(written_type, type_name);
+            if version == written_version {
+                let written: Value = serde_json::from_str(&event.to_json()).expect("JSON");
+                assert_eq!(written, stored["data"], "{type_name}");
+            }
+            seen.insert((type_name.to_owned(), version));
+        }
+        for (type_name, newest) in Event::TYPES {
+            for version in 1..=*newest {
+                assert!(
+                    seen.contains(&((*type_name).to_owned(), version)),
+                    "{type_name} {version}"
+                );
+            }
+        }
+    }
+}

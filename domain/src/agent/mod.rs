@@ -7,3 +7,6 @@ mod event;
 pub use config::{AgentConfig, ConfigError, PromptBy, Runtime, SecretSource};
 pub use decide::{Agent, Command, Rejection};
 pub use event::{AgentEvent, Configured, Paused, Registered, Resumed, Retired};
+
+#[cfg(test)]
+mod tests;

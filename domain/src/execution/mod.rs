@@ -15,3 +15,6 @@ pub use event::{
 };
 pub use observation::{CostBasis, Evidence, Exit, Observation, StopCause, TranscriptRef, Usage};
 pub use state::{Execution, Outcome};
+
+#[cfg(test)]
+mod tests;
