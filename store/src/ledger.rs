@@ -169,6 +169,9 @@ impl Ledger {
                 Err(AppendError::TooLarge { bytes, max }) => {
                     return Err(ExecuteError::TooLarge { bytes, max });
                 }
+                Err(AppendError::Malformed(problem)) => {
+                    return Err(StoreError::Fault(problem.to_owned()).into());
+                }
                 Err(AppendError::DuplicateEventId(id)) => {
                     let fault = format!("a fresh event id {id} is stored already");
                     return Err(StoreError::Fault(fault).into());

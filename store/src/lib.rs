@@ -5,6 +5,7 @@
 //! needs two streams in one transaction, so an embedded file and a cluster can both stand behind it.
 
 mod clock;
+pub mod contract;
 mod ledger;
 mod port;
 pub mod readers;
@@ -16,3 +17,4 @@ pub use port::{
     AppendError, Appended, Batch, EventStore, ExpectedRevision, Feed, LogId, LogPosition, Metadata,
     NewEvent, Position, PositionError, Recorded, StoreError, StoredContent, Subscription, With,
 };
+pub use sqlite::{OpenError, SqliteOptions, SqliteStore};

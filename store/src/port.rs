@@ -277,6 +277,9 @@ pub enum AppendError {
         /// The limit.
         max: usize,
     },
+    /// No event, or more events or texts than a store takes; says which limit.
+    #[error("{0}")]
+    Malformed(&'static str),
     /// An event id that stands at another place already.
     #[error("an event with the id {0} is stored already")]
     DuplicateEventId(EventId),
@@ -345,7 +348,8 @@ pub trait EventStore: Send + Sync + 'static {
         with: With,
     ) -> Result<Vec<Recorded>, StoreError>;
 
-    /// Events of all streams after a position, at most `limit`; empty at the head.
+    /// Events of all streams after a position, at most `limit`; empty at the head, and only there.
+    /// Fewer than `limit` need not mean the head: large events make short pages.
     async fn read_all(
         &self,
         after: Position,

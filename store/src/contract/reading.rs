@@ -1,0 +1,118 @@
+//! What reads answer.
+
+use std::sync::Arc;
+
+use execution_ledger_domain::Content;
+use tokio::task::JoinSet;
+
+use super::{append_one, event, event_with_text, ok, stream};
+use crate::port::{EventStore, ExpectedRevision, NewEvent, Position, With};
+
+const NONE: ExpectedRevision = ExpectedRevision::NoStream;
+
+pub(super) async fn an_event_is_read_back_byte_for_byte(store: &dyn EventStore) {
+    let name = stream("bytes");
+    let odd = NewEvent {
+        version: 7,
+        data: r#"{ "b" : 1.50, "a":"ü\u0000\n🦀", "a2":[ ] }"#.to_owned(),
+        contents: vec![Content::new([9; 16], "first\ttext\nü🦀"), Content::new([8; 16], "")],
+        ..event(0)
+    };
+    let appended = ok("append", store.append(&name, NONE, vec![odd.clone()]).await);
+    let by_stream = ok("read", store.read_stream(&name, 0, 1, With::Contents).await);
+    let by_position = ok("read", store.read_all(Position::START, 1, With::Contents).await);
+    assert_eq!(by_stream, by_position);
+    let [stored] = &*by_stream else { panic!("one event: {by_stream:?}") };
+    assert_eq!((stored.position, stored.revision), (appended.position, 0));
+    assert_eq!((&stored.stream, stored.id), (&name, odd.id));
+    assert_eq!((&stored.type_name, stored.version), (&odd.type_name, 7));
+    assert_eq!((&stored.metadata, &stored.data), (&odd.metadata, &odd.data));
+    assert_eq!(stored.recorded_at, appended.recorded_at);
+    for (stored, given) in stored.contents.iter().zip(&odd.contents) {
+        assert_eq!(stored.content.as_ref(), Some(given));
+        assert_eq!(stored.sha256, given.reference().sha256);
+    }
+    assert_eq!(stored.contents.len(), 2);
+}
+
+pub(super) async fn texts_come_only_where_they_are_asked_for(store: &dyn EventStore) {
+    let name = stream("texts");
+    let events = vec![event_with_text(0, "zero"), event(1), event_with_text(2, "two")];
+    let references: Vec<_> =
+        events.iter().map(|event| event.contents.first().map(Content::reference)).collect();
+    ok("append", store.append(&name, NONE, events).await);
+    for bare in [
+        ok("read", store.read_stream(&name, 0, 10, With::EventsOnly).await),
+        ok("read", store.read_all(Position::START, 10, With::EventsOnly).await),
+    ] {
+        assert!(bare.iter().all(|event| event.contents.is_empty()));
+    }
+    for full in [
+        ok("read", store.read_stream(&name, 0, 10, With::Contents).await),
+        ok("read", store.read_all(Position::START, 10, With::Contents).await),
+    ] {
+        let texts: Vec<_> = full
+            .iter()
+            .zip(&references)
+            .map(|(event, reference)| reference.as_ref().and_then(|r| event.text(r)))
+            .collect();
+        assert_eq!(texts, [Some("zero"), None, Some("two")]);
+    }
+}
+
+pub(super) async fn pages_follow_each_other_without_a_gap(store: &dyn EventStore) {
+    const EVENTS: usize = 25;
+    for number in 0..EVENTS {
+        append_one(store, &format!("pages-{}", number % 3), number).await;
+    }
+    let all = ok("read", store.read_all(Position::START, 1_000, With::EventsOnly).await);
+    assert_eq!(all.len(), EVENTS);
+    for size in [1, 2, 7, EVENTS] {
+        let (mut paged, mut after) = (Vec::new(), Position::START);
+        loop {
+            let page = ok("read", store.read_all(after, size, With::EventsOnly).await);
+            assert!(page.len() <= size);
+            let Some(last) = page.last() else { break };
+            after = last.position;
+            paged.extend(page);
+        }
+        assert_eq!(paged, all);
+    }
+    let name = stream("pages-0");
+    let from_third = ok("read", store.read_stream(&name, 2, 3, With::EventsOnly).await);
+    let revisions: Vec<u64> = from_third.iter().map(|event| event.revision).collect();
+    assert_eq!(revisions, [2, 3, 4]);
+}
+
+pub(super) async fn what_is_beyond_the_end_is_empty(store: &dyn EventStore) {
+    let last = append_one(store, "end", 0).await.position;
+    let beyond = [last, Position::new(last.number() + 10), Position::new(u64::MAX)];
+    for position in beyond {
+        let page = ok("read", store.read_all(position, 10, With::Contents).await);
+        assert!(page.is_empty());
+    }
+    for revision in [1, 100, u64::MAX] {
+        let page = store.read_stream(&stream("end"), revision, 10, With::Contents).await;
+        assert!(ok("read", page).is_empty());
+    }
+    let absent = store.read_stream(&stream("absent"), 0, 10, With::Contents).await;
+    assert!(ok("read", absent).is_empty());
+    let none = ok("read", store.read_all(Position::START, 0, With::Contents).await);
+    assert!(none.is_empty());
+}
+
+pub(super) async fn recorded_at_never_decreases(store: Arc<dyn EventStore>) {
+    let mut writers = JoinSet::new();
+    for writer in 0..8 {
+        let store = Arc::clone(&store);
+        writers.spawn(async move {
+            for number in 0..20 {
+                append_one(&*store, &format!("times-{writer}"), number).await;
+            }
+        });
+    }
+    writers.join_all().await;
+    let all = ok("read", store.read_all(Position::START, 1_000, With::EventsOnly).await);
+    assert_eq!(all.len(), 160);
+    assert!(all.is_sorted_by_key(|event| event.recorded_at));
+}

@@ -1,0 +1,55 @@
+//! One process writes a log: a locked file beside it says which.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use super::open::OpenError;
+
+/// Longest text of a lock file that is read, in bytes: a process id is shorter.
+const LOCK_TEXT_MAX_BYTES: u64 = 32;
+
+/// The right to write a log. The system takes it back when the process ends, however it ends.
+#[derive(Debug)]
+pub(super) struct WriterLock(#[expect(dead_code, reason = "it is the open file that locks")] File);
+
+impl WriterLock {
+    /// Locks the log at `database`, or says who has it.
+    pub(super) fn acquire(database: &Path) -> Result<Self, OpenError> {
+        let path = lock_path(database);
+        let failed = |source| OpenError::Io { path: path.clone(), source };
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(OpenError::InUse { path: database.to_owned(), pid: holder(&mut file) });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        file.set_len(0).map_err(failed)?;
+        file.seek(SeekFrom::Start(0)).map_err(failed)?;
+        writeln!(file, "{}", std::process::id()).map_err(failed)?;
+        Ok(Self(file))
+    }
+}
+
+/// The lock file of a database: its name with `.lock` appended.
+fn lock_path(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(".lock");
+    name.into()
+}
+
+fn holder(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.take(LOCK_TEXT_MAX_BYTES).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}

@@ -1,0 +1,114 @@
+//! What was committed last, kept for those that follow the log, and the news that it was.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::port::{Batch, Position, Recorded};
+
+/// Groups that are kept at most.
+const GROUPS_MAX: usize = 1_024;
+/// Events and texts that are kept at most, in bytes; the last group is kept whatever its size.
+const BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// What followers of the log wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct News {
+    /// Position of the last committed event.
+    pub head: Position,
+    /// Whether the store is closed.
+    pub closed: bool,
+}
+
+/// The last committed groups, and the news of each. A follower that is slower than this memory
+/// reads what it missed from the database, so nobody can hold up the writer or fill the memory.
+pub(super) struct Recent {
+    groups: Mutex<Groups>,
+    news: watch::Sender<News>,
+}
+
+#[derive(Default)]
+struct Groups {
+    kept: VecDeque<(usize, Batch)>,
+    bytes: usize,
+}
+
+impl Recent {
+    /// Nothing new since `head`.
+    pub(super) fn new(head: Position) -> Self {
+        let (news, _) = watch::channel(News { head, closed: false });
+        Self { groups: Mutex::default(), news }
+    }
+
+    /// Position of the last committed event.
+    pub(super) fn head(&self) -> Position {
+        self.news.borrow().head
+    }
+
+    /// The news from now on.
+    pub(super) fn news(&self) -> watch::Receiver<News> {
+        self.news.subscribe()
+    }
+
+    /// Tells that a group was committed.
+    pub(super) fn publish(&self, group: Vec<Recorded>) {
+        let Some(head) = group.last().map(|event| event.position) else { return };
+        let bytes = group.iter().map(bytes_of).sum();
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner).push(bytes, group.into());
+        self.news.send_modify(|news| news.head = head);
+    }
+
+    /// Tells that the log ends at `head`, where what lies before it is not at hand: followers read
+    /// it from the database.
+    pub(super) fn jump(&self, head: Position) {
+        *self.groups.lock().unwrap_or_else(PoisonError::into_inner) = Groups::default();
+        self.news.send_modify(|news| news.head = head);
+    }
+
+    /// Tells that nothing more will come.
+    pub(super) fn close(&self) {
+        self.news.send_modify(|news| news.closed = true);
+    }
+
+    /// Events directly after a position, if they are still at hand.
+    pub(super) fn after(&self, position: Position) -> Option<Batch> {
+        let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        groups.after(position)
+    }
+}
+
+impl Groups {
+    fn push(&mut self, bytes: usize, group: Batch) {
+        self.kept.push_back((bytes, group));
+        self.bytes += bytes;
+        while self.kept.len() > GROUPS_MAX || (self.bytes > BYTES_MAX && self.kept.len() > 1) {
+            let Some((bytes, _)) = self.kept.pop_front() else { return };
+            self.bytes -= bytes;
+        }
+    }
+
+    fn after(&self, position: Position) -> Option<Batch> {
+        let ends_before =
+            |(_, group): &(usize, Batch)| group.last().is_none_or(|last| last.position <= position);
+        let (_, group) = self.kept.get(self.kept.partition_point(ends_before))?;
+        let first = group.first()?.position;
+        if first.number() == position.number() + 1 {
+            return Some(group.clone());
+        }
+        if first > position {
+            return None;
+        }
+        let seen = group.partition_point(|event| event.position <= position);
+        Some(group[seen..].into())
+    }
+}
+
+/// What an event with its texts takes, in bytes.
+pub(super) fn bytes_of(event: &Recorded) -> usize {
+    let text = |content: &crate::port::StoredContent| {
+        size_of_val(content) + content.content.as_ref().map_or(0, |content| content.text.len())
+    };
+    let contents: usize = event.contents.iter().map(text).sum();
+    size_of_val(event) + event.type_name.len() + event.metadata.len() + event.data.len() + contents
+}

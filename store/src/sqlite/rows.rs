@@ -1,0 +1,162 @@
+//! Events and their texts, from rows.
+
+use execution_ledger_domain::content::Digest;
+use execution_ledger_domain::{Content, EventId, StreamName, Timestamp};
+use rusqlite::types::{FromSqlError, Type};
+use rusqlite::{CachedStatement, Connection, Params, Row, params};
+use uuid::Uuid;
+
+use super::recent::bytes_of;
+use crate::port::{Position, Recorded, StoreError, StoredContent, With};
+
+/// Texts of one event at most: a content's id has four bits for its ordinal.
+pub(super) const CONTENTS_PER_EVENT_MAX: usize = 16;
+/// Rows that room is made for in advance, whatever the caller's limit.
+const ROOM_MAX: usize = 1_024;
+
+const OF_STREAM: &str = "SELECT position, stream, revision, event_id, type, version, recorded_at, \
+    metadata, data FROM events WHERE stream = ?1 AND revision >= ?2 ORDER BY revision LIMIT ?3";
+const AFTER: &str = "SELECT position, stream, revision, event_id, type, version, recorded_at, \
+    metadata, data FROM events WHERE position > ?1 ORDER BY position LIMIT ?2";
+const CONTENTS_OF: &str =
+    "SELECT sha256, salt, body FROM contents WHERE id >= ?1 AND id < ?1 + 16 ORDER BY id";
+
+/// Most that a read takes: a number of events, and a size after which no further event is read.
+#[derive(Clone, Copy)]
+pub(super) struct Limit {
+    /// Events.
+    pub events: usize,
+    /// Events and texts, in bytes.
+    pub bytes: usize,
+}
+
+/// Events of one stream from a revision on.
+pub(super) fn of_stream(
+    connection: &mut Connection,
+    stream: &StreamName,
+    from_revision: u64,
+    limit: usize,
+    with: With,
+) -> Result<Vec<Recorded>, StoreError> {
+    let Ok(from) = i64::try_from(from_revision) else { return Ok(Vec::new()) };
+    let limit = Limit { events: limit, bytes: usize::MAX };
+    read(connection, OF_STREAM, params![stream.as_str(), from, rows(limit)], limit, with)
+}
+
+/// Events of all streams after a position.
+pub(super) fn after(
+    connection: &mut Connection,
+    position: Position,
+    limit: Limit,
+    with: With,
+) -> Result<Vec<Recorded>, StoreError> {
+    let Ok(after) = i64::try_from(position.number()) else { return Ok(Vec::new()) };
+    read(connection, AFTER, params![after, rows(limit)], limit, with)
+}
+
+/// Position and time of the last event.
+pub(super) fn tail(connection: &Connection) -> rusqlite::Result<(Position, Timestamp)> {
+    let query = "SELECT position, recorded_at FROM events ORDER BY position DESC LIMIT 1";
+    let mut statement = connection.prepare_cached(query)?;
+    let mut rows = statement.query([])?;
+    match rows.next()? {
+        Some(row) => Ok((Position::new(unsigned(row, 0)?), Timestamp::from_micros(row.get(1)?))),
+        None => Ok((Position::START, Timestamp::EPOCH)),
+    }
+}
+
+fn rows(limit: Limit) -> i64 {
+    i64::try_from(limit.events).unwrap_or(i64::MAX)
+}
+
+/// One transaction, so that an erasure between two reads can't part an event from its texts.
+fn read(
+    connection: &mut Connection,
+    query: &str,
+    parameters: impl Params,
+    limit: Limit,
+    with: With,
+) -> Result<Vec<Recorded>, StoreError> {
+    let tx = connection.transaction()?;
+    let mut events = Vec::with_capacity(limit.events.min(ROOM_MAX));
+    {
+        let mut statement = tx.prepare_cached(query)?;
+        let mut contents = match with {
+            With::Contents => Some(tx.prepare_cached(CONTENTS_OF)?),
+            With::EventsOnly => None,
+        };
+        let mut rows = statement.query(parameters)?;
+        let mut bytes = 0;
+        while bytes < limit.bytes
+            && let Some(row) = rows.next()?
+        {
+            let mut event = recorded(row)?;
+            if let Some(contents) = &mut contents {
+                event.contents = contents_of(contents, event.position)?;
+            }
+            bytes += bytes_of(&event);
+            events.push(event);
+        }
+    }
+    tx.commit()?;
+    Ok(events)
+}
+
+fn recorded(row: &Row) -> rusqlite::Result<Recorded> {
+    let stream = row.get_ref(1)?.as_str()?.parse::<StreamName>();
+    let id = Uuid::from_slice(row.get_ref(3)?.as_blob()?);
+    Ok(Recorded {
+        position: Position::new(unsigned(row, 0)?),
+        stream: stream.map_err(|error| unfit(1, Type::Text, error))?,
+        revision: unsigned(row, 2)?,
+        id: EventId(id.map_err(|error| unfit(3, Type::Blob, error))?),
+        type_name: row.get(4)?,
+        version: row.get(5)?,
+        recorded_at: Timestamp::from_micros(row.get(6)?),
+        metadata: row.get(7)?,
+        data: row.get(8)?,
+        contents: Vec::new(),
+    })
+}
+
+fn contents_of(
+    statement: &mut CachedStatement,
+    position: Position,
+) -> rusqlite::Result<Vec<StoredContent>> {
+    let mut rows = statement.query([first_content_id(position)?])?;
+    let mut contents = Vec::new();
+    while let Some(row) = rows.next()? {
+        let salt: Option<[u8; 16]> = row.get(1)?;
+        let text: Option<String> = row.get(2)?;
+        let content = salt.zip(text).map(|(salt, text)| Content { salt, text });
+        contents.push(StoredContent { sha256: Digest(row.get(0)?), content });
+    }
+    Ok(contents)
+}
+
+/// The id of an event's first text.
+pub(super) fn first_content_id(position: Position) -> rusqlite::Result<i64> {
+    signed(position.number())?
+        .checked_mul(CONTENTS_PER_EVENT_MAX as i64)
+        .ok_or_else(|| rusqlite::Error::ToSqlConversionFailure("a position is too large".into()))
+}
+
+/// A number as SQLite holds it.
+pub(super) fn signed(number: u64) -> rusqlite::Result<i64> {
+    i64::try_from(number).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
+/// A column that is never negative.
+pub(super) fn unsigned(row: &Row, column: usize) -> rusqlite::Result<u64> {
+    let number: i64 = row.get(column)?;
+    u64::try_from(number)
+        .map_err(|_| unfit(column, Type::Integer, FromSqlError::OutOfRange(number)))
+}
+
+fn unfit(
+    column: usize,
+    kind: Type,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, kind, Box::new(error))
+}
