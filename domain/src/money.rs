@@ -32,7 +32,7 @@ pub struct NanoUsd(i64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MoneyError {
     /// Beyond what an event can hold.
-    #[error("an amount is at most 9007199.254740991 dollars in size")]
+    #[error("an amount is at most 8000000 dollars in size")]
     OutOfRange,
     /// More than nine decimal places, or not a finite number.
     #[error("an amount has at most nine decimal places")]
@@ -44,8 +44,9 @@ const NANOS_PER_USD: f64 = 1e9;
 impl NanoUsd {
     /// No money.
     pub const ZERO: Self = Self(0);
-    /// The largest amount: the largest integer that every JSON reader can hold, in nano-dollars.
-    pub const MAX: Self = Self((1 << 53) - 1);
+    /// The largest amount: eight million dollars. Below 2^23 dollars neighbouring floating-point
+    /// numbers are less than a nano-dollar apart, so every amount has one of its own.
+    pub const MAX: Self = Self(8_000_000_000_000_000);
 
     /// From nano-dollars.
     pub fn from_nanos(nanos: i64) -> Result<Self, MoneyError> {
@@ -85,8 +86,11 @@ impl NanoUsd {
         if nanos.abs() > Self::MAX.0 as f64 {
             return Err(MoneyError::OutOfRange);
         }
-        #[expect(clippy::cast_possible_truncation, reason = "checked against the range just above")]
-        Self::from_nanos(nanos as i64)
+        #[expect(clippy::cast_possible_truncation, reason = "the range is checked just above")]
+        let nanos = nanos as i64;
+        // The product was rounded once more: among its neighbours may stand the very amount.
+        let exact = (nanos - 1..=nanos + 1).find(|near| Self(*near).to_usd().to_bits() == usd.to_bits());
+        Self::from_nanos(exact.unwrap_or(nanos))
     }
 
     /// The sum, held at the largest amount.

@@ -61,6 +61,7 @@ impl Aggregate for Execution {
         self.after(event)
     }
 
+    #[expect(clippy::match_same_arms, reason = "a table of decisions, a row for each command")]
     fn decide(&self, command: Command) -> Result<Vec<ExecutionEvent>, Rejection> {
         use Command as C;
         use Execution::{Absent, Ended, Pending, Running};

@@ -420,7 +420,7 @@ proptest! {
             let injections = after.iter().filter(|event| !matches!(event, E::CostCorrected(_)));
             prop_assert!(injections.count() <= 1);
         }
-        let folded = history.iter().fold(Execution::default(), |state, event| state.evolve(event));
+        let folded = history.iter().fold(Execution::default(), Execution::evolve);
         prop_assert_eq!(folded, state);
     }
 }

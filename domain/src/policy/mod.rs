@@ -87,19 +87,18 @@ impl Policy {
     }
 
     /// Takes up an agent as a read model knows it, before events are applied.
-    pub fn load_agent(&mut self, name: AgentName, config: AgentConfig, status: AgentStatus) {
+    pub fn load_agent(&mut self, name: &AgentName, config: AgentConfig, status: AgentStatus) {
         let line = self.lines.entry(name.clone()).or_default();
         line.config = Some(config);
         line.status = status;
-        self.refresh(&name);
+        self.refresh(name);
     }
 
     /// Takes up an execution that has not ended as a read model knows it.
-    pub fn load_execution(&mut self, open: OpenExecution) {
-        let (id, agent) = (open.id, open.agent.clone());
-        self.wait(&open);
+    pub fn load_execution(&mut self, open: &OpenExecution) {
+        self.wait(open);
         if let Some(held) = open.held {
-            self.hold(id, &agent, held);
+            self.hold(open.id, &open.agent, held);
         }
     }
 
