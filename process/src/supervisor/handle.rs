@@ -12,10 +12,8 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
-use super::sys::{pidfd_open, pidfd_send_signal};
+use super::sys::{pidfd_open, pidfd_send_signal, watch};
 use crate::orders::{LockRecord, Orders, RunFiles, supervisor_signal};
 use crate::status::{STATUS_FILE_BYTES, Status};
 
@@ -51,7 +49,7 @@ impl Handle {
     /// Where the descriptor can't be watched, which says nothing about the supervisor.
     pub async fn exited(&self) -> io::Result<()> {
         // A duplicate, so that several can wait at once: a descriptor is registered only once.
-        let watched = AsyncFd::with_interest(self.pidfd.try_clone()?, Interest::READABLE)?;
+        let watched = watch(self.pidfd.try_clone()?)?;
         let _ready = watched.readable().await?;
         self.reap();
         Ok(())

@@ -8,6 +8,8 @@ use std::time::Duration;
 use nix::libc;
 use nix::sys::signal::Signal;
 use nix::time::{ClockId, clock_gettime};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// A descriptor that stands for the process itself and never for a later one with its number.
 ///
@@ -40,6 +42,16 @@ pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: Signal) -> io::Result<()
         )
     };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Lets tokio say when a descriptor is readable.
+///
+/// # Errors
+/// Where the runtime can't watch it.
+pub fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` always gives the same descriptor and keeps it open until it is dropped,
+    // which `AsyncFd` does only after it has deregistered it.
+    unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }.map_err(Into::into)
 }
 
 /// Time since boot, suspension included: the clock of every deadline of a run.

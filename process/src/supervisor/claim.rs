@@ -1,0 +1,83 @@
+//! The claim to a run: exactly one supervisor gets it, and only before anything is executed.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, posix_fallocate};
+
+use crate::orders::{FORMAT_VERSION, LockRecord, RunFiles};
+use crate::status::{STATUS_FILE_BYTES, Status};
+
+/// A run that is this process's own. While it lives, the lock is held.
+pub(super) struct Claim {
+    /// The run's files.
+    pub files: RunFiles,
+    /// Where output goes; empty at first.
+    pub spool: File,
+    status: File,
+    _lock: Flock<File>,
+}
+
+impl Claim {
+    /// Takes the claim; `None` where another supervisor has it. Once this has returned, the lock
+    /// is found after any crash, so the run is never started again.
+    ///
+    /// # Errors
+    /// Where a file can't be made; the claim is then free.
+    pub fn take(runs: &Path, files: RunFiles, boot_id: &str) -> io::Result<Option<Self>> {
+        let own = |kind: &str| -> PathBuf {
+            files.directory.join(format!("{}.{kind}.{}", files.claim, std::process::id()))
+        };
+        // Room for the ending is taken before anything can begin.
+        let (status_path, lock_path) = (own("status"), own("lock"));
+        let status = create(&status_path)?;
+        posix_fallocate(&status, 0, i64::try_from(STATUS_FILE_BYTES).map_err(io::Error::other)?)?;
+        let lock = lock_under(&lock_path, boot_id)?;
+
+        // The one step that only one can do. The lock is held when its name appears.
+        let linked = std::fs::hard_link(&lock_path, files.lock());
+        std::fs::remove_file(&lock_path)?;
+        match linked {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                std::fs::remove_file(&status_path)?;
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        }
+        std::fs::rename(&status_path, files.status())?;
+        let spool = create(&files.spool())?;
+        File::open(&files.directory)?.sync_all()?;
+        File::open(runs)?.sync_all()?;
+        Ok(Some(Self { files, spool, status, _lock: lock }))
+    }
+
+    /// Writes the ending down, durably, into the room that was taken for it.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub fn finish(&mut self, status: &Status) -> io::Result<()> {
+        let text = serde_json::to_vec(status)?;
+        if text.len() >= STATUS_FILE_BYTES {
+            return Err(io::Error::other("the status is too long"));
+        }
+        self.status.write_all_at(&text, 0)?;
+        self.status.sync_data()
+    }
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+}
+
+fn lock_under(path: &Path, boot_id: &str) -> io::Result<Flock<File>> {
+    let mut lock = Flock::lock(create(path)?, FlockArg::LockExclusiveNonblock)
+        .map_err(|(_, errno): (File, Errno)| io::Error::from(errno))?;
+    let pid = i32::try_from(std::process::id()).map_err(io::Error::other)?;
+    let record = LockRecord { version: FORMAT_VERSION, pid, boot_id: boot_id.to_owned() };
+    lock.write_all(&serde_json::to_vec(&record)?)?;
+    Ok(lock)
+}
