@@ -1,0 +1,232 @@
+//! Carrying out effects: taking slots, starting supervisors, stopping runs, ending waits.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use execution_ledger_domain::agent::AgentConfig;
+use execution_ledger_domain::execution::{
+    Command, Execution, ExecutionEvent, FailureCode, Pending, Rejection,
+};
+use execution_ledger_domain::policy::Effect;
+use execution_ledger_domain::{
+    Actor, AgentName, ClaimId, Content, Event, ExecutionId, StreamName, limits,
+};
+use execution_ledger_store::{Context, ExecuteError, StoreError, With};
+use uuid::Uuid;
+
+use super::{Shared, runs};
+use crate::failpoint;
+use crate::orders::{FORMAT_VERSION, MARKER_VARIABLE, Orders, RunFiles, supervisor_signal};
+use crate::runtimes::{self, Plan, RunRequest};
+use crate::salt;
+use crate::supervisor;
+
+/// How long output is drained after the first process has ended.
+const DRAIN_MS: u64 = 2_000;
+/// How long an effect rests after the store failed it.
+const REST_AFTER_FAULT: Duration = Duration::from_secs(1);
+
+/// Every run that holds a slot, as the policy knows it at start.
+pub(super) fn take_up_all(shared: &Shared) -> Vec<(ExecutionId, ClaimId)> {
+    let holding = shared.desk.policy().holding();
+    holding.into_iter().map(|(execution, _, claim)| (execution, claim)).collect()
+}
+
+/// Does what an effect says. Answers the effect where it led to no event and is to be begun again.
+pub(super) async fn carry_out(shared: Arc<Shared>, effect: Effect) -> Option<Effect> {
+    let done = match &effect {
+        Effect::Start { execution, agent } => start(&shared, *execution, agent).await,
+        Effect::Stop { execution, claim } => {
+            runs::signal(&shared, *execution, *claim, supervisor_signal::CANCEL);
+            Ok(())
+        }
+        Effect::Lapse { execution, claim } => {
+            runs::lapse(&shared, *execution, *claim);
+            Ok(())
+        }
+        Effect::Expire { execution } => expire(&shared, *execution).await,
+        Effect::CancelWaiting { execution, cause } => {
+            let command = Command::Cancel { cause: *cause };
+            command_on(&shared, *execution, command, &[]).await
+        }
+    };
+    match done {
+        Ok(()) => None,
+        Err(ExecuteError::Refused(
+            Rejection::AlreadyEnded | Rejection::AlreadyStarted | Rejection::NotFound,
+        )) => None,
+        Err(ExecuteError::Refused(refused)) => {
+            tracing::debug!(?effect, %refused, "an effect came too late");
+            Some(effect)
+        }
+        Err(error) => {
+            tracing::error!(?effect, %error, "an effect failed and will be repeated");
+            tokio::time::sleep(REST_AFTER_FAULT).await;
+            Some(effect)
+        }
+    }
+}
+
+pub(super) fn system_context(execution: ExecutionId, correlation: Option<String>) -> Context {
+    Context {
+        actor: Actor::system("process_manager"),
+        correlation_id: correlation.unwrap_or_else(|| execution.to_string()),
+        causation_id: execution.to_string(),
+        traceparent: None,
+    }
+}
+
+/// Gives a command about an execution in the manager's own name.
+pub(super) async fn command_on(
+    shared: &Shared,
+    execution: ExecutionId,
+    command: Command,
+    contents: &[Content],
+) -> Result<(), ExecuteError<Rejection>> {
+    let stream = StreamName::execution(execution);
+    let correlation = correlation(shared, &stream).await?;
+    let context = system_context(execution, correlation);
+    shared.ledger.execute::<Execution>(&stream, command, contents, &context).await.map(|_| ())
+}
+
+/// The story that an execution belongs to: its first event says.
+async fn correlation(shared: &Shared, stream: &StreamName) -> Result<Option<String>, StoreError> {
+    let first = shared.ledger.store().read_stream(stream, 0, 1, With::EventsOnly).await?;
+    let metadata = first.first().and_then(|recorded| recorded.parsed_metadata().ok());
+    Ok(metadata.map(|metadata| metadata.correlation_id))
+}
+
+async fn expire(shared: &Shared, execution: ExecutionId) -> Result<(), ExecuteError<Rejection>> {
+    let message = Content::new(salt()?, FailureCode::QueueExpired.describe());
+    let command = Command::Expire { now: shared.ledger.now(), message: message.reference() };
+    command_on(shared, execution, command, &[message]).await
+}
+
+async fn start(
+    shared: &Arc<Shared>,
+    execution: ExecutionId,
+    agent: &AgentName,
+) -> Result<(), ExecuteError<Rejection>> {
+    let Some(config) = shared.desk.config(agent) else { return Ok(()) };
+    let claim = ClaimId(Uuid::now_v7());
+    let command =
+        Command::Start { claim, now: shared.ledger.now(), runtime: config.runtime };
+    command_on(shared, execution, command, &[]).await?;
+    failpoint::reach("manager.claimed");
+    tokio::spawn(runs::begin(Arc::clone(shared), execution, claim));
+    Ok(())
+}
+
+/// Why a supervisor was not started.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LaunchError {
+    /// The log can't be read: try again.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// This run can't be started.
+    #[error("{0}")]
+    Impossible(String),
+}
+
+/// Starts the supervisor of a claim.
+pub(super) async fn launch(
+    shared: &Arc<Shared>,
+    execution: ExecutionId,
+    claim: ClaimId,
+) -> Result<supervisor::Handle, LaunchError> {
+    let (pending, message, system_prompt) = task(shared, execution).await?;
+    let gone = || LaunchError::Impossible(format!("there is no agent {}", pending.agent));
+    let config = shared.desk.config(&pending.agent).ok_or_else(gone)?;
+    let files = RunFiles::new(&shared.options.runs, execution, claim);
+    let mcp_config = files.mcp_config();
+    let request = RunRequest {
+        execution_id: execution,
+        message: &message,
+        model: pending.model_requested.as_deref(),
+        allowed_tools: pending.allowed_tools.as_deref(),
+        system_prompt: system_prompt.as_deref(),
+        max_turns: pending.max_turns,
+        resume_session_id: pending.resume_session_id.as_deref(),
+        max_cost: pending.max_cost_nano_usd,
+        mcp_config_path: &mcp_config,
+        ledger_url: &shared.options.ledger_url,
+        has_mcp: false,
+    };
+    let plan = runtimes::plan(&config, &request)
+        .map_err(|error| LaunchError::Impossible(error.to_string()))?;
+    let stdin = plan.stdin.clone();
+    let plan_files = plan.files.clone();
+    let orders = orders(shared, &config, &pending, plan, (execution, claim));
+    let runs = shared.options.runs.clone();
+    tokio::task::spawn_blocking(move || {
+        supervisor::start(&runs, &orders, stdin.as_deref(), &plan_files)
+    })
+    .await
+    .map_err(|panic| LaunchError::Impossible(format!("starting a supervisor panicked: {panic}")))?
+    .map_err(|error| LaunchError::Impossible(format!("its supervisor could not be started: {error}")))
+}
+
+/// What was accepted, and its texts.
+async fn task(
+    shared: &Shared,
+    execution: ExecutionId,
+) -> Result<(Pending, String, Option<String>), LaunchError> {
+    let stream = StreamName::execution(execution);
+    let first = shared.ledger.store().read_stream(&stream, 0, 1, With::Contents).await?;
+    let unreadable = || LaunchError::Impossible(format!("the first event of {stream} is not readable"));
+    let recorded = first.first().ok_or_else(unreadable)?;
+    let event = recorded.event().map_err(|_| unreadable())?;
+    let Event::Execution(ExecutionEvent::Pending(pending)) = event else { return Err(unreadable()) };
+    let erased = || LaunchError::Impossible("its message was erased before it was started".to_owned());
+    let message = recorded.text(&pending.message).ok_or_else(erased)?.to_owned();
+    let system_prompt = match &pending.system_prompt {
+        Some(reference) => Some(recorded.text(reference).ok_or_else(erased)?.to_owned()),
+        None => None,
+    };
+    Ok((*pending, message, system_prompt))
+}
+
+fn orders(
+    shared: &Shared,
+    config: &AgentConfig,
+    pending: &Pending,
+    plan: Plan,
+    (execution, claim): (ExecutionId, ClaimId),
+) -> Orders {
+    let mut env = plan.env;
+    env.extend(config.env.clone());
+    let own = [
+        ("EXECUTION_LEDGER_URL", shared.options.ledger_url.clone()),
+        ("EXECUTION_LEDGER_KEY", shared.secret.token(execution, claim)),
+        ("EXECUTION_LEDGER_AGENT", pending.agent.to_string()),
+        (MARKER_VARIABLE, execution.to_string()),
+    ];
+    env.extend(own.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    if let Some(session) = pending.chat_session_id {
+        env.insert("EXECUTION_LEDGER_SESSION_ID".to_owned(), session.to_string());
+    }
+    let mut env_allow = plan.env_allow;
+    env_allow.extend(config.env_allow.iter().cloned());
+    let default_cwd = || shared.options.work.join(pending.agent.as_str());
+    Orders {
+        version: FORMAT_VERSION,
+        execution_id: execution,
+        claim,
+        agent: pending.agent.clone(),
+        argv: plan.argv,
+        env,
+        env_allow,
+        env_from: config.env_from.clone(),
+        cwd: config.cwd.as_ref().map_or_else(default_cwd, PathBuf::from),
+        make_cwd: config.cwd.is_none(),
+        run_as: config.run_as.clone(),
+        stdin_from_file: plan.stdin.is_some(),
+        timeout_ms: pending.timeout_s.saturating_mul(1_000),
+        lease_ms: pending.timeout_s.saturating_add(limits::LEASE_MARGIN_S).saturating_mul(1_000),
+        grace_ms: config.grace_s.saturating_mul(1_000),
+        drain_ms: DRAIN_MS,
+        output_max_bytes: shared.options.output_max_bytes,
+        memory_max_bytes: config.memory_max_bytes,
+    }
+}

@@ -1,0 +1,199 @@
+//! The process manager: follows the log, and does what the policy says is to be done.
+//!
+//! It holds nothing that is not in the log or in the run directories, so it can die at any instant.
+//! At start it takes up every run that holds a slot; then it follows the log, and after each batch
+//! of events it begins what follows from the policy's state.
+
+mod janitor;
+mod launch;
+mod observe;
+mod runs;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use execution_ledger_domain::policy::Effect;
+use execution_ledger_domain::{Event, Timestamp};
+use execution_ledger_store::{Batch, Ledger, StoreError, Subscription};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::desk::Desk;
+use crate::run_token::LedgerSecret;
+use crate::transcript::TranscriptHub;
+use runs::Runs;
+
+/// Effects that are under way at once.
+const EFFECTS_MAX: usize = 64;
+/// Longest that the manager sleeps before it looks at the clock again: clocks jump.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// What the manager needs to know of the place that it runs in.
+#[derive(Clone, Debug)]
+pub struct ManagerOptions {
+    /// `runs/` of the data directory.
+    pub runs: PathBuf,
+    /// `transcripts/` of the data directory.
+    pub transcripts: PathBuf,
+    /// Where agents without a `cwd` have their work folders.
+    pub work: PathBuf,
+    /// Where runs reach the ledger.
+    pub ledger_url: String,
+    /// How much output a run may print, in bytes.
+    pub output_max_bytes: u64,
+    /// No starts while less is free on the disk of the data directory, in bytes.
+    pub min_free_bytes: u64,
+    /// How large all transcripts may be together, in bytes.
+    pub transcripts_max_bytes: Option<u64>,
+    /// How long transcripts are kept, in days.
+    pub transcripts_keep_days: Option<u32>,
+}
+
+/// What all parts of the manager share.
+pub(crate) struct Shared {
+    pub ledger: Ledger,
+    pub desk: Arc<Desk>,
+    pub hub: TranscriptHub,
+    pub secret: LedgerSecret,
+    pub options: ManagerOptions,
+    pub runs: Runs,
+    pub archive: tokio::sync::mpsc::Sender<execution_ledger_domain::ExecutionId>,
+}
+
+/// The process manager.
+pub struct Manager {
+    shared: Arc<Shared>,
+    to_archive: tokio::sync::mpsc::Receiver<execution_ledger_domain::ExecutionId>,
+}
+
+/// Why the manager stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ManagerError {
+    /// The log can't be followed any more.
+    #[error("the process manager can't follow the log")]
+    Log(#[source] StoreError),
+    /// A stored event can't be read; starting runs without it could start one twice.
+    #[error("the process manager stopped before event {position}: {reason}")]
+    Unreadable {
+        /// Its number in the log.
+        position: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl Manager {
+    /// Over a desk whose policy has seen the log up to where the subscription of [`Manager::run`]
+    /// begins.
+    pub fn new(
+        ledger: Ledger,
+        desk: Arc<Desk>,
+        hub: TranscriptHub,
+        secret: LedgerSecret,
+        options: ManagerOptions,
+    ) -> Self {
+        let (archive, to_archive) = tokio::sync::mpsc::channel(janitor::ARCHIVE_QUEUE_MAX);
+        let runs = Runs::default();
+        let shared = Shared { ledger, desk, hub, secret, options, runs, archive };
+        Self { shared: Arc::new(shared), to_archive }
+    }
+
+    /// Works until `stop` turns true or the log ends. Runs outlive it: their supervisors keep them.
+    ///
+    /// # Errors
+    /// [`ManagerError`] where the log can't be followed: nothing is started any more then.
+    pub async fn run(
+        self,
+        mut log: Subscription,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<(), ManagerError> {
+        let shared = self.shared;
+        let mut work = JoinSet::new();
+        work.spawn(janitor::work(Arc::clone(&shared), self.to_archive));
+        work.spawn(janitor::watch_disk(Arc::clone(&shared)));
+        let mut effects: JoinSet<Option<Effect>> = JoinSet::new();
+        let taken_up = launch::take_up_all(&shared);
+        for (execution, claim) in taken_up {
+            work.spawn(runs::take_up(Arc::clone(&shared), execution, claim));
+        }
+        loop {
+            let room = EFFECTS_MAX.saturating_sub(effects.len());
+            for effect in shared.desk.policy().begin(shared.ledger.now(), room) {
+                effects.spawn(launch::carry_out(Arc::clone(&shared), effect));
+            }
+            tokio::select! {
+                batch = log.next() => match batch {
+                    Some(batch) => apply(&shared, &batch.map_err(ManagerError::Log)?)?,
+                    None => return Ok(()),
+                },
+                Some(done) = effects.join_next(), if !effects.is_empty() => {
+                    if let Ok(Some(unfinished)) = done {
+                        shared.desk.policy().give_back(&unfinished);
+                    }
+                }
+                () = shared.desk.woken() => {}
+                () = tokio::time::sleep(until_deadline(&shared)) => {}
+                _ = stop.wait_for(|stop| *stop) => {
+                    // What is being started gets its supervisor; then nothing of ours is needed.
+                    while effects.join_next().await.is_some() {}
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// A watcher of runs that is told when none is left: for a drained stop.
+    pub fn desk(&self) -> Arc<Desk> {
+        Arc::clone(&self.shared.desk)
+    }
+}
+
+fn until_deadline(shared: &Shared) -> Duration {
+    let now: Timestamp = shared.ledger.now();
+    let deadline = shared.desk.policy().next_deadline();
+    let wait = deadline.map_or(LOOK_AGAIN, |at| Duration::from_millis(at.ms_since(now) + 1));
+    wait.min(LOOK_AGAIN)
+}
+
+/// Takes a batch of events into the policy, and tells those who wait for endings.
+fn apply(shared: &Shared, batch: &Batch) -> Result<(), ManagerError> {
+    for recorded in batch.iter() {
+        let unreadable = |reason: String| ManagerError::Unreadable {
+            position: recorded.position.number(),
+            reason,
+        };
+        let event = recorded.event().map_err(|error| unreadable(error.to_string()))?;
+        match event {
+            Event::Execution(event) => {
+                let id = recorded
+                    .stream
+                    .execution_id()
+                    .ok_or_else(|| unreadable(format!("{} is no execution", recorded.stream)))?;
+                let mut policy = shared.desk.policy();
+                policy.apply_execution(recorded.position.number(), id, &event);
+                drop(policy);
+                if is_ending(&event) {
+                    shared.runs.forget(id);
+                    shared.desk.announce_end(id, recorded.position);
+                }
+            }
+            Event::Agent(event) => {
+                let name = recorded
+                    .stream
+                    .agent_name()
+                    .ok_or_else(|| unreadable(format!("{} is no agent", recorded.stream)))?;
+                shared.desk.policy().apply_agent(&name, &event);
+            }
+        }
+    }
+    if let Some(last) = batch.last() {
+        shared.desk.announce_applied(last.position);
+    }
+    Ok(())
+}
+
+fn is_ending(event: &execution_ledger_domain::execution::ExecutionEvent) -> bool {
+    use execution_ledger_domain::execution::ExecutionEvent as E;
+    matches!(event, E::Completed(_) | E::Failed(_) | E::Cancelled(_))
+}

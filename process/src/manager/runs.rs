@@ -1,0 +1,289 @@
+//! The runs that hold a slot: from their claim to their ending.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use execution_ledger_domain::execution::{Command, Execution, FailureCode};
+use execution_ledger_domain::{ClaimId, Content, ExecutionId, StreamName};
+use execution_ledger_store::ExecuteError;
+use nix::sys::signal::Signal;
+
+use super::launch::{self, LaunchError, command_on};
+use super::{Shared, observe};
+use crate::failpoint;
+use crate::orders::{RunFiles, supervisor_signal};
+use crate::salt;
+use crate::supervisor::{self, Handle, Probe};
+
+/// How often a claim whose supervisor never came to its lock is launched again.
+const LAUNCHES_MAX: u32 = 3;
+/// Rest between two attempts at something that failed for a reason that may pass.
+const REST: Duration = Duration::from_secs(1);
+/// How long a supervisor has to end a run whose slot has lapsed, before it is killed itself.
+const LAPSE_GRACE: Duration = Duration::from_secs(10);
+
+/// What the manager remembers of the runs that it looks after.
+#[derive(Default)]
+pub(crate) struct Runs(Mutex<HashMap<ExecutionId, Run>>);
+
+#[derive(Clone)]
+struct Run {
+    claim: ClaimId,
+    /// The strongest signal that its supervisor is to be sent as soon as there is one.
+    wanted: Option<Signal>,
+    lapsed: bool,
+    handle: Option<Arc<Handle>>,
+}
+
+impl Runs {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ExecutionId, Run>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its ending is in the log.
+    pub(super) fn forget(&self, execution: ExecutionId) {
+        self.lock().remove(&execution);
+    }
+
+    /// Whether a run of this execution is looked after.
+    pub(super) fn has(&self, execution: ExecutionId) -> bool {
+        self.lock().contains_key(&execution)
+    }
+}
+
+/// Tells a run's supervisor something, now or as soon as it is there.
+pub(super) fn signal(shared: &Shared, execution: ExecutionId, claim: ClaimId, signal: Signal) {
+    let handle = {
+        let mut runs = shared.runs.lock();
+        // Under the lock of the runs, so that what ends now is not remembered for ever.
+        if shared.desk.holds(execution) != Some(claim) {
+            return;
+        }
+        let run = runs.entry(execution).or_insert_with(|| Run {
+            claim,
+            wanted: None,
+            lapsed: false,
+            handle: None,
+        });
+        if run.claim != claim {
+            return;
+        }
+        run.wanted = Some(signal);
+        run.handle.clone()
+    };
+    if let Some(handle) = handle {
+        send(&handle, execution, signal);
+    }
+}
+
+/// Has a run's tree killed because its slot has lapsed, and its supervisor too if it does not obey.
+pub(super) fn lapse(shared: &Arc<Shared>, execution: ExecutionId, claim: ClaimId) {
+    signal(shared, execution, claim, supervisor_signal::LEASE_LAPSED);
+    if let Some(run) = shared.runs.lock().get_mut(&execution) {
+        run.lapsed = true;
+    }
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move {
+        tokio::time::sleep(LAPSE_GRACE).await;
+        let handle = shared.runs.lock().get(&execution).and_then(|run| run.handle.clone());
+        if let Some(handle) = handle {
+            send(&handle, execution, Signal::SIGKILL);
+        }
+    });
+}
+
+fn send(handle: &Handle, execution: ExecutionId, signal: Signal) {
+    if let Err(error) = handle.signal(signal) {
+        tracing::error!(%execution, %signal, %error, "a supervisor could not be signalled");
+    }
+}
+
+/// A claim was won just now: start its supervisor and look after it until the ending is recorded.
+pub(super) async fn begin(shared: Arc<Shared>, execution: ExecutionId, claim: ClaimId) {
+    enter(&shared, execution, claim);
+    if let Some(handle) = launch_claim(&shared, execution, claim).await {
+        failpoint::reach("manager.started");
+        look_after(&shared, execution, claim, handle).await;
+        conclude(&shared, execution, claim).await;
+    }
+    shared.runs.lock().remove(&execution);
+}
+
+/// A claim from before a restart: find out what has become of it, and go on from there.
+pub(super) async fn take_up(shared: Arc<Shared>, execution: ExecutionId, claim: ClaimId) {
+    enter(&shared, execution, claim);
+    conclude(&shared, execution, claim).await;
+    shared.runs.lock().remove(&execution);
+}
+
+fn enter(shared: &Shared, execution: ExecutionId, claim: ClaimId) {
+    let mut runs = shared.runs.lock();
+    // A wish to stop it may have come first: it stays.
+    let run = Run { claim, wanted: None, lapsed: false, handle: None };
+    runs.entry(execution).or_insert(run);
+}
+
+/// Starts the supervisor, unless the run is to stop already. `None` where the run was ended instead.
+async fn launch_claim(
+    shared: &Arc<Shared>,
+    execution: ExecutionId,
+    claim: ClaimId,
+) -> Option<Handle> {
+    loop {
+        // Cancelled before it was started: then it never is.
+        match shared.ledger.load::<Execution>(&StreamName::execution(execution)).await {
+            Ok(Execution::Running { cancellation: None, .. }) => {}
+            Ok(Execution::Running { cancellation: Some(_), .. }) => {
+                end(shared, execution, Command::Abandon { claim }, &[]).await;
+                return None;
+            }
+            Ok(Execution::Absent | Execution::Pending(_) | Execution::Ended { .. }) => return None,
+            Err(error) => {
+                tracing::error!(%execution, %error, "a run waits for the log before it can start");
+                tokio::time::sleep(REST).await;
+                continue;
+            }
+        }
+        match launch::launch(shared, execution, claim).await {
+            Ok(handle) => return Some(handle),
+            Err(LaunchError::Store(error)) => {
+                tracing::error!(%execution, %error, "a run waits for the log before it can start");
+                tokio::time::sleep(REST).await;
+            }
+            Err(LaunchError::Impossible(reason)) => {
+                lose(shared, execution, claim, FailureCode::SpawnFailed, &reason).await;
+                return None;
+            }
+        }
+    }
+}
+
+/// Waits until the supervisor has exited; passes on what it is to be told.
+async fn look_after(
+    shared: &Arc<Shared>,
+    execution: ExecutionId,
+    claim: ClaimId,
+    handle: Handle,
+) {
+    let handle = Arc::new(handle);
+    let wanted = {
+        let mut runs = shared.runs.lock();
+        runs.get_mut(&execution).filter(|run| run.claim == claim).and_then(|run| {
+            run.handle = Some(Arc::clone(&handle));
+            run.wanted
+        })
+    };
+    if let Some(signal) = wanted {
+        send(&handle, execution, signal);
+    }
+    if let Err(error) = handle.exited().await {
+        tracing::error!(%execution, %error, "a supervisor can't be watched; its lock is asked instead");
+        tokio::time::sleep(REST).await;
+    }
+    if let Some(run) = shared.runs.lock().get_mut(&execution) {
+        run.handle = None;
+    }
+}
+
+/// Finds out how a claim stands, and brings it to its recorded ending.
+async fn conclude(shared: &Arc<Shared>, execution: ExecutionId, claim: ClaimId) {
+    let files = RunFiles::new(&shared.options.runs, execution, claim);
+    let mut launches = 0;
+    loop {
+        let asked = files.clone();
+        let probe = tokio::task::spawn_blocking(move || supervisor::probe(&asked)).await;
+        match probe {
+            Ok(Ok(Probe::Alive(handle))) => look_after(shared, execution, claim, handle).await,
+            Ok(Ok(Probe::Finished(status))) => {
+                failpoint::reach("manager.before_ending");
+                let finished = observe::finished(shared, execution, &files, *status).await;
+                record(shared, execution, finished).await;
+                return;
+            }
+            Ok(Ok(Probe::Lost { other_boot })) => {
+                let code = lost_because(shared, execution, other_boot);
+                let lost = observe::lost(shared, execution, &files, code).await;
+                record(shared, execution, lost).await;
+                return;
+            }
+            Ok(Ok(Probe::NotStarted)) if launches < LAUNCHES_MAX => {
+                launches += 1;
+                match launch_claim(shared, execution, claim).await {
+                    Some(handle) => look_after(shared, execution, claim, handle).await,
+                    None => return,
+                }
+            }
+            Ok(Ok(Probe::NotStarted)) => {
+                let reason = format!("its supervisor died {LAUNCHES_MAX} times before it began");
+                lose(shared, execution, claim, FailureCode::SpawnFailed, &reason).await;
+                return;
+            }
+            Ok(Err(error)) => {
+                tracing::error!(%execution, %error, "a run's directory can't be read");
+                tokio::time::sleep(REST).await;
+            }
+            Err(panic) => {
+                tracing::error!(%execution, %panic, "probing a run panicked");
+                tokio::time::sleep(REST).await;
+            }
+        }
+    }
+}
+
+fn lost_because(shared: &Shared, execution: ExecutionId, other_boot: bool) -> FailureCode {
+    let lapsed = shared.runs.lock().get(&execution).is_some_and(|run| run.lapsed);
+    match (lapsed, other_boot) {
+        (true, _) => FailureCode::LeaseExpired,
+        (false, true) => FailureCode::Interrupted,
+        (false, false) => FailureCode::SupervisorLost,
+    }
+}
+
+async fn lose(
+    shared: &Arc<Shared>,
+    execution: ExecutionId,
+    claim: ClaimId,
+    code: FailureCode,
+    reason: &str,
+) {
+    let (reason, _) = crate::redact::Redactor::global().redact(reason);
+    let message = loop {
+        match salt() {
+            Ok(salt) => break Content::new(salt, reason.as_ref()),
+            Err(error) => {
+                tracing::error!(%execution, %error, "an ending waits for random bytes");
+                tokio::time::sleep(REST).await;
+            }
+        }
+    };
+    let command = Command::Lose { claim, code, message: message.reference(), observed: None };
+    end(shared, execution, command, &[message]).await;
+}
+
+async fn record(shared: &Arc<Shared>, execution: ExecutionId, seen: observe::Seen) {
+    end(shared, execution, seen.command, &seen.contents).await;
+    failpoint::reach("manager.ended");
+    shared.hub.ended(execution);
+    if shared.archive.try_send(execution).is_err() {
+        tracing::debug!(%execution, "the archive is behind; its next round takes this transcript up");
+    }
+}
+
+/// Records an ending. What was observed must not be lost, so a failing log is tried again until it
+/// takes it or the process ends; then the run's own files still say how it ended.
+async fn end(shared: &Shared, execution: ExecutionId, command: Command, contents: &[Content]) {
+    loop {
+        match command_on(shared, execution, command.clone(), contents).await {
+            Ok(()) => return,
+            Err(ExecuteError::Refused(refused)) => {
+                tracing::debug!(%execution, %refused, "this ending was recorded before");
+                return;
+            }
+            Err(error) => {
+                tracing::error!(%execution, %error, "an ending waits for the log");
+                tokio::time::sleep(REST).await;
+            }
+        }
+    }
+}
