@@ -153,6 +153,11 @@ impl SqliteStore {
         &self.path
     }
 
+    /// Commits since the log was opened: each made one group of appends durable.
+    pub fn commits(&self) -> u64 {
+        self.writing.as_ref().map_or(0, |writing| writing.recent.published())
+    }
+
     /// Copies the log as it is at one moment into a new file, while the log is in use. The copy is
     /// complete and on the disk when this returns; before that there is no file of that name.
     ///

@@ -1,6 +1,7 @@
 //! What was committed last, kept for those that follow the log, and the news that it was.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::watch;
@@ -24,6 +25,7 @@ pub(super) struct News {
 /// The last committed groups, and the news of each. A follower that is slower than this memory
 /// reads what it missed from the database, so nobody can hold up the writer or fill the memory.
 pub(super) struct Recent {
+    published: AtomicU64,
     groups: Mutex<Groups>,
     news: watch::Sender<News>,
 }
@@ -38,7 +40,12 @@ impl Recent {
     /// Nothing new since `head`.
     pub(super) fn new(head: Position) -> Self {
         let (news, _) = watch::channel(News { head, closed: false });
-        Self { groups: Mutex::default(), news }
+        Self { published: AtomicU64::new(0), groups: Mutex::default(), news }
+    }
+
+    /// Groups that were committed so far.
+    pub(super) fn published(&self) -> u64 {
+        self.published.load(Ordering::Relaxed)
     }
 
     /// Position of the last committed event.
@@ -54,6 +61,7 @@ impl Recent {
     /// Tells that a group was committed.
     pub(super) fn publish(&self, group: Vec<Recorded>) {
         let Some(head) = group.last().map(|event| event.position) else { return };
+        self.published.fetch_add(1, Ordering::Relaxed);
         let bytes = group.iter().map(bytes_of).sum();
         self.groups.lock().unwrap_or_else(PoisonError::into_inner).push(bytes, group.into());
         self.news.send_modify(|news| news.head = head);
