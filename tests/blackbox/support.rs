@@ -1,0 +1,354 @@
+//! Starting the real binary and speaking to it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Longest that anything is waited for: far above what it takes on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks at something that is waited for.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// The program under test.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_execution-ledger");
+
+/// A running server with a data directory of its own.
+pub struct Server {
+    child: Child,
+    data_dir: PathBuf,
+    work: TempDir,
+    environment: Vec<(String, String)>,
+    pub url: String,
+    pub key: String,
+    client: reqwest::Client,
+}
+
+/// A file of this repository.
+pub fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn install_crypto() {
+    // An error means that another test of this process was first.
+    drop(rustls::crypto::ring::default_provider().install_default());
+}
+
+impl Server {
+    /// On an empty data directory, with these variables set.
+    pub async fn start(environment: &[(&str, &str)]) -> Self {
+        let work = tempfile::tempdir().expect("a temporary directory");
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let environment: Vec<_> = environment.iter().map(owned).collect();
+        let data_dir = work.path().join("data");
+        Self::spawn(work, data_dir, environment).await
+    }
+
+    async fn spawn(work: TempDir, data_dir: PathBuf, environment: Vec<(String, String)>) -> Self {
+        install_crypto();
+        let child = launch(work.path(), &data_dir, &environment);
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let mut server = Self {
+            child,
+            data_dir,
+            work,
+            environment,
+            url: String::new(),
+            key: String::new(),
+            client,
+        };
+        server.await_ready().await;
+        server
+    }
+
+    /// Starts it again on the same data directory; it must have been killed or stopped.
+    pub async fn start_again(&mut self) {
+        self.child = launch(self.work.path(), &self.data_dir, &self.environment);
+        self.await_ready().await;
+    }
+
+    /// Starts it again with other variables.
+    pub async fn start_again_with(&mut self, environment: &[(&str, &str)]) {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        self.environment = environment.iter().map(owned).collect();
+        self.start_again().await;
+    }
+
+    /// Starts the program without waiting for it, as [`Server::start_again`] does.
+    pub fn launch_again(&mut self) {
+        self.child = launch(self.work.path(), &self.data_dir, &self.environment);
+    }
+
+    /// Waits until it answers that it is ready.
+    pub async fn await_ready(&mut self) {
+        let began = Instant::now();
+        loop {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                panic!("the server ended instead of starting: {status}\n{}", self.log());
+            }
+            if self.is_ready().await {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "the server is not ready\n{}", self.log());
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Whether it is ready by now.
+    pub async fn is_ready(&mut self) -> bool {
+        let Ok(text) = std::fs::read_to_string(self.data_dir.join("server.json")) else {
+            return false;
+        };
+        let Ok(file) = serde_json::from_str::<Value>(&text) else { return false };
+        if file["pid"].as_u64() != Some(u64::from(self.child.id())) {
+            return false;
+        }
+        file["url"].as_str().unwrap_or_default().clone_into(&mut self.url);
+        let Ok(key) = std::fs::read_to_string(self.data_dir.join("admin.key")) else {
+            return false;
+        };
+        key.trim().clone_into(&mut self.key);
+        let answer = self.client.get(format!("{}/readyz", self.url)).send().await;
+        answer.is_ok_and(|answer| answer.status() == StatusCode::OK)
+    }
+
+    /// What it logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.work.path().join("server.log")).unwrap_or_default()
+    }
+
+    /// Whether the process has ended, waiting for it.
+    pub async fn await_exit(&mut self) {
+        let began = Instant::now();
+        while self.child.try_wait().expect("a child").is_none() {
+            assert!(began.elapsed() < PATIENCE, "the server does not end\n{}", self.log());
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("our child");
+        self.child.wait().expect("our child");
+    }
+
+    /// SIGTERM, and waits for its end.
+    pub async fn stop(&mut self) {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).expect("a pid"));
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("our child");
+        self.await_exit().await;
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// A directory that lives as long as the server.
+    pub fn work_dir(&self) -> &Path {
+        self.work.path()
+    }
+
+    /// A request with the admin key.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.url)).bearer_auth(&self.key)
+    }
+
+    pub async fn get(&self, path: &str) -> (StatusCode, Value) {
+        answer(self.request(Method::GET, path)).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> (StatusCode, Value) {
+        answer(self.request(Method::POST, path).json(&body)).await
+    }
+
+    pub async fn put(&self, path: &str, body: Value) -> (StatusCode, Value) {
+        answer(self.request(Method::PUT, path).json(&body)).await
+    }
+
+    /// Registers a `command` agent with these settings beside.
+    pub async fn register(&self, name: &str, command: &[&str], settings: Value) {
+        let mut body = json!({"name": name, "runtime": "command", "command": command});
+        for (key, value) in settings.as_object().into_iter().flatten() {
+            body[key] = value.clone();
+        }
+        let (status, answer) = self.post("/api/agents", body).await;
+        assert_eq!(status, StatusCode::CREATED, "{answer}");
+    }
+
+    /// Submits a task and answers its execution id.
+    pub async fn submit(&self, agent: &str, message: &str) -> String {
+        let body = json!({"message": message, "async_mode": true});
+        let (status, answer) = self.post(&format!("/api/agents/{agent}/task"), body).await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
+        answer["execution_id"].as_str().expect("an id").to_owned()
+    }
+
+    /// The record of an execution, with its events.
+    pub async fn execution(&self, agent: &str, id: &str) -> Value {
+        let (status, record) = self.get(&format!("/api/agents/{agent}/executions/{id}")).await;
+        assert_eq!(status, StatusCode::OK, "{record}");
+        record
+    }
+
+    /// Waits until the record satisfies the condition.
+    pub async fn await_record(
+        &self,
+        agent: &str,
+        id: &str,
+        what: &str,
+        condition: impl Fn(&Value) -> bool,
+    ) -> Value {
+        let began = Instant::now();
+        loop {
+            let path = format!("/api/agents/{agent}/executions/{id}");
+            let (status, record) = self.get(&path).await;
+            if status == StatusCode::OK && condition(&record) {
+                return record;
+            }
+            assert!(began.elapsed() < PATIENCE, "not {what}: {record}\n{}", self.log());
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Waits until the execution has ended.
+    pub async fn await_end(&self, agent: &str, id: &str) -> Value {
+        self.await_record(agent, id, "ended", |record| is_ended(record)).await
+    }
+
+    /// Waits until the execution runs.
+    pub async fn await_running(&self, agent: &str, id: &str) -> Value {
+        self.await_record(agent, id, "running", |record| record["status"] == "running").await
+    }
+
+    /// Waits until its transcript holds this text.
+    pub async fn await_output(&self, agent: &str, id: &str, text: &str) {
+        let began = Instant::now();
+        loop {
+            let transcript = self.transcript(agent, id).await;
+            if transcript.iter().any(|line| line["line"].as_str().is_some_and(|l| l.contains(text)))
+            {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "never printed {text}: {transcript:?}");
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// The lines of a transcript.
+    pub async fn transcript(&self, agent: &str, id: &str) -> Vec<Value> {
+        let path = format!("/api/agents/{agent}/executions/{id}/log");
+        let request = self.request(Method::GET, &path).header("accept", "application/x-ndjson");
+        let answer = request.send().await.expect("an answer");
+        if answer.status() != StatusCode::OK {
+            return Vec::new();
+        }
+        let text = answer.text().await.expect("text");
+        text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+    }
+
+    /// Runs the command line against this server.
+    pub fn command(&self, arguments: &[&str]) -> std::process::Output {
+        let mut command = Command::new(PROGRAM);
+        clean(&mut command)
+            .args(arguments)
+            .env("EXECUTION_LEDGER_DATA_DIR", &self.data_dir)
+            .output()
+            .expect("the program runs")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself; what matters is that nothing of it is left.
+        drop(self.child.kill());
+        drop(self.child.wait());
+        for pid in supervisors(&self.data_dir) {
+            let pid = nix::unistd::Pid::from_raw(pid);
+            drop(nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL));
+        }
+        if std::thread::panicking() {
+            eprintln!("--- log of the server\n{}", self.log());
+        }
+    }
+}
+
+/// The supervisors of a data directory that are alive.
+pub fn supervisors(data_dir: &Path) -> Vec<i32> {
+    let wanted = data_dir.join("runs").display().to_string();
+    let is_ours = |pid: &i32| {
+        let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let words: Vec<_> = words.split(|byte| *byte == 0).collect();
+        words.get(1) == Some(&b"supervise".as_slice()) && words.get(2) == Some(&wanted.as_bytes())
+    };
+    processes().filter(is_ours).collect()
+}
+
+/// Processes whose environment marks them as part of this execution.
+pub fn processes_of(execution: &str) -> Vec<i32> {
+    let marker = format!("EXECUTION_LEDGER_EXECUTION_ID={execution}");
+    let is_marked = |pid: &i32| {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|entry| entry == marker.as_bytes())
+    };
+    processes().filter(is_marked).collect()
+}
+
+fn processes() -> impl Iterator<Item = i32> {
+    let entries = std::fs::read_dir("/proc").expect("/proc");
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+}
+
+/// Whether a record has a final status.
+pub fn is_ended(record: &Value) -> bool {
+    matches!(record["status"].as_str(), Some("completed" | "failed" | "cancelled"))
+}
+
+async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
+    match request.send().await {
+        Ok(answer) => {
+            let status = answer.status();
+            let text = answer.text().await.unwrap_or_default();
+            let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+            (status, body)
+        }
+        // The server was killed while it answered: the caller asks again.
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, Value::String(error.to_string())),
+    }
+}
+
+/// Without the variables of whoever runs the tests.
+fn clean(command: &mut Command) -> &mut Command {
+    for (name, _) in std::env::vars() {
+        if name.starts_with("EXECUTION_LEDGER_") || name.starts_with("ANTHROPIC_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+fn launch(work: &Path, data_dir: &Path, environment: &[(String, String)]) -> Child {
+    let log = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(work.join("server.log"))
+        .expect("a log file");
+    let mut command = Command::new(PROGRAM);
+    clean(&mut command)
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .env("EXECUTION_LEDGER_DATA_DIR", data_dir)
+        .env("EXECUTION_LEDGER_WORK_DIR", work.join("work"))
+        .env("EXECUTION_LEDGER_MIN_FREE_BYTES", "1048576")
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("a log file"))
+        .stderr(log)
+        .spawn()
+        .expect("the program starts")
+}
