@@ -277,6 +277,21 @@ impl EventStore for SqliteStore {
             .await
     }
 
+    async fn read_streams(
+        &self,
+        streams: &[StreamName],
+        limit: usize,
+        with: With,
+    ) -> Result<Vec<Vec<Recorded>>, StoreError> {
+        let streams = streams.to_vec();
+        self.readers
+            .read(move |connection| {
+                let first = |stream| rows::of_stream(connection, stream, 0, limit, with);
+                streams.iter().map(first).collect()
+            })
+            .await
+    }
+
     async fn read_all(
         &self,
         after: Position,
