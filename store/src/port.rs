@@ -348,6 +348,21 @@ pub trait EventStore: Send + Sync + 'static {
         with: With,
     ) -> Result<Vec<Recorded>, StoreError>;
 
+    /// The first events of several streams, at most `limit` of each, in the order of the streams.
+    /// An adapter may read them at once; this reads one after the other.
+    async fn read_streams(
+        &self,
+        streams: &[StreamName],
+        limit: usize,
+        with: With,
+    ) -> Result<Vec<Vec<Recorded>>, StoreError> {
+        let mut all = Vec::with_capacity(streams.len());
+        for stream in streams {
+            all.push(self.read_stream(stream, 0, limit, with).await?);
+        }
+        Ok(all)
+    }
+
     /// Events of all streams after a position, at most `limit`; empty at the head, and only there.
     /// Fewer than `limit` need not mean the head: large events make short pages.
     async fn read_all(
