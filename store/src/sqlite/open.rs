@@ -122,9 +122,7 @@ pub(super) fn for_writing(
             Identity::Log { schema } => refuse_newer(&path, schema)?,
             Identity::Other => return Err(OpenError::NotALog { path }),
         }
-        let private = Permissions::from_mode(0o600);
-        fs::set_permissions(&path, private)
-            .map_err(|source| OpenError::Io { path: path.clone(), source })?;
+        make_private(&path)?;
     }
     let problem = |error: &dyn std::fmt::Display| OpenError::database(&path, error);
     let mut connection = writing_connection(&path, max_pages).map_err(|error| problem(&error))?;
@@ -237,6 +235,20 @@ fn create(path: &Path) -> Result<(), OpenError> {
 pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// Takes the rights of others away from the database and from the files that SQLite keeps beside it.
+fn make_private(path: &Path) -> Result<(), OpenError> {
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        match fs::set_permissions(&name, Permissions::from_mode(0o600)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(OpenError::Io { path: name.into(), source }),
+            Ok(()) => {}
+        }
+    }
+    Ok(())
 }
 
 fn identity(path: &Path) -> Result<Identity, OpenError> {
