@@ -4,10 +4,14 @@
 //! a batch of events led to and the position of its last event. [`Views`] runs them and answers
 //! questions. No free text is kept here but the search index: texts are read from the log.
 
+mod columns;
+mod cursor;
 mod health;
 mod model;
 mod query;
+mod read;
 mod views;
+mod write;
 
 pub use health::{Behind, Health, Poison, Progress};
 pub use model::{
@@ -21,3 +25,4 @@ pub use query::{
     QueryError, SEARCH_MAX_BYTES, SEARCH_WORDS_MAX, Seen, Sort,
 };
 pub use views::{OpenError, Views, ViewsOptions};
+pub use write::{RebuildError, Rebuilt, rebuild};

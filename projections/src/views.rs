@@ -1,22 +1,20 @@
 //! The handle by which the read models are run and asked.
 
 use std::future::Future;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use execution_ledger_domain::{AgentName, ExecutionId, Scope, Timestamp};
-use execution_ledger_store::{EventStore, LogId, Position, Recorded};
+use execution_ledger_domain::Timestamp;
+use execution_ledger_store::readers::Readers;
+use execution_ledger_store::{EventStore, LogId, Position, With};
+use rusqlite::Connection;
 use tokio::sync::watch;
 
-use crate::health::{Behind, Health};
-use crate::model::{
-    Activity, AgentRow, Announcement, Bucket, Capacity, Costs, ExecutionRecord, OpenExecution,
-    Stats, Timeline,
-};
-use crate::query::{
-    ActivityQuery, At, CostsQuery, ExecutionFilters, ExecutionQuery, Page, QueryError, Seen,
-};
+use crate::columns;
+use crate::health::{Behind, Health, Progress};
+use crate::query::{At, QueryError, Seen};
+use crate::write;
 
 /// How the read models are kept.
 #[derive(Clone, Copy, Debug)]
@@ -33,84 +31,191 @@ impl Default for ViewsOptions {
 
 /// Why the read models can't be opened.
 #[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The folder can't be used.
-    #[error("the read models' file can't be used: {0}")]
-    File(#[from] std::io::Error),
-    /// The file can't be used.
-    #[error("the read models' file can't be used: {0}")]
-    Sqlite(#[from] rusqlite::Error),
+#[error("the folder of the read models can't be used: {0}")]
+pub struct OpenError(#[from] std::io::Error);
+
+/// What the runner and the readers share.
+pub(crate) struct Shared {
+    pub(crate) path: PathBuf,
+    pub(crate) store: Arc<dyn EventStore>,
+    options: ViewsOptions,
+    /// Absent while the file is made anew.
+    readers: RwLock<Option<Readers>>,
+    position: watch::Sender<Position>,
+    health: watch::Sender<Health>,
+    /// Why the file has to be made anew although it looks whole.
+    damage: Mutex<Option<String>>,
+}
+
+impl Shared {
+    pub(crate) fn set_position(&self, position: Position) {
+        self.position.send_replace(position);
+        metrics::gauge!("ledger_projection_position").set(position.number() as f64);
+    }
+
+    pub(crate) fn set_health(&self, health: Health) {
+        self.health.send_if_modified(|now| {
+            let changed = *now != health;
+            if changed {
+                metrics::gauge!("ledger_projection_ready")
+                    .set(f64::from(u8::from(health.is_ready())));
+                *now = health;
+            }
+            changed
+        });
+    }
+
+    pub(crate) fn open_readers(&self, position: Position) {
+        let readers = Readers::new(&self.path, self.options.readers.max(1), write::prepare_reader);
+        *self.readers.write().unwrap_or_else(PoisonError::into_inner) = Some(readers);
+        self.set_position(position);
+    }
+
+    pub(crate) fn damaged(&self, reason: String) {
+        *self.readers.write().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.damage.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+    }
+
+    pub(crate) fn take_damage(&self) -> Option<String> {
+        self.damage.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 /// The read models. Cheap to clone.
 #[derive(Clone)]
-pub struct Views {}
+pub struct Views {
+    shared: Arc<Shared>,
+}
 
-#[expect(unused_variables, clippy::unused_async, reason = "signatures first")]
 impl Views {
-    /// Over the file at `path`, which is made, or made anew, as needed by [`Views::run`].
-    pub fn open(path: &Path, store: Arc<dyn EventStore>, options: ViewsOptions) -> Result<Self, OpenError> { todo!() }
+    /// Over the file at `path`, which [`Views::run`] makes, or makes anew, as needed. Only one
+    /// process may use it; the lock of the event log sees to that.
+    pub fn open(
+        path: &Path,
+        store: Arc<dyn EventStore>,
+        options: ViewsOptions,
+    ) -> Result<Self, OpenError> {
+        let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        std::fs::metadata(folder.unwrap_or(Path::new(".")))?;
+        let shared = Shared {
+            path: path.to_owned(),
+            store,
+            options,
+            readers: RwLock::new(None),
+            position: watch::Sender::new(Position::START),
+            health: watch::Sender::new(Health::Rebuilding(Progress::default())),
+            damage: Mutex::new(None),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
 
     /// Follows the log until `shutdown` is done: first a rebuild where one is needed, then what was
     /// missed, then live. Returns early only where the read models can't go on; [`Views::health`]
     /// says why. To be called once.
-    pub async fn run(&self, shutdown: impl Future<Output = ()> + Send + 'static) { todo!() }
+    pub async fn run(&self, shutdown: impl Future<Output = ()> + Send) {
+        tokio::select! {
+            () = write::run(Arc::clone(&self.shared)) => {
+                if matches!(self.health(), Health::Live | Health::CatchingUp { .. }) {
+                    self.shared.set_health(Health::Closed);
+                }
+            }
+            () = shutdown => self.shared.set_health(Health::Closed),
+        }
+    }
 
     /// Which log.
-    pub fn log_id(&self) -> &LogId { todo!() }
+    pub fn log_id(&self) -> &LogId {
+        self.shared.store.log_id()
+    }
+
+    /// The log.
+    pub(crate) fn store(&self) -> &Arc<dyn EventStore> {
+        &self.shared.store
+    }
 
     /// Position of the last event that the read models have seen; all of them move together.
-    pub fn position(&self) -> Position { todo!() }
+    pub fn position(&self) -> Position {
+        *self.shared.position.borrow()
+    }
 
     /// The same, to be watched.
-    pub fn positions(&self) -> watch::Receiver<Position> { todo!() }
+    pub fn positions(&self) -> watch::Receiver<Position> {
+        self.shared.position.subscribe()
+    }
 
     /// What the read models are doing.
-    pub fn health(&self) -> Health { todo!() }
+    pub fn health(&self) -> Health {
+        self.shared.health.borrow().clone()
+    }
 
     /// The same, to be watched; also how far a rebuild is.
-    pub fn health_changes(&self) -> watch::Receiver<Health> { todo!() }
+    pub fn health_changes(&self) -> watch::Receiver<Health> {
+        self.shared.health.subscribe()
+    }
 
     /// Waits until the read models have seen `position`.
-    pub async fn wait_for(&self, position: Position, timeout: Duration) -> Result<(), Behind> { todo!() }
+    pub async fn wait_for(&self, position: Position, timeout: Duration) -> Result<(), Behind> {
+        let mut positions = self.positions();
+        let seen = positions.wait_for(|seen| *seen >= position);
+        match tokio::time::timeout(timeout, seen).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Behind { seen: self.position(), wanted: position }),
+        }
+    }
 
     /// Position of the last event that was recorded at `time` or before: what `as_of=TIME` means.
-    pub async fn position_at(&self, time: Timestamp) -> Result<Position, QueryError> { todo!() }
+    /// At most what the read models have seen. Reads one event for each halving of the log.
+    pub async fn position_at(&self, time: Timestamp) -> Result<Position, QueryError> {
+        // `low` is recorded in time, or the start; whatever comes after `high` is not, or not seen.
+        let (mut low, mut high) = (0, self.position().number());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let read = self.store().read_all(Position::new(middle), 1, With::EventsOnly).await?;
+            match read.first() {
+                Some(next) if next.recorded_at <= time && next.position.number() <= high => {
+                    low = next.position.number();
+                }
+                Some(_) | None => high = middle,
+            }
+        }
+        Ok(Position::new(low))
+    }
 
-    /// A page of executions.
-    pub async fn executions(&self, scope: &Scope, at: At, query: &ExecutionQuery) -> Result<Seen<Page<ExecutionRecord>>, QueryError> { todo!() }
+    /// Asks the rows, all as of one position. `at` is absent in the question where it is beyond
+    /// what was seen: then it means now.
+    pub(crate) async fn ask<T, F>(&self, at: At, question: F) -> Result<Seen<T>, QueryError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection, Option<Position>) -> Result<T, QueryError> + Send + 'static,
+    {
+        let readers = {
+            let readers = self.shared.readers.read().unwrap_or_else(PoisonError::into_inner);
+            readers.clone().ok_or_else(|| self.not_ready())?
+        };
+        readers
+            .read(move |connection| {
+                let transaction = connection.transaction()?;
+                let seen = Position::new(transaction.query_row(
+                    "SELECT position FROM projections WHERE name = 'executions'",
+                    [],
+                    |row| columns::unsigned(row, 0),
+                )?);
+                let at = match at {
+                    At::Position(position) if position < seen => Some(position),
+                    At::Position(_) | At::Now => None,
+                };
+                let value = question(&transaction, at)?;
+                transaction.finish()?;
+                Ok(Seen { position: at.unwrap_or(seen), value })
+            })
+            .await
+    }
 
-    /// One execution with its texts whole; nothing where there is none that the scope covers.
-    pub async fn execution(&self, scope: &Scope, at: At, id: ExecutionId) -> Result<Seen<Option<ExecutionRecord>>, QueryError> { todo!() }
-
-    /// One execution and the events of its stream that it was folded from, with their texts.
-    pub async fn execution_with_events(&self, scope: &Scope, at: At, id: ExecutionId) -> Result<Seen<Option<(ExecutionRecord, Vec<Recorded>)>>, QueryError> { todo!() }
-
-    /// Counts and sums.
-    pub async fn stats(&self, scope: &Scope, at: At, filters: &ExecutionFilters) -> Result<Seen<Stats>, QueryError> { todo!() }
-
-    /// Executions divided into parts, without gaps in time.
-    pub async fn timeline(&self, scope: &Scope, at: At, filters: &ExecutionFilters, bucket: Bucket) -> Result<Seen<Timeline>, QueryError> { todo!() }
-
-    /// A page of the activity panel, the newest first.
-    pub async fn activities(&self, scope: &Scope, at: At, query: &ActivityQuery) -> Result<Seen<Page<Activity>>, QueryError> { todo!() }
-
-    /// What an event means to those who watch activities; nothing for most events. Reads the
-    /// execution's stream, so it needs no projection to have seen the event.
-    pub async fn announcement(&self, recorded: &Recorded) -> Result<Option<Announcement>, QueryError> { todo!() }
-
-    /// Sums of costs.
-    pub async fn costs(&self, scope: &Scope, at: At, query: &CostsQuery) -> Result<Seen<Costs>, QueryError> { todo!() }
-
-    /// All agents, by name. An agent's scope covers itself alone.
-    pub async fn agents(&self, scope: &Scope, at: At) -> Result<Seen<Vec<AgentRow>>, QueryError> { todo!() }
-
-    /// One agent.
-    pub async fn agent(&self, scope: &Scope, at: At, name: &AgentName) -> Result<Seen<Option<AgentRow>>, QueryError> { todo!() }
-
-    /// An agent's slots and queue, now. Executions beyond the scope are counted, not named.
-    pub async fn capacity(&self, scope: &Scope, name: &AgentName) -> Result<Seen<Option<Capacity>>, QueryError> { todo!() }
-
-    /// All executions that have not ended, the oldest first, and all agents: one consistent read.
-    pub async fn open_work(&self) -> Result<(Position, Vec<OpenExecution>, Vec<AgentRow>), QueryError> { todo!() }
+    fn not_ready(&self) -> QueryError {
+        let progress = match self.health() {
+            Health::Rebuilding(progress) => progress,
+            _ => Progress::default(),
+        };
+        QueryError::NotReady { done: progress.done, head: progress.head }
+    }
 }

@@ -4,10 +4,10 @@ mod activity;
 mod record;
 mod summary;
 
+pub(crate) use activity::ending_details;
 pub use activity::{Activity, ActivityEvent, ActivityState, ActivityType, Announcement};
 pub use record::{ErrorInfo, ExecutionRecord, Status};
 pub(crate) use record::{trigger_code, trigger_from_code};
-pub(crate) use activity::ending_details;
 pub use summary::{
     AgentRow, AgentStatus, Bucket, Capacity, CostSummary, Costs, OpenExecution, Slot, Stats,
     Timeline, TimelineBucket, Waiting,

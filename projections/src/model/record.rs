@@ -214,7 +214,11 @@ impl ExecutionRecord {
 
     /// The record after one more event. An event that does not fit the status changes nothing, as
     /// in the rules of the domain.
-    pub fn after(record: Option<Self>, recorded: &Recorded, event: &ExecutionEvent) -> Option<Self> {
+    pub fn after(
+        record: Option<Self>,
+        recorded: &Recorded,
+        event: &ExecutionEvent,
+    ) -> Option<Self> {
         match (record, event) {
             (None, ExecutionEvent::Pending(pending)) => Self::accepted(recorded, pending),
             (None, _) => None,

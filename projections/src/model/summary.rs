@@ -138,6 +138,14 @@ impl AgentStatus {
             Self::Retired => "retired",
         }
     }
+
+    /// The status of that name.
+    pub(crate) fn parse(name: &str) -> Result<Self, ()> {
+        [Self::Active, Self::Paused, Self::Retired]
+            .into_iter()
+            .find(|status| status.as_str() == name)
+            .ok_or(())
+    }
 }
 
 /// An agent as it is registered, and what it is busy with.
@@ -279,11 +287,7 @@ pub struct OpenExecution {
 impl OpenExecution {
     /// Whose it is.
     pub fn ownership(&self) -> Ownership<'_> {
-        Ownership {
-            agent: &self.agent,
-            user: &self.user,
-            source_agent: self.source_agent.as_ref(),
-        }
+        Ownership { agent: &self.agent, user: &self.user, source_agent: self.source_agent.as_ref() }
     }
 
     /// Where it is in its life.

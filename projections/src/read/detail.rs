@@ -1,0 +1,43 @@
+//! One execution, whole.
+
+use execution_ledger_domain::{ExecutionId, Scope, StreamName};
+use execution_ledger_store::{Recorded, With};
+
+use super::list::{STREAM_EVENTS_MAX, fold};
+use crate::model::ExecutionRecord;
+use crate::query::{At, QueryError, Seen};
+use crate::views::Views;
+
+impl Views {
+    /// One execution with its texts whole; nothing where there is none that the scope covers.
+    pub async fn execution(
+        &self,
+        scope: &Scope,
+        at: At,
+        id: ExecutionId,
+    ) -> Result<Seen<Option<ExecutionRecord>>, QueryError> {
+        let seen = self.execution_with_events(scope, at, id).await?;
+        Ok(seen.map(|found| found.map(|(record, _)| record)))
+    }
+
+    /// One execution and the events of its stream that it was folded from, with their texts.
+    pub async fn execution_with_events(
+        &self,
+        scope: &Scope,
+        at: At,
+        id: ExecutionId,
+    ) -> Result<Seen<Option<(ExecutionRecord, Vec<Recorded>)>>, QueryError> {
+        let seen = self.position();
+        let position = match at {
+            At::Position(position) => position.min(seen),
+            At::Now => seen,
+        };
+        let stream = StreamName::execution(id);
+        let mut events =
+            self.store().read_stream(&stream, 0, STREAM_EVENTS_MAX, With::Contents).await?;
+        events.retain(|recorded| recorded.position <= position);
+        let record = fold(&events, position)?;
+        let covered = record.filter(|record| scope.covers(&record.ownership()));
+        Ok(Seen { position, value: covered.map(|record| (record, events)) })
+    }
+}

@@ -1,0 +1,10 @@
+//! How rows become answers.
+
+mod activities;
+mod agents;
+mod costs;
+mod detail;
+mod filters;
+mod list;
+mod stats;
+mod words;

@@ -1,0 +1,58 @@
+//! A person's search text as a query of the text index.
+
+use crate::query::{QueryError, SEARCH_MAX_BYTES, SEARCH_WORDS_MAX};
+
+/// The query that finds texts with all of the words. Each word is quoted, so that nothing in it is
+/// taken for an operator; a `*` at its end stands for any ending.
+pub(super) fn query_of(text: &str) -> Result<String, QueryError> {
+    if text.len() > SEARCH_MAX_BYTES {
+        return Err(QueryError::invalid("q", format!("at most {SEARCH_MAX_BYTES} bytes")));
+    }
+    let mut query = String::with_capacity(text.len() + 16);
+    let mut words = 0;
+    for word in text.split_whitespace() {
+        let (stem, any_ending) = match word.strip_suffix('*') {
+            Some(stem) => (stem, true),
+            None => (word, false),
+        };
+        // A word of signs alone stands in no index; an empty phrase would match nothing.
+        if !stem.chars().any(char::is_alphanumeric) {
+            continue;
+        }
+        words += 1;
+        if words > 1 {
+            query.push(' ');
+        }
+        query.push('"');
+        query.extend(stem.chars().filter(|c| !matches!(c, '"' | '\0')));
+        query.push('"');
+        if any_ending {
+            query.push('*');
+        }
+    }
+    match words {
+        0 => Err(QueryError::invalid("q", "holds no word to look for")),
+        1..=SEARCH_WORDS_MAX => Ok(query),
+        _ => Err(QueryError::invalid("q", format!("at most {SEARCH_WORDS_MAX} words"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operators_and_quotes_are_words_like_others() {
+        let query = |text| query_of(text).expect("words");
+        assert_eq!(query("fix OR NEAR(a b)"), r#""fix" "OR" "NEAR(a" "b)""#);
+        assert_eq!(query(r#"text:"x" -y ^z comp* -- ' "#), r#""text:x" "-y" "^z" "comp"*"#);
+    }
+
+    #[test]
+    fn a_text_without_words_or_with_too_many_is_refused_with_its_name() {
+        for text in ["", " \t", "\"\"", "-- *", &"a ".repeat(33), &"a".repeat(1_001)] {
+            let refused = query_of(text);
+            assert!(matches!(refused, Err(QueryError::Invalid { field: "q", .. })), "{text}");
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The activity panel: one row for each start of an execution, each wish to stop one, and each ending
+//! of an execution that had never started.
+
+use std::collections::BTreeMap;
+
+use execution_ledger_domain::execution::ExecutionEvent;
+use execution_ledger_domain::wire::Event;
+use rusqlite::{Connection, params};
+
+use super::executions::Row;
+use super::projection::{Change, Projection, ProjectionError, Transition};
+use crate::columns;
+use crate::model::{ActivityState, ActivityType, Status};
+
+/// `position` is the event's that started the activity, `ended_position` the one's that ended it:
+/// before that, its state was `started`.
+const TABLES: &str = "
+CREATE TABLE activities(
+  position INTEGER PRIMARY KEY,
+  execution_no INTEGER NOT NULL,
+  activity_id BLOB NOT NULL,
+  execution_id BLOB NOT NULL,
+  type INTEGER NOT NULL,
+  agent TEXT NOT NULL,
+  user TEXT NOT NULL,
+  source_agent TEXT,
+  state INTEGER NOT NULL,
+  started_at INTEGER,
+  ended_at INTEGER,
+  ended_position INTEGER
+);
+";
+
+const INDEXES: &str = "
+CREATE INDEX activities_agent ON activities(agent, position);
+CREATE INDEX activities_source ON activities(source_agent, position) WHERE source_agent IS NOT NULL;
+CREATE INDEX activities_type ON activities(type, position);
+CREATE INDEX activities_state ON activities(state, position);
+CREATE INDEX activities_user ON activities(user, position);
+";
+
+struct Started {
+    execution_no: u64,
+    activity_id: uuid::Uuid,
+    execution_id: uuid::Uuid,
+    activity_type: ActivityType,
+    agent: String,
+    user: String,
+    source_agent: Option<String>,
+    started_at: Option<i64>,
+}
+
+struct Ended {
+    state: ActivityState,
+    at: i64,
+    position: u64,
+}
+
+/// The activities that started or ended since the last flush, by the position of their start.
+#[derive(Default)]
+pub(super) struct Activities {
+    started: BTreeMap<u64, Started>,
+    ended: BTreeMap<u64, Ended>,
+}
+
+impl Projection for Activities {
+    fn name(&self) -> &'static str {
+        "activities"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn tables(&self) -> &'static str {
+        TABLES
+    }
+
+    fn indexes(&self) -> &'static str {
+        INDEXES
+    }
+
+    fn apply(&mut self, _: &Connection, change: &Change<'_>) -> Result<(), ProjectionError> {
+        let Some(transition) = &change.execution else { return Ok(()) };
+        let Event::Execution(event) = change.event else { return Ok(()) };
+        let row = transition.row;
+        let position = change.recorded.position.number();
+        let at = change.recorded.recorded_at.micros();
+        let run = ActivityType::of_run(row.triggered_by, row.source_agent.as_ref());
+        match event {
+            ExecutionEvent::Running(_) => {
+                self.started.insert(position, Started::of(row, run, row.id.0, Some(at)));
+            }
+            ExecutionEvent::CancellationRequested(_) => {
+                let id = change.recorded.id.0;
+                let cancellation = ActivityType::Cancellation;
+                self.started.insert(position, Started::of(row, cancellation, id, Some(at)));
+            }
+            ExecutionEvent::Completed(_)
+            | ExecutionEvent::Failed(_)
+            | ExecutionEvent::Cancelled(_)
+                if transition.is_ending() =>
+            {
+                self.end(change, transition, run);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let mut insert = connection.prepare_cached(
+            "INSERT INTO activities(position, execution_no, activity_id, execution_id, type, agent,
+               user, source_agent, state, started_at, ended_at, ended_position)
+             VALUES(?,?,?,?,?,?,?,?,?,?,?,?)",
+        )?;
+        for (position, started) in std::mem::take(&mut self.started) {
+            let ended = self.ended.remove(&position);
+            insert.execute(params![
+                columns::number(position),
+                columns::number(started.execution_no),
+                started.activity_id.as_bytes(),
+                started.execution_id.as_bytes(),
+                started.activity_type.code(),
+                started.agent,
+                started.user,
+                started.source_agent,
+                ended.as_ref().map_or(ActivityState::Started, |ended| ended.state).code(),
+                started.started_at,
+                ended.as_ref().map(|ended| ended.at),
+                ended.as_ref().map(|ended| columns::number(ended.position)),
+            ])?;
+        }
+        let mut update = connection.prepare_cached(
+            "UPDATE activities SET state = ?2, ended_at = ?3, ended_position = ?4
+             WHERE position = ?1",
+        )?;
+        for (position, ended) in std::mem::take(&mut self.ended) {
+            update.execute(params![
+                columns::number(position),
+                ended.state.code(),
+                ended.at,
+                columns::number(ended.position)
+            ])?;
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self) {
+        self.started.clear();
+        self.ended.clear();
+    }
+}
+
+impl Activities {
+    fn end(&mut self, change: &Change<'_>, transition: &Transition<'_>, run: ActivityType) {
+        let row = transition.row;
+        let position = change.recorded.position.number();
+        let at = change.recorded.recorded_at.micros();
+        let state = run_state(row.status);
+        match row.started_position {
+            Some(started) => {
+                self.ended.insert(started, Ended { state, at, position });
+            }
+            None if row.status == Status::Cancelled => {
+                // A cancelled wait is the cancellation itself, done at once.
+                let id = change.recorded.id.0;
+                let cancellation = ActivityType::Cancellation;
+                self.started.insert(position, Started::of(row, cancellation, id, Some(at)));
+                self.ended
+                    .insert(position, Ended { state: ActivityState::Completed, at, position });
+            }
+            None => {
+                self.started.insert(position, Started::of(row, run, row.id.0, None));
+                self.ended.insert(position, Ended { state, at, position });
+            }
+        }
+        if let Some(asked) = row.cancellation_position {
+            let state = cancellation_state(row.status);
+            self.ended.insert(asked, Ended { state, at, position });
+        }
+    }
+}
+
+/// What the activity of a run is in at an execution's status.
+pub(crate) fn run_state(status: Status) -> ActivityState {
+    match status {
+        Status::Pending | Status::Running => ActivityState::Started,
+        Status::Completed => ActivityState::Completed,
+        Status::Failed => ActivityState::Failed,
+        Status::Cancelled => ActivityState::Cancelled,
+    }
+}
+
+/// What a cancellation is in at an execution's status: it failed where the run ended otherwise.
+pub(crate) fn cancellation_state(status: Status) -> ActivityState {
+    match status {
+        Status::Pending | Status::Running => ActivityState::Started,
+        Status::Cancelled => ActivityState::Completed,
+        Status::Completed | Status::Failed => ActivityState::Failed,
+    }
+}
+
+impl Started {
+    fn of(
+        row: &Row,
+        activity_type: ActivityType,
+        activity_id: uuid::Uuid,
+        started_at: Option<i64>,
+    ) -> Self {
+        Self {
+            execution_no: row.no,
+            activity_id,
+            execution_id: row.id.0,
+            activity_type,
+            agent: row.agent.as_str().to_owned(),
+            user: row.user.as_str().to_owned(),
+            source_agent: row.source_agent.as_ref().map(|agent| agent.as_str().to_owned()),
+            started_at,
+        }
+    }
+}

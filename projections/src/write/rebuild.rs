@@ -1,0 +1,141 @@
+//! Making the file anew: one thread reads and decodes, another writes, indexes come last, and the
+//! finished file takes the old one's place.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use execution_ledger_store::{EventStore, Position, StoreError, With};
+use tokio::sync::mpsc;
+
+use super::file::{self, BuildError};
+use super::writer::{self, Decoded, Writer};
+use crate::health::{Poison, Progress};
+
+/// Events of one read, and so of one transaction.
+const BATCH_EVENTS: usize = 10_000;
+/// Batches that wait for the writer: most.
+const BATCHES_WAITING_MAX: usize = 2;
+
+/// What a rebuild did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// Events that are in.
+    pub events: u64,
+    /// Position of the last of them.
+    pub position: Position,
+    /// The event after it, where it can't be taken in.
+    pub poison: Option<Poison>,
+}
+
+/// Why a rebuild did not come to its end. The old file, where there is one, is untouched unless the
+/// error is about putting the new one into its place.
+#[derive(Debug, thiserror::Error)]
+pub enum RebuildError {
+    /// The event log can't be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The new file can't be made.
+    #[error("the read models' new file can't be made: {0}")]
+    File(#[from] std::io::Error),
+    /// The new file can't be written.
+    #[error("the read models' new file can't be written: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// It was told to stop.
+    #[error("the rebuild was stopped")]
+    Stopped,
+}
+
+impl From<BuildError> for RebuildError {
+    fn from(error: BuildError) -> Self {
+        match error {
+            BuildError::Io(error) => Self::File(error),
+            BuildError::Sqlite(error) => Self::Sqlite(error),
+        }
+    }
+}
+
+/// Makes the read models' file anew from the log up to its head, and puts it into its place.
+/// `progress` is told after each batch. No other process may use the file.
+pub async fn rebuild(
+    path: &Path,
+    store: &Arc<dyn EventStore>,
+    mut progress: impl FnMut(Progress) + Send + 'static,
+) -> Result<Rebuilt, RebuildError> {
+    let head = store.head().await?;
+    let (sender, receiver) = mpsc::channel(BATCHES_WAITING_MAX);
+    let log_id = store.log_id().as_str().to_owned();
+    let to = path.to_owned();
+    let written =
+        tokio::task::spawn_blocking(move || write_all(&to, &log_id, head, receiver, &mut progress));
+    let read = read_all(store, head, sender).await;
+    let written = written.await.map_err(|panic| {
+        RebuildError::Store(StoreError::Fault(format!("the rebuild panicked: {panic}")))
+    })?;
+    // A failed writer ends the reader too, so its reason comes first.
+    match (written, read) {
+        (Err(RebuildError::Stopped), Err(error)) => Err(error.into()),
+        (written, _) => written,
+    }
+}
+
+/// What the reader hands to the writer; nothing is the end.
+type Batches = mpsc::Sender<Option<Decoded>>;
+
+async fn read_all(
+    store: &Arc<dyn EventStore>,
+    head: Position,
+    sender: Batches,
+) -> Result<(), StoreError> {
+    let mut after = Position::START;
+    while after < head {
+        let events = store.read_all(after, BATCH_EVENTS, With::Contents).await?;
+        let Some(last) = events.last() else { break };
+        after = last.position;
+        let decode = move || {
+            Decoded::of(events.into_iter().filter(|recorded| recorded.position <= head).collect())
+        };
+        let decoded = tokio::task::spawn_blocking(decode)
+            .await
+            .map_err(|panic| StoreError::Fault(format!("decoding panicked: {panic}")))?;
+        if sender.send(Some(decoded)).await.is_err() {
+            return Ok(());
+        }
+    }
+    // The end, so that the writer can tell it from a reader that failed. A writer that has gone
+    // says why itself.
+    drop(sender.send(None).await);
+    Ok(())
+}
+
+fn write_all(
+    path: &Path,
+    log_id: &str,
+    head: Position,
+    mut batches: mpsc::Receiver<Option<Decoded>>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Rebuilt, RebuildError> {
+    let (building, connection) = file::create_building(path)?;
+    writer::make_tables(&connection, log_id)?;
+    let mut writer = Writer::new(connection, Position::START);
+    let mut now = Progress { done: 0, head: head.number(), indexing: false };
+    progress(now);
+    let mut poison = None;
+    while let Some(batch) = batches.blocking_recv().ok_or(RebuildError::Stopped)? {
+        let applied = writer.apply(std::slice::from_ref(&batch))?;
+        now.done += batch.up_to(applied.position) as u64;
+        progress(now);
+        poison = applied.poison;
+        if poison.is_some() {
+            break;
+        }
+    }
+    drop(batches);
+    now.indexing = true;
+    progress(now);
+    let position = writer.position();
+    let connection = writer.into_connection();
+    writer::make_indexes(&connection)?;
+    connection.close().map_err(|(_, error)| error)?;
+    file::swap_in(&building, path)?;
+    Ok(Rebuilt { events: now.done, position, poison })
+}

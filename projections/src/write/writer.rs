@@ -1,0 +1,231 @@
+//! The one connection that writes: batches of events in, one transaction each.
+
+use execution_ledger_domain::wire::Event;
+use execution_ledger_store::{Batch, Position, Recorded};
+use rusqlite::{Connection, params};
+
+use super::executions::{self, Executions};
+use super::projection::{Change, Projection, ProjectionError};
+use super::{activities, agents, costs, search};
+use crate::columns;
+use crate::health::Poison;
+
+/// All projections: name and version. A change of any of them makes the file anew.
+pub(crate) const PROJECTIONS: &[(&str, u32)] = &[
+    (executions::NAME, executions::VERSION),
+    ("activities", 1),
+    ("agents", 1),
+    ("costs", 1),
+    ("search", 1),
+];
+
+/// Stored events with their meanings, or why one has none.
+pub(super) struct Decoded {
+    events: Batch,
+    meanings: Vec<Result<Event, String>>,
+}
+
+impl Decoded {
+    /// Reads stored events.
+    pub fn of(events: Batch) -> Self {
+        let read = |recorded: &Recorded| recorded.event().map_err(|error| describe(&error));
+        let meanings = events.iter().map(read).collect();
+        Self { events, meanings }
+    }
+
+    /// How many events.
+    pub fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// How many of them stand at `position` or before.
+    pub fn up_to(&self, position: Position) -> usize {
+        self.events.iter().filter(|recorded| recorded.position <= position).count()
+    }
+}
+
+/// An error with its causes, on one line.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// How far a batch was taken in.
+pub(super) struct Applied {
+    /// Position of the last event that is in.
+    pub position: Position,
+    /// The event after it, where it can't be taken in.
+    pub poison: Option<Poison>,
+}
+
+enum Failure {
+    Sqlite(rusqlite::Error),
+    Poison { before: usize, poison: Poison },
+}
+
+/// The writer of the file.
+pub(super) struct Writer {
+    connection: Connection,
+    executions: Executions,
+    others: Vec<Box<dyn Projection>>,
+    position: Position,
+}
+
+impl Writer {
+    /// Over a file whose tables stand, at the position that it holds.
+    pub fn new(connection: Connection, position: Position) -> Self {
+        connection.set_prepared_statement_cache_capacity(64);
+        Self { connection, executions: Executions::default(), others: others(), position }
+    }
+
+    /// Position of the last event that is in.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// The connection, once no more is to be written.
+    pub fn into_connection(self) -> Connection {
+        self.connection
+    }
+
+    /// Takes in batches in one transaction: all of them, or what comes before an event that can't be
+    /// taken in. After an error nothing of them is in.
+    pub fn apply(&mut self, batches: &[Decoded]) -> rusqlite::Result<Applied> {
+        let mut count = batches.iter().map(Decoded::len).sum();
+        let mut poison = None;
+        loop {
+            self.connection.execute_batch("BEGIN IMMEDIATE")?;
+            match self.fold_and_commit(batches, count) {
+                Ok(()) => return Ok(Applied { position: self.position, poison }),
+                Err(Failure::Sqlite(error)) => {
+                    // What went wrong first is what counts; SQLite may have rolled back already.
+                    drop(self.roll_back());
+                    return Err(error);
+                }
+                Err(Failure::Poison { before, poison: found }) => {
+                    self.roll_back()?;
+                    count = before;
+                    poison = Some(found);
+                }
+            }
+        }
+    }
+
+    fn fold_and_commit(&mut self, batches: &[Decoded], count: usize) -> Result<(), Failure> {
+        let events = batches.iter().flat_map(|batch| batch.events.iter().zip(&batch.meanings));
+        let mut last = self.position;
+        for (before, (recorded, meaning)) in events.take(count).enumerate() {
+            self.fold_one(recorded, meaning).map_err(|error| match error {
+                ProjectionError::Sqlite(error) => Failure::Sqlite(error),
+                ProjectionError::Poison(reason) => {
+                    let (position, event_id) = (recorded.position, recorded.id);
+                    Failure::Poison { before, poison: Poison { position, event_id, reason } }
+                }
+            })?;
+            last = recorded.position;
+        }
+        self.commit(last).map_err(Failure::Sqlite)
+    }
+
+    fn fold_one(
+        &mut self,
+        recorded: &Recorded,
+        meaning: &Result<Event, String>,
+    ) -> Result<(), ProjectionError> {
+        let event = meaning.as_ref().map_err(|reason| ProjectionError::Poison(reason.clone()))?;
+        let execution = match event {
+            Event::Execution(event) => self.executions.fold(&self.connection, recorded, event)?,
+            Event::Agent(_) => None,
+        };
+        let change = Change { recorded, event, execution };
+        for projection in &mut self.others {
+            projection.apply(&self.connection, &change)?;
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, last: Position) -> rusqlite::Result<()> {
+        // Executions last: others read what the last flush wrote of them until then.
+        for projection in &mut self.others {
+            projection.flush(&self.connection)?;
+        }
+        self.executions.flush(&self.connection)?;
+        self.connection
+            .prepare_cached("UPDATE projections SET position = ?")?
+            .execute([columns::number(last.number())])?;
+        self.connection.execute_batch("COMMIT")?;
+        self.position = last;
+        Ok(())
+    }
+
+    fn roll_back(&mut self) -> rusqlite::Result<()> {
+        self.executions.forget();
+        for projection in &mut self.others {
+            projection.forget();
+        }
+        if self.connection.is_autocommit() {
+            Ok(())
+        } else {
+            self.connection.execute_batch("ROLLBACK")
+        }
+    }
+}
+
+fn others() -> Vec<Box<dyn Projection>> {
+    vec![
+        Box::new(activities::Activities::default()),
+        Box::new(agents::Agents::default()),
+        Box::new(costs::Costs::default()),
+        Box::new(search::Search::default()),
+    ]
+}
+
+/// Makes the tables of an empty file, at the start of the log.
+pub(super) fn make_tables(connection: &Connection, log_id: &str) -> rusqlite::Result<()> {
+    connection.execute_batch(
+        "CREATE TABLE projections(
+           name TEXT PRIMARY KEY,
+           version INTEGER NOT NULL,
+           position INTEGER NOT NULL,
+           log_id TEXT NOT NULL
+         ) WITHOUT ROWID;",
+    )?;
+    connection.execute_batch(executions::TABLES)?;
+    for projection in others() {
+        connection.execute_batch(projection.tables())?;
+    }
+    for (name, version) in PROJECTIONS {
+        connection.execute(
+            "INSERT INTO projections(name, version, position, log_id) VALUES(?, ?, 0, ?)",
+            params![name, version, log_id],
+        )?;
+    }
+    Ok(())
+}
+
+/// Makes the indexes that reading needs.
+pub(super) fn make_indexes(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(executions::INDEXES)?;
+    others().iter().try_for_each(|projection| connection.execute_batch(projection.indexes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_projections_names_each_of_them_with_its_version() {
+        let mut named: Vec<_> = others().iter().map(|p| (p.name(), p.version())).collect();
+        named.push((executions::NAME, executions::VERSION));
+        named.sort_unstable();
+        let mut listed = PROJECTIONS.to_vec();
+        listed.sort_unstable();
+        assert_eq!(named, listed);
+    }
+}
