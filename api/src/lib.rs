@@ -1,1 +1,27 @@
 //! HTTP, SSE and WebSocket interface of the execution ledger.
+//!
+//! A handler translates a request, calls what does the work, and translates the answer. [`router`]
+//! is everything below a connection, [`serve`] the connections around it.
+
+mod auth;
+mod extract;
+mod faults;
+mod feed;
+mod gate;
+mod options;
+mod position;
+mod problem;
+mod routes;
+mod serve;
+mod sse;
+mod state;
+mod ws;
+
+pub use auth::KeyDigest;
+pub use feed::FeedError;
+pub use gate::{Gate, Peer, RequestInfo};
+pub use options::Options;
+pub use problem::{Code, Problem};
+pub use routes::{description, router};
+pub use serve::serve;
+pub use state::{App, Parts};

@@ -1,0 +1,161 @@
+//! What the parts below refuse or fail at, as problems.
+
+use execution_ledger_domain::agent;
+use execution_ledger_domain::policy::NotAdmitted;
+use execution_ledger_process::tasks::{AgentError, StopError, SubmitError};
+use execution_ledger_projections::QueryError;
+use execution_ledger_store::{ExecuteError, PositionError, StoreError};
+use serde_json::Value;
+
+use crate::problem::{Code, Problem};
+
+/// When it is worth trying again after a queue was full, in seconds.
+const QUEUE_RETRY_S: u64 = 5;
+/// When it is worth trying again after the log was busy, in seconds.
+const BUSY_RETRY_S: u64 = 1;
+/// When it is worth trying again while the read models are rebuilt, in seconds.
+const REBUILD_RETRY_S: u64 = 2;
+/// When it is worth trying again after a disk was full, in seconds.
+const DISK_RETRY_S: u64 = 30;
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        let text = error.to_string();
+        match error {
+            StoreError::DiskFull => Self::new(Code::DiskFull, text)
+                .hint("free some space on the disk of the data directory")
+                .retry_after(DISK_RETRY_S),
+            StoreError::Busy(_) => Self::new(Code::Overloaded, text).retry_after(BUSY_RETRY_S),
+            StoreError::Closed(_) => Self::new(Code::ShuttingDown, text).retry_after(BUSY_RETRY_S),
+            StoreError::TimedOut(_) | StoreError::Fault(_) => Self::internal(&text),
+        }
+    }
+}
+
+impl From<PositionError> for Problem {
+    fn from(error: PositionError) -> Self {
+        match error {
+            PositionError::Malformed => Self::new(Code::InvalidParameter, error.to_string()),
+            PositionError::OtherLog { .. } => Self::new(Code::OtherLog, error.to_string())
+                .hint("the log was restored from a backup: start again without that position"),
+        }
+    }
+}
+
+/// What writing failed at, but for the rules that refused it.
+fn write_failed<R: std::error::Error + 'static>(
+    error: ExecuteError<R>,
+    refused: impl FnOnce(R) -> Problem,
+) -> Problem {
+    match error {
+        ExecuteError::Refused(rejection) => refused(rejection),
+        ExecuteError::Contended => {
+            Problem::new(Code::Contended, error.to_string()).retry_after(BUSY_RETRY_S)
+        }
+        ExecuteError::TooLarge { max, .. } => {
+            Problem::new(Code::BodyTooLarge, error.to_string()).limit(max as u64)
+        }
+        ExecuteError::Store(fault) => fault.into(),
+        ExecuteError::Unreadable(_) => Problem::internal(&error),
+    }
+}
+
+impl From<QueryError> for Problem {
+    fn from(error: QueryError) -> Self {
+        let text = error.to_string();
+        match error {
+            QueryError::NotReady { .. } => {
+                Self::new(Code::NotReady, text).retry_after(REBUILD_RETRY_S)
+            }
+            QueryError::InvalidCursor => Self::new(Code::InvalidCursor, text).field("cursor"),
+            QueryError::OtherLog { .. } => Self::new(Code::OtherLog, text)
+                .field("cursor")
+                .hint("the log was restored from a backup: start again without the cursor"),
+            QueryError::Invalid { field, problem } => Self::invalid_parameter(field, problem),
+            QueryError::Store(fault) => fault.into(),
+            QueryError::Unreadable(_) | QueryError::Overflow | QueryError::Sqlite(_) => {
+                Self::internal(&sources(&error))
+            }
+        }
+    }
+}
+
+/// An error with all of its causes.
+fn sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        next = source.source();
+    }
+    text
+}
+
+impl From<NotAdmitted> for Problem {
+    fn from(error: NotAdmitted) -> Self {
+        let text = error.to_string();
+        match error {
+            NotAdmitted::UnknownAgent(_) => Self::new(Code::AgentNotFound, text).field("name"),
+            NotAdmitted::Retired(_) => Self::new(Code::AgentRetired, text).field("name"),
+            NotAdmitted::QueueFull { limit, waiting, .. } => Self::new(Code::QueueFull, text)
+                .limit(limit.into())
+                .member("waiting", Value::from(waiting))
+                .retry_after(QUEUE_RETRY_S),
+        }
+    }
+}
+
+impl From<SubmitError> for Problem {
+    fn from(error: SubmitError) -> Self {
+        let text = error.to_string();
+        match error {
+            SubmitError::Invalid { field, code, problem } => {
+                Self::new(Code::named(code).unwrap_or(Code::InvalidField), problem).field(field)
+            }
+            SubmitError::NotCallable(_) => Self::new(Code::AgentNotCallable, text).field("name"),
+            SubmitError::NotAdmitted(refusal) => refusal.into(),
+            SubmitError::KeyReused(first) => Self::new(Code::IdempotencyKeyReused, text)
+                .field("Idempotency-Key")
+                .member("execution_id", Value::from(first.to_string())),
+            SubmitError::WouldDeadlock(_) => Self::new(Code::WouldDeadlock, text)
+                .field("async_mode")
+                .hint("send async_mode: true and look the result up later"),
+            SubmitError::Write(error) => write_failed(error, |rule| Self::internal(&rule)),
+            SubmitError::Store(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<StopError> for Problem {
+    fn from(error: StopError) -> Self {
+        match error {
+            StopError::NotFound => Self::new(Code::ExecutionNotFound, error.to_string()),
+            StopError::Write(error) => write_failed(error, |rule| {
+                Self::new(Code::ExecutionNotFound, rule.to_string())
+            }),
+        }
+    }
+}
+
+impl From<AgentError> for Problem {
+    fn from(error: AgentError) -> Self {
+        let text = error.to_string();
+        match error {
+            AgentError::NoSuchUser(_) => Self::invalid_field("run_as", text),
+            AgentError::Write(error) => write_failed(error, |rule| match rule {
+                agent::Rejection::NotFound => Self::new(Code::AgentNotFound, rule.to_string()),
+                agent::Rejection::AlreadyRegistered => {
+                    Self::new(Code::AgentExists, rule.to_string())
+                        .field("name")
+                        .hint("PUT /api/agents/{name} changes its settings")
+                }
+                agent::Rejection::Retired => Self::new(Code::AgentRetired, rule.to_string())
+                    .hint("POST /api/agents registers the name again"),
+                agent::Rejection::Config(broken) => {
+                    Self::invalid_field(broken.field, broken.problem)
+                }
+            }),
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Agents: registering, settings, pausing, retiring, and what they are busy with.
+
+use axum::extract::State;
+use axum::http::header::LOCATION;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use execution_ledger_domain::{AgentName, Caller, Right};
+use execution_ledger_process::tasks::Tasks;
+use execution_ledger_projections::{At, Capacity, Slot, Waiting};
+use execution_ledger_store::Position;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::agent_body::{AgentAnswer, AgentBody};
+use crate::auth::{ManageAgents, May, Read};
+use crate::extract::{AgentPath, Json, NoBody, Params};
+use crate::position::{Moment, MomentParams, WAIT_FOR_MAX, with_position};
+use crate::problem::{Code, Problem, ProblemSchema};
+use crate::state::{App, cause, no_agent};
+
+/// All agents.
+#[derive(Serialize, ToSchema)]
+pub(super) struct AgentList {
+    agents: Vec<AgentAnswer>,
+    /// Always null: all agents are on one page.
+    next_cursor: Option<String>,
+}
+
+fn may_manage(caller: &Caller) -> bool {
+    caller.role.has(Right::ManageAgents)
+}
+
+/// Agents that the caller may see, by name.
+#[utoipa::path(
+    get, path = "/api/agents", tag = "agents", params(MomentParams),
+    responses((status = 200, description = "The agents", body = AgentList)),
+)]
+pub(super) async fn list(
+    may: May<Read>,
+    State(app): State<App>,
+    Params(moment): Params<Moment>,
+) -> Result<Response, Problem> {
+    let at = moment.reach(&app).await?;
+    let seen = app.views().agents(&may.caller.scope, at).await?;
+    let whole = may_manage(&may.caller);
+    let agents = seen.value.iter().map(|row| AgentAnswer::of(&app, row, whole)).collect();
+    let list = AgentList { agents, next_cursor: None };
+    Ok(with_position(&app, seen.position, axum::Json(list)))
+}
+
+/// One agent.
+#[utoipa::path(
+    get, path = "/api/agents/{name}", tag = "agents",
+    params(("name" = String, Path, description = "The agent"), MomentParams),
+    responses(
+        (status = 200, description = "The agent", body = AgentAnswer),
+        (status = 404, description = "No such agent", body = ProblemSchema),
+    ),
+)]
+pub(super) async fn detail(
+    may: May<Read>,
+    State(app): State<App>,
+    AgentPath(name): AgentPath,
+    Params(moment): Params<Moment>,
+) -> Result<Response, Problem> {
+    let at = moment.reach(&app).await?;
+    answer(&app, &may.caller, at, &name).await
+}
+
+async fn answer(
+    app: &App,
+    caller: &Caller,
+    at: At,
+    name: &AgentName,
+) -> Result<Response, Problem> {
+    let seen = app.views().agent(&caller.scope, at, name).await?;
+    let row = seen.value.ok_or_else(|| no_agent(name))?;
+    let body = AgentAnswer::of(app, &row, may_manage(caller));
+    Ok(with_position(app, seen.position, axum::Json(body)))
+}
+
+/// The agent as it is after a change.
+async fn changed(
+    app: &App,
+    caller: &Caller,
+    name: &AgentName,
+    position: Position,
+) -> Result<Response, Problem> {
+    app.wait_for(position, WAIT_FOR_MAX).await?;
+    answer(app, caller, At::Now, name).await
+}
+
+/// Makes an agent known.
+#[utoipa::path(
+    post, path = "/api/agents", tag = "agents",
+    request_body = AgentBody,
+    responses(
+        (status = 201, description = "The agent", body = AgentAnswer),
+        (status = 403, description = "The key does not allow it", body = ProblemSchema),
+        (status = 409, description = "An agent of this name is registered already", body = ProblemSchema),
+        (status = 422, description = "A field can't be as it is", body = ProblemSchema),
+    ),
+)]
+pub(super) async fn register(
+    may: May<ManageAgents>,
+    State(app): State<App>,
+    Params(()): Params<()>,
+    Json(body): Json<AgentBody>,
+) -> Result<Response, Problem> {
+    let Some(name) = body.name.clone() else {
+        return Err(Problem::new(Code::MissingField, "an agent needs a name").field("name"));
+    };
+    let config = body.into_config()?;
+    let request = cause(&may.request);
+    let position = app.tasks().register_agent(&may.caller, &name, config, &request).await?;
+    let mut response = changed(&app, &may.caller, &name, position).await?;
+    *response.status_mut() = StatusCode::CREATED;
+    if let Ok(location) = HeaderValue::try_from(format!("/api/agents/{name}")) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// Replaces an agent's settings: what is left out is as by default.
+#[utoipa::path(
+    put, path = "/api/agents/{name}", tag = "agents",
+    params(("name" = String, Path, description = "The agent")),
+    request_body = AgentBody,
+    responses(
+        (status = 200, description = "The agent", body = AgentAnswer),
+        (status = 404, description = "No such agent", body = ProblemSchema),
+        (status = 409, description = "The agent was retired", body = ProblemSchema),
+        (status = 422, description = "A field can't be as it is", body = ProblemSchema),
+    ),
+)]
+pub(super) async fn configure(
+    may: May<ManageAgents>,
+    State(app): State<App>,
+    AgentPath(name): AgentPath,
+    Params(()): Params<()>,
+    Json(body): Json<AgentBody>,
+) -> Result<Response, Problem> {
+    if body.name.as_ref().is_some_and(|given| *given != name) {
+        return Err(Problem::invalid_field("name", "an agent keeps its name"));
+    }
+    let config = body.into_config()?;
+    let request = cause(&may.request);
+    let position = app.tasks().configure_agent(&may.caller, &name, config, &request).await?;
+    changed(&app, &may.caller, &name, position).await
+}
+
+/// Lets an agent take no more tasks: what waits is cancelled, what runs may end.
+#[utoipa::path(
+    delete, path = "/api/agents/{name}", tag = "agents",
+    params(("name" = String, Path, description = "The agent")),
+    responses(
+        (status = 200, description = "The agent", body = AgentAnswer),
+        (status = 404, description = "No such agent", body = ProblemSchema),
+    ),
+)]
+pub(super) async fn retire(
+    may: May<ManageAgents>,
+    State(app): State<App>,
+    AgentPath(name): AgentPath,
+    Params(()): Params<()>,
+    NoBody: NoBody,
+) -> Result<Response, Problem> {
+    let position = app.tasks().retire_agent(&may.caller, &name, &cause(&may.request)).await?;
+    changed(&app, &may.caller, &name, position).await
+}
+
+/// Lets an agent start nothing new; tasks are accepted and wait.
+#[utoipa::path(
+    post, path = "/api/agents/{name}/pause", tag = "agents",
+    params(("name" = String, Path, description = "The agent")),
+    responses(
+        (status = 200, description = "The agent", body = AgentAnswer),
+        (status = 404, description = "No such agent", body = ProblemSchema),
+        (status = 409, description = "The agent was retired", body = ProblemSchema),
+    ),
+)]
+pub(super) async fn pause(
+    may: May<ManageAgents>,
+    State(app): State<App>,
+    AgentPath(name): AgentPath,
+    Params(()): Params<()>,
+    NoBody: NoBody,
+) -> Result<Response, Problem> {
+    let position = app.tasks().pause_agent(&may.caller, &name, &cause(&may.request)).await?;
+    changed(&app, &may.caller, &name, position).await
+}
+
+/// Lets an agent start waiting tasks again.
+#[utoipa::path(
+    post, path = "/api/agents/{name}/resume", tag = "agents",
+    params(("name" = String, Path, description = "The agent")),
+    responses(
+        (status = 200, description = "The agent", body = AgentAnswer),
+        (status = 404, description = "No such agent", body = ProblemSchema),
+        (status = 409, description = "The agent was retired", body = ProblemSchema),
+    ),
+)]
+pub(super) async fn resume(
+    may: May<ManageAgents>,
+    State(app): State<App>,
+    AgentPath(name): AgentPath,
+    Params(()): Params<()>,
+    NoBody: NoBody,
+) -> Result<Response, Problem> {
+    let position = app.tasks().resume_agent(&may.caller, &name, &cause(&may.request)).await?;
+    changed(&app, &may.caller, &name, position).await
+}
+
+/// An execution that waits, and why.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Queued {
+    #[serde(flatten)]
+    waiting: Waiting,
+    /// What keeps it: starting, agent_paused, agent_retired, slots_taken, max_parallel_total_reached,
+    /// session_busy, disk_nearly_full or behind_others; null where it is not the caller's to see, or
+    /// was started a moment ago.
+    reason: Option<&'static str>,
+}
+
+/// An agent's slots and queue.
+#[derive(Serialize, ToSchema)]
+pub(super) struct CapacityAnswer {
+    #[schema(value_type = String)]
+    agent: AgentName,
+    /// active, paused or retired.
+    status: &'static str,
+    /// Executions that it runs at once, at most.
+    max_parallel_tasks: u32,
+    /// Executions that may wait, at most.
+    queue_limit: u32,
+    /// The slots that are taken, and by whom.
+    slots: Vec<Slot>,
+    /// Chat turns that run; they take no slot.
+    chats: Vec<Slot>,
+    /// Executions that wait.
+    pending: u64,
+    /// The first of them, in the order in which they will start.
+    queue: Vec<Queued>,
+}
+
+impl CapacityAnswer {
+    fn of(tasks: &Tasks, capacity: Capacity) -> Self {
+        let queued = |waiting: Waiting| {
+            let why = waiting.execution_id.and_then(|id| tasks.why_waiting(id));
+            Queued { waiting, reason: why.map(|why| why.blocker.as_str()) }
+        };
+        Self {
+            agent: capacity.agent,
+            status: capacity.status.as_str(),
+            max_parallel_tasks: capacity.max_parallel_tasks,
+            queue_limit: capacity.queue_limit,
+            slots: capacity.slots,
+            chats: capacity.chats,
+            pending: capacity.pending,
+            queue: capacity.queue.into_iter().map(queued).collect(),
+        }
+    }
+}
+
+/// An agent's slots with their holders, and its queue with what each waits for.
+#[utoipa::path(
+    get, path = "/api/agents/{name}/capacity", tag = "agents",
+    params(
+        ("name" = String, Path, description = "The agent"),
+        ("wait_for" = Option<String>, Query, description = "Answer only once this position has been seen"),
+    ),
+    responses(
+        (status = 200, description = "Slots and queue", body = CapacityAnswer),
+        (status = 404, description = "No such agent", body = ProblemSchema),
+    ),
+)]
+pub(super) async fn capacity(
+    may: May<Read>,
+    State(app): State<App>,
+    AgentPath(name): AgentPath,
+    Params(moment): Params<Moment>,
+) -> Result<Response, Problem> {
+    if moment.reach(&app).await? != At::Now {
+        let detail = "slots and queue are answered as they are now";
+        return Err(Problem::invalid_parameter("as_of", detail));
+    }
+    let seen = app.views().capacity(&may.caller.scope, &name).await?;
+    let capacity = seen.value.ok_or_else(|| no_agent(&name))?;
+    let body = CapacityAnswer::of(app.tasks(), capacity);
+    Ok(with_position(&app, seen.position, axum::Json(body)).into_response())
+}

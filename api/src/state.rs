@@ -1,0 +1,155 @@
+//! What every handler has at hand.
+
+use std::sync::Arc;
+
+use execution_ledger_domain::execution::Execution;
+use execution_ledger_domain::scope::Ownership;
+use execution_ledger_domain::{AgentName, ExecutionId, Scope, StreamName};
+use execution_ledger_process::tasks::{Request, Tasks};
+use execution_ledger_process::transcript::{TranscriptHub, Transcripts};
+use execution_ledger_projections::Views;
+use execution_ledger_store::{EventStore, ExecuteError, Ledger, LogId};
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use crate::auth::KeyDigest;
+use crate::feed::ActivityFeed;
+use crate::gate::{Gate, RequestInfo};
+use crate::options::Options;
+use crate::problem::{Code, Problem};
+
+/// The parts that the interface stands on.
+pub struct Parts {
+    /// The one write path; here only its store is read.
+    pub ledger: Ledger,
+    /// The read models.
+    pub views: Views,
+    /// What callers can do.
+    pub tasks: Tasks,
+    /// The stored transcripts.
+    pub transcripts: Transcripts,
+    /// The transcripts of live runs.
+    pub hub: TranscriptHub,
+    /// What `/metrics` shows; without it the path answers 404.
+    pub metrics: Option<PrometheusHandle>,
+    /// The digest of the admin key.
+    pub admin_key: KeyDigest,
+    /// The settings.
+    pub options: Options,
+}
+
+/// What every handler has at hand. Cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+struct Inner {
+    ledger: Ledger,
+    views: Views,
+    tasks: Tasks,
+    transcripts: Transcripts,
+    hub: TranscriptHub,
+    metrics: Option<PrometheusHandle>,
+    admin_key: KeyDigest,
+    gate: Arc<Gate>,
+    feed: Arc<ActivityFeed>,
+    log_id: LogId,
+}
+
+impl App {
+    /// Over its parts.
+    pub fn new(parts: Parts) -> Self {
+        let store = Arc::clone(parts.ledger.store());
+        Self(Arc::new(Inner {
+            log_id: store.log_id().clone(),
+            feed: Arc::new(ActivityFeed::new(store, parts.views.clone())),
+            gate: Arc::new(Gate::new(parts.options)),
+            ledger: parts.ledger,
+            views: parts.views,
+            tasks: parts.tasks,
+            transcripts: parts.transcripts,
+            hub: parts.hub,
+            metrics: parts.metrics,
+            admin_key: parts.admin_key,
+        }))
+    }
+
+    /// The limits that all requests share.
+    pub fn gate(&self) -> &Arc<Gate> {
+        &self.0.gate
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn EventStore> {
+        self.0.ledger.store()
+    }
+
+    pub(crate) fn views(&self) -> &Views {
+        &self.0.views
+    }
+
+    pub(crate) fn tasks(&self) -> &Tasks {
+        &self.0.tasks
+    }
+
+    pub(crate) fn transcripts(&self) -> &Transcripts {
+        &self.0.transcripts
+    }
+
+    pub(crate) fn hub(&self) -> &TranscriptHub {
+        &self.0.hub
+    }
+
+    pub(crate) fn metrics(&self) -> Option<&PrometheusHandle> {
+        self.0.metrics.as_ref()
+    }
+
+    pub(crate) fn admin_key(&self) -> KeyDigest {
+        self.0.admin_key
+    }
+
+    pub(crate) fn feed(&self) -> &Arc<ActivityFeed> {
+        &self.0.feed
+    }
+
+    pub(crate) fn log_id(&self) -> &LogId {
+        &self.0.log_id
+    }
+
+    /// The state of an execution as the log has it now, ahead of all read models.
+    pub(crate) async fn execution_now(
+        &self,
+        scope: &Scope,
+        agent: &AgentName,
+        id: ExecutionId,
+    ) -> Result<Execution, Problem> {
+        let stream = StreamName::execution(id);
+        let state = match self.0.ledger.load::<Execution>(&stream).await {
+            Ok(state) => state,
+            Err(ExecuteError::Store(fault)) => return Err(fault.into()),
+            Err(error) => return Err(Problem::internal(&error)),
+        };
+        let pending = state.pending().filter(|pending| pending.agent == *agent);
+        let pending = pending.ok_or_else(no_execution)?;
+        let ownership = Ownership {
+            agent: &pending.agent,
+            user: &pending.user,
+            source_agent: pending.source_agent.as_ref(),
+        };
+        if scope.covers(&ownership) { Ok(state) } else { Err(no_execution()) }
+    }
+}
+
+/// There is no such execution that the caller may see.
+pub(crate) fn no_execution() -> Problem {
+    Problem::new(Code::ExecutionNotFound, "no execution of this agent that this key may see has that id")
+        .field("id")
+}
+
+/// There is no such agent that the caller may see.
+pub(crate) fn no_agent(name: &AgentName) -> Problem {
+    Problem::new(Code::AgentNotFound, format!("there is no agent {name} that this key may see"))
+        .field("name")
+}
+
+/// A request as the cause of what it leads to.
+pub(crate) fn cause(info: &RequestInfo) -> Request {
+    Request { id: info.id.to_string(), traceparent: info.traceparent.clone() }
+}

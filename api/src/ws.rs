@@ -1,0 +1,208 @@
+//! The WebSocket: activities as they happen, from any position on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::extract::ws::{CloseFrame, Message as Frame, WebSocket, WebSocketUpgrade, close_code};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use execution_ledger_domain::Scope;
+use execution_ledger_store::Position;
+use tokio::sync::{OwnedSemaphorePermit, broadcast};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::auth::{May, Read};
+use crate::extract::{FromQuery, Params, Query};
+use crate::feed::{FeedError, Message};
+use crate::problem::{Code, Problem, ProblemSchema};
+use crate::sse::last_event_id;
+use crate::state::App;
+
+/// Largest message that a client may send, in bytes: it has nothing to say but pongs.
+const INCOMING_MAX_BYTES: usize = 4 * 1024;
+/// A silent connection is asked after this time whether it lives.
+const PING_EVERY: Duration = Duration::from_secs(20);
+/// A client that has not been heard of for this time is gone.
+const SILENCE_MAX: Duration = Duration::from_secs(65);
+/// How long one message may take to be written before the client counts as too slow.
+const WRITE_MAX: Duration = Duration::from_secs(10);
+/// How long a farewell may take.
+const CLOSE_MAX: Duration = Duration::from_secs(2);
+
+/// Where a watcher begins.
+#[derive(Clone, Copy)]
+pub(super) struct Resume(Option<Position>);
+
+impl FromQuery for Resume {
+    fn from_query(query: &mut Query, app: &App) -> Result<Self, Problem> {
+        let text = query.text("last_event_id");
+        text.map(|text| app.parse_position("last_event_id", &text)).transpose().map(Self)
+    }
+}
+
+/// Activities as they happen (WebSocket).
+///
+/// Each message is an `ActivityEvent`. `last_event_id` resumes after a message's `position` without a
+/// gap. A client that reads too slowly is disconnected with code 1013 and a reason.
+#[utoipa::path(
+    get, path = "/ws", tag = "activities",
+    params(("last_event_id" = Option<String>, Query,
+        description = "Resume after this position; without it, from now on")),
+    responses(
+        (status = 101, description = "Messages follow", body = execution_ledger_projections::ActivityEvent),
+        (status = 409, description = "The position is of another log", body = ProblemSchema),
+        (status = 426, description = "Not asked as WebSocket", body = ProblemSchema),
+    ),
+)]
+pub(super) async fn watch(
+    may: May<Read>,
+    State(app): State<App>,
+    Params(Resume(from)): Params<Resume>,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
+) -> Result<Response, Problem> {
+    let from = match (from, last_event_id(&headers)?) {
+        (Some(from), _) => Some(from),
+        (None, Some(text)) => Some(app.parse_position("Last-Event-ID", text)?),
+        (None, None) => None,
+    };
+    let upgrade = upgrade.map_err(|error| {
+        Problem::new(Code::UpgradeRequired, error.body_text())
+            .hint("connect with a WebSocket client")
+    })?;
+    let permit = app.gate().stream()?;
+    let upgrade = upgrade
+        .max_message_size(INCOMING_MAX_BYTES)
+        .max_frame_size(INCOMING_MAX_BYTES)
+        .on_failed_upgrade(|error| tracing::debug!(%error, "a WebSocket was not opened"));
+    Ok(upgrade.on_upgrade(move |socket| async move {
+        let watcher = Watcher { app, socket, scope: may.caller.scope, heard: Instant::now() };
+        watcher.run(from, permit).await;
+    }))
+}
+
+struct Watcher {
+    app: App,
+    socket: WebSocket,
+    scope: Scope,
+    heard: Instant,
+}
+
+/// Why a connection ends.
+enum End {
+    /// The client went, or the connection broke.
+    Gone,
+    /// The client does not keep up.
+    TooSlow,
+    /// The client was not heard of for too long.
+    Silent,
+    /// The server is being stopped.
+    Stopping,
+    /// The feed failed.
+    Failed,
+}
+
+impl From<FeedError> for End {
+    fn from(error: FeedError) -> Self {
+        tracing::warn!(%error, "a watcher's feed failed");
+        Self::Failed
+    }
+}
+
+impl Watcher {
+    async fn run(mut self, from: Option<Position>, permit: OwnedSemaphorePermit) {
+        let end = match self.watch(from).await {
+            Ok(()) => End::Stopping,
+            Err(end) => end,
+        };
+        let (code, reason) = match end {
+            End::Gone => return,
+            End::TooSlow => {
+                (close_code::AGAIN, "too slow: resume with last_event_id of the last message read")
+            }
+            End::Silent => (close_code::POLICY, "no pong came back"),
+            End::Stopping => (close_code::AWAY, "the server is being stopped"),
+            End::Failed => (close_code::ERROR, "the feed failed: resume with last_event_id"),
+        };
+        let farewell = Frame::Close(Some(CloseFrame { code, reason: reason.into() }));
+        match tokio::time::timeout(CLOSE_MAX, self.say_farewell(farewell)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => tracing::debug!(reason, "a watcher did not hear the farewell"),
+        }
+        drop(permit);
+    }
+
+    async fn say_farewell(&mut self, farewell: Frame) -> Result<(), axum::Error> {
+        self.socket.send(farewell).await?;
+        // Until the client has answered the close, or is gone.
+        while let Some(frame) = self.socket.recv().await {
+            if matches!(frame?, Frame::Close(_)) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends well only once the server is being stopped.
+    async fn watch(&mut self, from: Option<Position>) -> Result<(), End> {
+        let feed = Arc::clone(self.app.feed());
+        let mut joined = feed.join().await?;
+        let mut last = from.unwrap_or(joined.from);
+        while last < joined.from {
+            if self.app.gate().stopping().is_cancelled() {
+                return Ok(());
+            }
+            let Some((messages, read_to)) = feed.page(last).await? else { break };
+            for message in messages {
+                if message.announcement.position <= joined.from {
+                    self.send(&message).await?;
+                }
+            }
+            last = read_to.min(joined.from);
+        }
+        let stopping = self.app.gate().stopping().clone();
+        let mut ping = tokio::time::interval(PING_EVERY);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = stopping.cancelled() => return Ok(()),
+                frame = self.socket.recv() => match frame {
+                    Some(Ok(Frame::Close(_)) | Err(_)) | None => return Err(End::Gone),
+                    Some(Ok(_)) => self.heard = Instant::now(),
+                },
+                message = joined.live.recv() => match message {
+                    Ok(message) if message.announcement.position > last => {
+                        last = message.announcement.position;
+                        self.send(&message).await?;
+                    }
+                    Ok(_) => {}
+                    Err(broadcast::error::RecvError::Lagged(_)) => return Err(End::TooSlow),
+                    Err(broadcast::error::RecvError::Closed) => return Err(End::Failed),
+                },
+                _ = ping.tick() => {
+                    if self.heard.elapsed() > SILENCE_MAX {
+                        return Err(End::Silent);
+                    }
+                    self.write(Frame::Ping(bytes::Bytes::new())).await?;
+                }
+            }
+        }
+    }
+
+    async fn send(&mut self, message: &Message) -> Result<(), End> {
+        if !self.scope.covers(&message.announcement.ownership()) {
+            return Ok(());
+        }
+        self.write(Frame::Text(message.json.as_str().into())).await
+    }
+
+    async fn write(&mut self, frame: Frame) -> Result<(), End> {
+        match tokio::time::timeout(WRITE_MAX, self.socket.send(frame)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(End::Gone),
+            Err(_) => Err(End::TooSlow),
+        }
+    }
+}
