@@ -1,0 +1,204 @@
+//! The command line: what can be asked for, and how a command ends.
+
+mod agent_settings;
+mod agents;
+mod cancel;
+mod completions;
+mod costs;
+mod doctor;
+mod exit;
+mod follow;
+mod list;
+mod rebuild;
+mod run;
+mod serve;
+mod show;
+mod tail;
+mod task;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::client::{Client, ClientError, Target};
+use crate::config::{Overrides, Places, Settings, Sources};
+use crate::output::{Format, Output};
+pub use exit::{EXIT_CODES, Exit, Failure};
+
+/// Colours of the help.
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Yellow.on_default().bold())
+    .usage(AnsiColor::Yellow.on_default().bold())
+    .literal(AnsiColor::Green.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const AFTER_HELP: &str = "\
+Examples:
+  execution-ledger serve                            start the server
+  execution-ledger run demo \"Say hello\"             run a task and follow it
+  execution-ledger list --status failed --limit 5   what failed lately
+  execution-ledger doctor                           check this machine and this set-up
+
+Output is a table on a terminal and JSON elsewhere; --json and --table choose.
+
+The server is found by EXECUTION_LEDGER_URL and EXECUTION_LEDGER_KEY (or --url and --key-file),
+else by the data directory of a server on this machine.
+";
+
+/// A ledger of what AI agents ran, cost and answered.
+///
+/// It runs tasks on coding agents as subprocesses, records every state change as an event that is
+/// never changed, and serves what people read as projections of those events.
+#[derive(Debug, Parser)]
+#[command(name = "execution-ledger", version, styles = STYLES, after_help = AFTER_HELP)]
+#[command(after_long_help = concat_help(), max_term_width = 100, propagate_version = true)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+fn concat_help() -> String {
+    format!("{AFTER_HELP}\n{EXIT_CODES}")
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Global options")]
+struct Global {
+    /// The data directory [default: the user's data directory, below execution-ledger].
+    #[arg(long, global = true, env = "EXECUTION_LEDGER_DATA_DIR", value_name = "DIR")]
+    #[arg(hide_env_values = true)]
+    data_dir: Option<PathBuf>,
+    /// The configuration file [default: config.toml in the data directory, else in the user's
+    /// configuration directory].
+    #[arg(long, global = true, env = "EXECUTION_LEDGER_CONFIG", value_name = "FILE")]
+    #[arg(hide_env_values = true)]
+    config: Option<PathBuf>,
+    /// The server's address [default: that of the server on this data directory].
+    #[arg(long, global = true, env = "EXECUTION_LEDGER_URL", value_name = "URL")]
+    #[arg(hide_env_values = true)]
+    url: Option<String>,
+    /// A file that holds the key (or give the key itself by EXECUTION_LEDGER_KEY; never as an
+    /// argument, which everybody on the machine can read) [default: admin.key in the data directory].
+    #[arg(long, global = true, env = "EXECUTION_LEDGER_KEY_FILE", value_name = "FILE")]
+    #[arg(hide_env_values = true)]
+    key_file: Option<PathBuf>,
+    /// A certificate (PEM) that is trusted beside the system's, for a server with one of its own.
+    #[arg(long, global = true, env = "EXECUTION_LEDGER_CA_FILE", value_name = "FILE")]
+    #[arg(hide_env_values = true)]
+    ca_file: Option<PathBuf>,
+    /// Write JSON, also to a terminal.
+    #[arg(long, global = true, conflicts_with = "table")]
+    json: bool,
+    /// Write tables, also where the output is no terminal.
+    #[arg(long, global = true)]
+    table: bool,
+    /// When to use colour. NO_COLOR is respected.
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: Color,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Color {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(Box<serve::Serve>),
+    Run(run::Run),
+    #[command(visible_alias = "ls")]
+    List(list::List),
+    Show(show::Show),
+    Tail(tail::Tail),
+    Cancel(cancel::Cancel),
+    Agents(agents::Agents),
+    Costs(costs::Costs),
+    Rebuild(rebuild::Rebuild),
+    Doctor(doctor::Doctor),
+    Completions(completions::Completions),
+}
+
+impl Cli {
+    /// Does what was asked for.
+    pub fn execute(self) -> Exit {
+        let output = self.global.output();
+        let done = match self.command {
+            Command::Serve(serve) => serve.execute(&self.global),
+            Command::Completions(completions) => completions.execute(),
+            Command::Rebuild(rebuild) => rebuild.execute(&self.global, &output),
+            Command::Doctor(doctor) => doctor.execute(&self.global, &output),
+            Command::Run(run) => run.execute(&self.global, &output),
+            Command::List(list) => list.execute(&self.global, &output),
+            Command::Show(show) => show.execute(&self.global, &output),
+            Command::Tail(tail) => tail.execute(&self.global, &output),
+            Command::Cancel(cancel) => cancel.execute(&self.global, &output),
+            Command::Agents(agents) => agents.execute(&self.global, &output),
+            Command::Costs(costs) => costs.execute(&self.global, &output),
+        };
+        done.unwrap_or_else(|failure| {
+            output.explain(&failure);
+            failure.exit()
+        })
+    }
+}
+
+impl Global {
+    fn output(&self) -> Output {
+        let format = match (self.json, self.table) {
+            (true, _) => Some(Format::Json),
+            (_, true) => Some(Format::Table),
+            _ => None,
+        };
+        let colour = match self.color {
+            Color::Auto => None,
+            Color::Always => Some(true),
+            Color::Never => Some(false),
+        };
+        Output::new(format, colour)
+    }
+
+    /// The server's settings from all sources.
+    fn settings(&self, overrides: Overrides) -> Result<Settings, Failure> {
+        let sources =
+            Sources { data_dir: self.data_dir.clone(), config: self.config.clone(), overrides };
+        Ok(Settings::load(&sources, &Places::from_environment())?)
+    }
+
+    /// The server's settings for a command that has no flags for them.
+    fn settings_from_environment(&self) -> Result<Settings, Failure> {
+        self.settings(Overrides::from_environment().map_err(Failure::Usage)?)
+    }
+
+    /// A client of the server that was named or that runs on the data directory.
+    fn client(&self) -> Result<Client, ClientError> {
+        Client::connect(&Target {
+            url: self.url.clone(),
+            key: std::env::var("EXECUTION_LEDGER_KEY").ok().filter(|key| !key.is_empty()),
+            key_file: self.key_file.clone(),
+            ca_file: self.ca_file.clone(),
+            data_dir: self.data_dir.clone().or_else(|| Places::from_environment().data_dir()),
+        })
+    }
+}
+
+/// Runs a client's work on a runtime of one thread.
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Fault(format!("the asynchronous runtime can't start: {error}")))?
+        .block_on(work)
+}

@@ -1,0 +1,240 @@
+//! `run`: submits a task, follows it, ends as it ends.
+
+use std::io::{IsTerminal, Read};
+use std::time::Duration;
+
+use clap::Args;
+use execution_ledger_domain::limits::MESSAGE_MAX_BYTES;
+use execution_ledger_domain::{AgentName, ExecutionId};
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+
+use super::follow::{Shown, follow};
+use super::task::{Execution, status, text};
+use super::{Exit, Failure, Global, block_on};
+use crate::client::Client;
+use crate::output::{Output, Tone, amount, duration, neutral_text, paint};
+
+/// How often the record is read until it shows the end that the transcript told.
+const RECORD_READS_MAX: u32 = 200;
+/// Between two of these reads.
+const RECORD_WAIT: Duration = Duration::from_millis(50);
+
+const AFTER_HELP: &str = "\
+The message is the second argument, or standard input where that is - or missing.
+
+While it runs, Ctrl-C asks the server to stop the run; a second Ctrl-C leaves it to itself.
+With --json the output is the finished record.
+
+Examples:
+  execution-ledger run demo \"Say hello\"
+  execution-ledger run claude --model sonnet --max-cost-usd 0.50 < task.md
+  execution-ledger run demo \"sleep 20\" --detach
+  execution-ledger run demo \"Say hello\" --json | jq -r .response
+
+Exit codes: 0 completed, 1 failed or refused, 130 cancelled or left; the others as everywhere.
+";
+
+/// Give an agent a task and follow it to its end.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct Run {
+    /// The agent.
+    agent: AgentName,
+    /// The task; - or nothing: from standard input.
+    message: Option<String>,
+    /// Only submit it, and write its id.
+    #[arg(long, short)]
+    detach: bool,
+    /// The model, one of the agent's.
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
+    /// How long it may take, in seconds; at most what the agent may.
+    #[arg(long, value_name = "S")]
+    timeout_s: Option<u64>,
+    /// What it may cost, in dollars.
+    #[arg(long, value_name = "USD")]
+    max_cost_usd: Option<f64>,
+    /// How many turns it may take.
+    #[arg(long, value_name = "N")]
+    max_turns: Option<u32>,
+    /// The tools that it may use, of the agent's; with commas between.
+    #[arg(long, value_name = "TOOLS", value_delimiter = ',')]
+    allowed_tools: Option<Vec<String>>,
+    /// A system prompt, where the agent permits one.
+    #[arg(long, value_name = "TEXT")]
+    system_prompt: Option<String>,
+    /// Continue this session of the agent's own.
+    #[arg(long, value_name = "SESSION")]
+    resume_session_id: Option<String>,
+    /// The same key gives the same execution, however often it is submitted.
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+    /// Lines as they were printed, also where an agent's own format is known.
+    #[arg(long)]
+    raw: bool,
+}
+
+impl Run {
+    pub(super) fn execute(&self, global: &Global, output: &Output) -> Result<Exit, Failure> {
+        let client = global.client()?;
+        let body = self.body(self.message()?);
+        // Drawn once, so that a repetition after a broken connection starts nothing twice.
+        let key = self.idempotency_key.clone();
+        let key = key.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+        block_on(async {
+            let path = ["api", "agents", self.agent.as_str(), "task"];
+            let accepted = client.change_once(&path, &key, &body).await?;
+            let id = text(&accepted, "execution_id");
+            let id: ExecutionId = id.parse().map_err(|_| {
+                Failure::Fault("the server accepted the task but told no id".to_owned())
+            })?;
+            if self.detach {
+                let done = if output.is_json() {
+                    output.json(&accepted)
+                } else {
+                    output.line(&id.to_string())
+                };
+                return done.map(|()| Exit::Success);
+            }
+            let execution = Execution { agent: self.agent.to_string(), id: id.to_string() };
+            if !output.is_json() {
+                output.remark(&format!(
+                    "execution {id} on {} is {}",
+                    self.agent,
+                    text(&accepted, "status")
+                ));
+            }
+            self.accompany(&client, &execution, output).await
+        })
+    }
+
+    fn message(&self) -> Result<String, Failure> {
+        match self.message.as_deref() {
+            Some(message) if message != "-" => return Ok(message.to_owned()),
+            None if std::io::stdin().is_terminal() => {
+                return Err(Failure::Argument(
+                    "there is no message: give it as the second argument, or by standard input"
+                        .to_owned(),
+                ));
+            }
+            _ => {}
+        }
+        let mut message = String::new();
+        let most = MESSAGE_MAX_BYTES as u64 + 1;
+        let read = std::io::stdin().lock().take(most).read_to_string(&mut message);
+        read.map_err(|error| Failure::Argument(format!("standard input: {error}")))?;
+        if message.len() > MESSAGE_MAX_BYTES {
+            return Err(Failure::Argument(format!(
+                "the message is longer than {MESSAGE_MAX_BYTES} bytes"
+            )));
+        }
+        Ok(message.trim_end_matches(['\n', '\r']).to_owned())
+    }
+
+    fn body(&self, message: String) -> Value {
+        let given = [
+            ("model", self.model.as_ref().map(|v| json!(v))),
+            ("timeout_s", self.timeout_s.map(|v| json!(v))),
+            ("max_cost_usd", self.max_cost_usd.map(|v| json!(v))),
+            ("max_turns", self.max_turns.map(|v| json!(v))),
+            ("allowed_tools", self.allowed_tools.as_ref().map(|v| json!(v))),
+            ("system_prompt", self.system_prompt.as_ref().map(|v| json!(v))),
+            ("resume_session_id", self.resume_session_id.as_ref().map(|v| json!(v))),
+        ];
+        let mut body = Map::new();
+        body.insert("message".to_owned(), Value::String(message));
+        body.insert("async_mode".to_owned(), Value::Bool(true));
+        for (name, value) in given {
+            body.extend(value.map(|value| (name.to_owned(), value)));
+        }
+        Value::Object(body)
+    }
+
+    /// Follows the run; Ctrl-C asks to stop it, a second one leaves it.
+    async fn accompany(
+        &self,
+        client: &Client,
+        execution: &Execution,
+        output: &Output,
+    ) -> Result<Exit, Failure> {
+        let shown = match (output.is_json(), self.raw) {
+            (true, _) => Shown::Nothing,
+            (_, true) => Shown::Raw,
+            _ => Shown::Readable,
+        };
+        let following = follow(client, execution, 0, shown, output);
+        let mut following = std::pin::pin!(following);
+        let mut asked = false;
+        loop {
+            tokio::select! {
+                followed = &mut following => {
+                    followed?;
+                    break;
+                }
+                _ = tokio::signal::ctrl_c() => {
+                    if asked {
+                        output.remark(&format!("left; it goes on: execution-ledger tail {}", execution.id));
+                        return Ok(Exit::Cancelled);
+                    }
+                    asked = true;
+                    output.remark("asking to stop; Ctrl-C again leaves it to itself");
+                    let path = execution.path(&["terminate"]);
+                    if let Err(error) = client.change(Method::POST, &path, Some(&json!({}))).await {
+                        output.explain(&error.into());
+                    }
+                }
+            }
+        }
+        let record = ended_record(client, execution).await?;
+        if output.is_json() {
+            output.json(&record)?;
+        } else {
+            summary(&record, output)?;
+        }
+        Ok(match text(&record, "status").as_str() {
+            "completed" => Exit::Success,
+            "cancelled" => Exit::Cancelled,
+            _ => Exit::Failed,
+        })
+    }
+}
+
+/// The record once it shows the end; the read models follow the log within moments.
+async fn ended_record(client: &Client, execution: &Execution) -> Result<Value, Failure> {
+    for _ in 0..RECORD_READS_MAX {
+        let record = execution.record(client).await?;
+        if matches!(text(&record, "status").as_str(), "completed" | "failed" | "cancelled") {
+            return Ok(record);
+        }
+        tokio::time::sleep(RECORD_WAIT).await;
+    }
+    Err(Failure::Fault(format!(
+        "the transcript of {} has ended, but its record does not show the end yet",
+        execution.id
+    )))
+}
+
+fn summary(record: &Value, output: &Output) -> Result<(), Failure> {
+    let (status, tone) = status(record);
+    let mut words = vec![paint(&status, tone, output.colour())];
+    let took = record.get("duration_ms").and_then(Value::as_u64);
+    words.extend(took.map(|ms| format!("in {}", duration(ms))));
+    if let Some(cost) = record.get("cost_usd").filter(|cost| !cost.is_null()) {
+        words.push(format!("for {}", amount(cost)));
+    }
+    if let Some(code) = record.pointer("/error/code").and_then(Value::as_str) {
+        words.push(format!("({})", neutral_text(code)));
+    }
+    if let Some(response) = record.get("response").and_then(Value::as_str) {
+        let head = paint("response", Tone::Quiet, output.colour());
+        output.line(&format!("\n{head}\n{}", neutral_text(response.trim_end())))?;
+    }
+    if let Some(error) = record.pointer("/error/message").and_then(Value::as_str) {
+        output.line(&format!(
+            "\n{}",
+            paint(&neutral_text(error.trim_end()), Tone::Bad, output.colour())
+        ))?;
+    }
+    output.line(&format!("\n{}", words.join(" ")))
+}

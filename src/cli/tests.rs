@@ -1,0 +1,123 @@
+//! What the command line understands, and how it ends.
+
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+
+use super::*;
+
+fn parse(arguments: &str) -> Result<Cli, clap::Error> {
+    let words = std::iter::once("execution-ledger").chain(arguments.split_whitespace());
+    Cli::try_parse_from(words)
+}
+
+#[test]
+fn the_command_line_is_well_formed() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn every_command_is_understood() {
+    let id = "01936b2e-7a3c-7000-8000-000000000001";
+    for arguments in [
+        "serve --listen 127.0.0.1:0 --drain --data-dir /tmp/x --max-parallel-total 4",
+        "serve --min-free-bytes 1GiB --metrics false",
+        "run demo hello --model m --timeout-s 5 --max-cost-usd 0.5 --detach",
+        "run demo -",
+        "list --agent demo --status failed --sort=-cost --limit 3 --as-of 2026-01-01T00:00:00Z",
+        "ls -n 200 --json",
+        &format!("show {id} --events"),
+        &format!("tail {id} --after 3 --raw"),
+        &format!("cancel {id} {id}"),
+        "agents list",
+        "agents show demo",
+        "agents register a --runtime command --env A=b --env-from T=file:/t -- /bin/echo -n hi",
+        "agents configure a --file - --max-parallel-tasks 2 --allow-system-prompt",
+        "agents pause a",
+        "agents resume a",
+        "agents retire a",
+        "costs --by model --from 2026-01-01T00:00:00Z",
+        "rebuild --data-dir /tmp/x",
+        "doctor --json --url http://127.0.0.1:1",
+        "completions zsh",
+    ] {
+        assert!(parse(arguments).is_ok(), "{arguments}: {:?}", parse(arguments).err());
+    }
+}
+
+#[test]
+fn what_can_not_be_meant_is_refused_before_anything_is_asked() {
+    for arguments in [
+        "",
+        "list --limit 0",
+        "list --unknown x",
+        "show not-an-id",
+        "show ../x",
+        "run UPPER hello",
+        "cancel",
+        "list --json --table",
+        "serve --max-parallel-total 1",
+        "serve --listen nowhere",
+        "costs --by colour",
+        "supervise x",
+    ] {
+        let error = parse(arguments).expect_err(arguments);
+        assert_eq!(error.exit_code(), i32::from(Exit::Usage.code()), "{arguments}");
+    }
+}
+
+#[test]
+fn a_wrong_setting_is_named() {
+    let error = parse("serve --sync-wait-s never").expect_err("refused").to_string();
+    assert!(error.contains("--sync-wait-s") && error.contains("1 to 86400"), "{error}");
+}
+
+#[test]
+fn help_tells_settings_with_variables_examples_and_exit_codes() {
+    let help = |arguments: &str| {
+        let error = parse(arguments).expect_err("help");
+        assert_eq!(error.kind(), ErrorKind::DisplayHelp);
+        error.to_string()
+    };
+    let top = help("--help");
+    for part in ["Examples:", "Exit codes:", "130", "serve", "doctor", "EXECUTION_LEDGER_URL"] {
+        assert!(top.contains(part), "{part} in {top}");
+    }
+    for hidden in ["supervise", "demo-agent"] {
+        assert!(!top.contains(hidden), "{hidden} in {top}");
+    }
+    let serve = help("serve --help");
+    assert!(serve.contains("EXECUTION_LEDGER_TRANSCRIPTS_KEEP_DAYS"), "{serve}");
+    assert!(serve.contains("[default: 67108864 = 64 MiB]"), "{serve}");
+}
+
+#[test]
+fn every_command_has_a_summary_and_no_help_leaks_the_environment() {
+    fn check(command: &clap::Command, path: &str) {
+        let path = format!("{path} {}", command.get_name());
+        assert!(command.get_about().is_some(), "{path} has no summary");
+        for argument in command.get_arguments() {
+            let hidden = argument.get_env().is_none() || argument.is_hide_env_values_set();
+            assert!(hidden, "{path}: {} would show its variable's value", argument.get_id());
+            assert!(argument.get_help().is_some(), "{path}: {}", argument.get_id());
+        }
+        command.get_subcommands().for_each(|inner| check(inner, &path));
+    }
+    check(&Cli::command(), "");
+}
+
+#[test]
+fn exit_codes_are_those_that_the_help_tells() {
+    let all = [
+        Exit::Success,
+        Exit::Failed,
+        Exit::Usage,
+        Exit::Unreachable,
+        Exit::NotFound,
+        Exit::Cancelled,
+    ];
+    let told: Vec<u8> = EXIT_CODES
+        .lines()
+        .filter_map(|line| line.split_whitespace().next()?.parse().ok())
+        .collect();
+    assert_eq!(told, all.map(Exit::code));
+}

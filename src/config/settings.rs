@@ -1,0 +1,209 @@
+//! Every setting: its name, type, default and meaning, each stated once.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use serde::{Deserialize, Serialize};
+
+use super::values::{Described, HostName, HttpUrl, List, LogFilter, LogFormat, Network, Within};
+
+/// One kibibyte.
+const KIB: u64 = 1024;
+/// One mebibyte.
+const MIB: u64 = 1024 * KIB;
+/// One gibibyte.
+const GIB: u64 = 1024 * MIB;
+/// One pebibyte: more than any disk of one machine.
+const PIB: u64 = 1024 * 1024 * GIB;
+/// The port that the server listens on by default.
+const PORT: u16 = 7171;
+
+/// What the documentation says of a setting.
+pub struct SettingDoc {
+    /// Its name in the configuration file.
+    pub name: &'static str,
+    /// The environment variable of the same meaning.
+    pub variable: &'static str,
+    /// What it does.
+    pub meaning: &'static str,
+    /// What it may be, in words.
+    pub range: fn() -> String,
+}
+
+/// Defines the settings once: as the merged [`Settings`], as command-line flags with their
+/// environment variables, and as the table of the documentation, so that these can't differ.
+macro_rules! settings {
+    ($(
+        #[doc = $meaning:tt]
+        $variable:tt $name:ident: $flag:ty => $field:ty = $default:expr;
+    )*) => {
+        /// The server's settings, merged from defaults, file, environment and flags.
+        #[derive(Clone, Debug, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct Settings {
+            /// Where everything that must last is kept.
+            pub data_dir: PathBuf,
+            $(#[doc = $meaning] pub $name: $field,)*
+        }
+
+        /// The same settings as flags or environment variables: absent where not given.
+        #[derive(Clone, Debug, Default, Serialize, clap::Args)]
+        #[command(next_help_heading = "Settings")]
+        pub struct Overrides {
+            $(
+                #[doc = $meaning]
+                #[serde(skip_serializing_if = "Option::is_none")]
+                #[arg(long, env = $variable, hide_env_values = true)]
+                #[arg(help = help(stringify!($name), $meaning, &<$flag>::range()))]
+                pub $name: Option<$flag>,
+            )*
+        }
+
+        /// All settings but `data_dir`, in the order of the documentation.
+        pub const SETTING_DOCS: &[SettingDoc] = &[$(
+            SettingDoc {
+                name: stringify!($name),
+                variable: $variable,
+                meaning: $meaning,
+                range: <$flag>::range,
+            },
+        )*];
+
+        impl Settings {
+            /// The defaults, with these directories.
+            pub fn defaults(data_dir: PathBuf, work_dir: PathBuf) -> Self {
+                Self { work_dir, ..Self { data_dir, $($name: $default,)* } }
+            }
+        }
+    };
+}
+
+settings! {
+    /// The address that the server listens on. Another than loopback needs TLS or a trusted proxy.
+    "EXECUTION_LEDGER_LISTEN"
+    listen: SocketAddr => SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT));
+    /// The address by which people and agents reach the server, where that is not what it listens on.
+    "EXECUTION_LEDGER_PUBLIC_URL"
+    public_url: HttpUrl => Option<HttpUrl> = None;
+    /// Certificate chain for TLS (PEM), the server's own certificate first.
+    "EXECUTION_LEDGER_TLS_CERTIFICATE"
+    tls_certificate: PathBuf => Option<PathBuf> = None;
+    /// Private key of the certificate (PEM), readable by nobody else.
+    "EXECUTION_LEDGER_TLS_KEY"
+    tls_key: PathBuf => Option<PathBuf> = None;
+    /// Proxies whose X-Forwarded-For is believed. They must terminate TLS.
+    "EXECUTION_LEDGER_TRUSTED_PROXIES"
+    trusted_proxies: List<Network> => List<Network> = List::default();
+    /// Names in the Host header that are answered, beside the loopback names and that of public_url.
+    "EXECUTION_LEDGER_ALLOWED_HOSTS"
+    allowed_hosts: List<HostName> => List<HostName> = List::default();
+    /// Where agents without a cwd of their own work: one folder each. Never inside the data directory.
+    "EXECUTION_LEDGER_WORK_DIR"
+    work_dir: PathBuf => PathBuf = PathBuf::new();
+    /// Runs at once, over all agents. One of these places is kept for chat.
+    "EXECUTION_LEDGER_MAX_PARALLEL_TOTAL"
+    max_parallel_total: Within<2, 10_000> => Within<2, 10_000> = Within::fixed(16);
+    /// How long a synchronous call is waited for, in seconds, before 504 with the execution's id.
+    "EXECUTION_LEDGER_SYNC_WAIT_S"
+    sync_wait_s: Within<1, 86_400> => Within<1, 86_400> = Within::fixed(900);
+    /// Free space below which no run is started, in bytes.
+    "EXECUTION_LEDGER_MIN_FREE_BYTES"
+    min_free_bytes: Within<MIB, PIB> => Within<MIB, PIB> = Within::fixed(256 * MIB);
+    /// What one run may write to its transcript, in bytes; then it fails as output_limit.
+    "EXECUTION_LEDGER_OUTPUT_MAX_BYTES"
+    output_max_bytes: Within<{ 4 * KIB }, GIB> => Within<{ 4 * KIB }, GIB>
+        = Within::fixed(64 * MIB);
+    /// All archived transcripts together, in bytes; the oldest go first.
+    "EXECUTION_LEDGER_TRANSCRIPTS_MAX_BYTES"
+    transcripts_max_bytes: Within<MIB, PIB> => Within<MIB, PIB> = Within::fixed(20 * GIB);
+    /// How long archived transcripts are kept, in days.
+    "EXECUTION_LEDGER_TRANSCRIPTS_KEEP_DAYS"
+    transcripts_keep_days: Within<1, 36_500> => Within<1, 36_500> = Within::fixed(365);
+    /// The largest request body, in bytes. The largest message needs 1.5 MiB where all of it is escaped.
+    "EXECUTION_LEDGER_BODY_MAX_BYTES"
+    body_max_bytes: Within<{ 4 * KIB }, { 16 * MIB }> => Within<{ 4 * KIB }, { 16 * MIB }>
+        = Within::fixed(2 * MIB);
+    /// How long a client may take to send the head of a request, in seconds.
+    "EXECUTION_LEDGER_HEADER_TIMEOUT_S"
+    header_timeout_s: Within<1, 300> => Within<1, 300> = Within::fixed(10);
+    /// How long a client may take to send the body of a request, in seconds.
+    "EXECUTION_LEDGER_BODY_TIMEOUT_S"
+    body_timeout_s: Within<1, 600> => Within<1, 600> = Within::fixed(30);
+    /// How long an answer may make no progress because its reader does not read, in seconds.
+    "EXECUTION_LEDGER_WRITE_TIMEOUT_S"
+    write_timeout_s: Within<1, 600> => Within<1, 600> = Within::fixed(30);
+    /// How long answers may take to finish after SIGTERM, in seconds.
+    "EXECUTION_LEDGER_SHUTDOWN_TIMEOUT_S"
+    shutdown_timeout_s: Within<1, 600> => Within<1, 600> = Within::fixed(20);
+    /// Connections that are served at once.
+    "EXECUTION_LEDGER_CONNECTIONS_MAX"
+    connections_max: Within<16, 100_000> => Within<16, 100_000> = Within::fixed(4_096);
+    /// Requests that are worked on at once; more are refused.
+    "EXECUTION_LEDGER_REQUESTS_MAX"
+    requests_max: Within<1, 100_000> => Within<1, 100_000> = Within::fixed(2_048);
+    /// Streams (SSE, WebSocket) at once; more are refused.
+    "EXECUTION_LEDGER_STREAMS_MAX"
+    streams_max: Within<1, 100_000> => Within<1, 100_000> = Within::fixed(2_048);
+    /// Requests of one key in a second, over time.
+    "EXECUTION_LEDGER_RATE_PER_S"
+    rate_per_s: Within<1, 1_000_000> => Within<1, 1_000_000> = Within::fixed(50_000);
+    /// Requests of one key at once, before rate_per_s holds it back.
+    "EXECUTION_LEDGER_RATE_BURST"
+    rate_burst: Within<1, 1_000_000> => Within<1, 1_000_000> = Within::fixed(50_000);
+    /// Requests with a wrong key or none from one address in a minute.
+    "EXECUTION_LEDGER_AUTH_FAILURES_PER_MIN"
+    auth_failures_per_min: Within<1, 100_000> => Within<1, 100_000> = Within::fixed(60);
+    /// Connections that read the read models at once.
+    "EXECUTION_LEDGER_VIEW_READERS"
+    view_readers: Within<1, 64> => Within<1, 64> = Within::fixed(4);
+    /// Whether /metrics is served.
+    "EXECUTION_LEDGER_METRICS"
+    metrics: bool => bool = true;
+    /// Whether /metrics is answered without a key.
+    "EXECUTION_LEDGER_METRICS_PUBLIC"
+    metrics_public: bool => bool = false;
+    /// Where traces are sent by OTLP over HTTP, for example http://127.0.0.1:4318/v1/traces.
+    "EXECUTION_LEDGER_OTLP_ENDPOINT"
+    otlp_endpoint: HttpUrl => Option<HttpUrl> = None;
+    /// How the log on standard error is written.
+    "EXECUTION_LEDGER_LOG_FORMAT"
+    log_format: LogFormat => LogFormat = LogFormat::Text;
+    /// What is logged: a level, or filters such as info,execution_ledger_process=debug.
+    "EXECUTION_LEDGER_LOG_LEVEL"
+    log_level: LogFilter => LogFilter = LogFilter::default();
+}
+
+/// A flag's help: what it does, what it may be, what it is otherwise.
+fn help(name: &str, meaning: &str, range: &str) -> String {
+    static DEFAULTS: OnceLock<serde_json::Value> = OnceLock::new();
+    let defaults = DEFAULTS.get_or_init(documented_defaults);
+    let meaning = meaning.trim();
+    match default_text(defaults, name) {
+        Some(default) => format!("{meaning} [{range}] [default: {default}]"),
+        None => format!("{meaning} [{range}]"),
+    }
+}
+
+/// The defaults as JSON, with the directories as they are written in the documentation.
+pub fn documented_defaults() -> serde_json::Value {
+    let defaults = Settings::defaults(
+        "$XDG_DATA_HOME/execution-ledger".into(),
+        "$XDG_STATE_HOME/execution-ledger/work".into(),
+    );
+    serde_json::to_value(defaults).unwrap_or_default()
+}
+
+/// A setting's default in words; none where there is nothing by default.
+pub fn default_text(defaults: &serde_json::Value, name: &str) -> Option<String> {
+    match defaults.get(name)? {
+        serde_json::Value::Null => None,
+        serde_json::Value::Array(items) if items.is_empty() => None,
+        serde_json::Value::String(text) => Some(text.clone()),
+        serde_json::Value::Number(number) => number.as_u64().map(|n| {
+            super::values::with_unit(n)
+                .map_or_else(|| n.to_string(), |unit| format!("{n} = {unit}"))
+        }),
+        other => Some(other.to_string()),
+    }
+}

@@ -1,0 +1,426 @@
+//! The types of settings: each can only hold what is allowed and says what that is.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use ipnet::IpNet;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use tracing_subscriber::EnvFilter;
+
+/// Entries of a list setting: most.
+const LIST_MAX: usize = 256;
+/// Units of sizes, the largest first.
+const UNITS: [(&str, u64); 5] =
+    [("PiB", 1 << 50), ("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+
+/// Why a text is no value of a setting: what it may be instead.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ValueError(String);
+
+/// A type whose values can be described to a person.
+pub trait Described {
+    /// What a value may be, in words.
+    fn range() -> String;
+}
+
+/// A whole number between two others, both allowed. As text it may have a unit: `256MiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Within<const LEAST: u64, const MOST: u64>(u64);
+
+impl<const LEAST: u64, const MOST: u64> Within<LEAST, MOST> {
+    /// A fixed number; held to the range.
+    pub const fn fixed(number: u64) -> Self {
+        if number < LEAST {
+            Self(LEAST)
+        } else if number > MOST {
+            Self(MOST)
+        } else {
+            Self(number)
+        }
+    }
+
+    /// The number.
+    pub fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The number, where a smaller type is wanted; held to what that can hold.
+    pub fn narrow<T: TryFrom<u64> + Bounded>(self) -> T {
+        T::try_from(self.0).unwrap_or(T::LARGEST)
+    }
+
+    fn checked(number: u64) -> Result<Self, ValueError> {
+        if (LEAST..=MOST).contains(&number) {
+            Ok(Self(number))
+        } else {
+            Err(ValueError(format!("{number} is not in the range {}", Self::range())))
+        }
+    }
+}
+
+/// A number type with a largest value.
+pub trait Bounded {
+    /// The largest value.
+    const LARGEST: Self;
+}
+
+impl Bounded for u32 {
+    const LARGEST: Self = Self::MAX;
+}
+
+impl Bounded for usize {
+    const LARGEST: Self = Self::MAX;
+}
+
+/// A number of bytes in the largest unit that divides it, if one does.
+pub fn with_unit(number: u64) -> Option<String> {
+    let (unit, size) = UNITS.iter().find(|(_, size)| number >= *size && number % size == 0)?;
+    Some(format!("{} {unit}", number / size))
+}
+
+fn number_in_words(number: u64) -> String {
+    with_unit(number).unwrap_or_else(|| number.to_string())
+}
+
+impl<const LEAST: u64, const MOST: u64> Described for Within<LEAST, MOST> {
+    fn range() -> String {
+        format!("{} to {}", number_in_words(LEAST), number_in_words(MOST))
+    }
+}
+
+impl<const LEAST: u64, const MOST: u64> FromStr for Within<LEAST, MOST> {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let text = text.trim();
+        let unit = UNITS.iter().find(|(unit, _)| text.ends_with(unit));
+        let (digits, size) = match unit {
+            Some((unit, size)) => (text[..text.len() - unit.len()].trim_end(), *size),
+            None => (text, 1),
+        };
+        let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(size));
+        let whole = || ValueError(format!("{text:?} is no whole number; may be {}", Self::range()));
+        number.ok_or_else(whole).and_then(Self::checked)
+    }
+}
+
+impl<const LEAST: u64, const MOST: u64> Serialize for Within<LEAST, MOST> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(self.0)
+    }
+}
+
+impl<'de, const LEAST: u64, const MOST: u64> Deserialize<'de> for Within<LEAST, MOST> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "a whole number, or a size such as \"256MiB\"")]
+        enum Given {
+            Number(u64),
+            Text(String),
+        }
+        match Given::deserialize(deserializer)? {
+            Given::Number(number) => Self::checked(number),
+            Given::Text(text) => text.parse(),
+        }
+        .map_err(D::Error::custom)
+    }
+}
+
+/// A list: in the file an array or one text, elsewhere a text with commas.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct List<T>(Vec<T>);
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> List<T> {
+    /// Its entries.
+    pub fn entries(&self) -> &[T] {
+        &self.0
+    }
+
+    fn checked(entries: Vec<T>) -> Result<Self, ValueError> {
+        if entries.len() <= LIST_MAX {
+            Ok(Self(entries))
+        } else {
+            Err(ValueError(format!("{} entries are more than {LIST_MAX}", entries.len())))
+        }
+    }
+}
+
+impl<T: Described> Described for List<T> {
+    fn range() -> String {
+        format!("list: {}", T::range())
+    }
+}
+
+impl<T: FromStr<Err = ValueError>> FromStr for List<T> {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+        Self::checked(entries.map(T::from_str).collect::<Result<_, _>>()?)
+    }
+}
+
+impl<'de, T: FromStr<Err = ValueError>> Deserialize<'de> for List<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "a list of texts")]
+        enum Given {
+            Text(String),
+            Texts(Vec<String>),
+        }
+        match Given::deserialize(deserializer)? {
+            Given::Text(text) => text.parse(),
+            Given::Texts(texts) => texts
+                .iter()
+                .map(|text| T::from_str(text.trim()))
+                .collect::<Result<_, _>>()
+                .and_then(Self::checked),
+        }
+        .map_err(D::Error::custom)
+    }
+}
+
+/// Implements serde as text for a type that is parsed from text.
+macro_rules! as_text {
+    ($name:ident) => {
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+            }
+        }
+    };
+}
+
+/// An address or a network of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network(pub IpNet);
+
+as_text!(Network);
+
+impl Described for Network {
+    fn range() -> String {
+        "addresses or networks such as 10.0.0.0/8".to_owned()
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for Network {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let address = || text.parse::<IpAddr>().map(IpNet::from);
+        text.parse::<IpNet>()
+            .or_else(|_| address())
+            .map(|network| Self(network.trunc()))
+            .map_err(|_| ValueError(format!("{text:?} is no address and no network")))
+    }
+}
+
+/// A host's name or address, as in a Host header, without a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostName(String);
+
+as_text!(HostName);
+
+impl HostName {
+    /// The name in lower case.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Described for HostName {
+    fn range() -> String {
+        "host names without port".to_owned()
+    }
+}
+
+impl fmt::Display for HostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for HostName {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+        let name = (1..=253).contains(&text.len()) && text.bytes().all(plain);
+        let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        let address = bracketed.is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok());
+        if name || address {
+            Ok(Self(text.to_ascii_lowercase()))
+        } else {
+            Err(ValueError(format!("{text:?} is no host name (no port, no scheme)")))
+        }
+    }
+}
+
+/// An address that begins with http:// or https://, without user, query or fragment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpUrl(reqwest::Url);
+
+as_text!(HttpUrl);
+
+impl HttpUrl {
+    /// The address, without a slash at its end.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str().trim_end_matches('/')
+    }
+
+    /// The host in it.
+    pub fn host(&self) -> &str {
+        self.0.host_str().unwrap_or_default()
+    }
+}
+
+impl Described for HttpUrl {
+    fn range() -> String {
+        "http:// or https:// address".to_owned()
+    }
+}
+
+impl fmt::Display for HttpUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for HttpUrl {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        // The text may hold a password, so it is not repeated.
+        let refused = |why: &str| ValueError(format!("this is no usable address: {why}"));
+        let url = reqwest::Url::parse(text.trim()).map_err(|error| refused(&error.to_string()))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(refused("it must begin with http:// or https://"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(refused("it must not hold a user or a password"));
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(refused("it must not hold a query or a fragment"));
+        }
+        Ok(Self(url))
+    }
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs: an object each line.
+    Json,
+}
+
+as_text!(LogFormat);
+
+impl Described for LogFormat {
+    fn range() -> String {
+        "text or json".to_owned()
+    }
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        })
+    }
+}
+
+impl FromStr for LogFormat {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            other => Err(ValueError(format!("{other:?} is neither text nor json"))),
+        }
+    }
+}
+
+/// Which log lines are written: a level or a list of filters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogFilter(String);
+
+as_text!(LogFilter);
+
+impl Default for LogFilter {
+    fn default() -> Self {
+        Self("info".to_owned())
+    }
+}
+
+impl LogFilter {
+    /// As the subscriber takes it.
+    pub fn to_env_filter(&self) -> EnvFilter {
+        EnvFilter::try_new(&self.0).unwrap_or_else(|_| EnvFilter::new("info"))
+    }
+}
+
+impl Described for LogFilter {
+    fn range() -> String {
+        "error, warn, info, debug, trace, or filters".to_owned()
+    }
+}
+
+impl fmt::Display for LogFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for LogFilter {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        EnvFilter::try_new(text)
+            .map(|_| Self(text.to_owned()))
+            .map_err(|error| ValueError(format!("{text:?} is no log filter: {error}")))
+    }
+}
+
+impl Described for SocketAddr {
+    fn range() -> String {
+        "address:port".to_owned()
+    }
+}
+
+impl Described for PathBuf {
+    fn range() -> String {
+        "path".to_owned()
+    }
+}
+
+impl Described for bool {
+    fn range() -> String {
+        "true or false".to_owned()
+    }
+}
