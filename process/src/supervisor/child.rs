@@ -314,4 +314,3 @@ pub(super) fn signal_group(agent: Pid, to_send: Signal) -> Result<(), Errno> {
         other => other,
     }
 }
-

@@ -55,7 +55,8 @@ impl Environment {
         for (name, value) in &orders.env {
             variables.insert(name.into(), value.into());
         }
-        let mut secrets: Vec<String> = orders.env.get(TOKEN_VARIABLE).cloned().into_iter().collect();
+        let mut secrets: Vec<String> =
+            orders.env.get(TOKEN_VARIABLE).cloned().into_iter().collect();
         for (name, source) in &orders.env_from {
             let value = read(source).map_err(|why| format!("env_from {name}: {why}"))?;
             secrets.push(value.to_string_lossy().into_owned());

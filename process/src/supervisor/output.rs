@@ -85,9 +85,7 @@ impl Sink<'_> {
     ///
     /// # Errors
     /// Where the disk fails.
-    pub fn finish(
-        self,
-    ) -> io::Result<(execution_ledger_domain::execution::TranscriptRef, u64)> {
+    pub fn finish(self) -> io::Result<(execution_ledger_domain::execution::TranscriptRef, u64)> {
         Ok((self.spool.finish()?, self.redactions))
     }
 }
@@ -144,9 +142,9 @@ impl LineSplitter {
     fn pass_on(&mut self, bytes: &[u8], sink: &mut Sink<'_>) {
         let text = String::from_utf8_lossy(bytes);
         let invalid_utf8 = self.invalid || matches!(text, Cow::Owned(_));
-        let line =
-            NewLine { stream: self.stream, text: &text, continued: false, invalid_utf8 };
+        let line = NewLine { stream: self.stream, text: &text, continued: false, invalid_utf8 };
         sink.line(&mut self.state, &line);
+        self.state.set_inside(false);
         self.invalid = false;
     }
 
@@ -156,7 +154,8 @@ impl LineSplitter {
         let text = String::from_utf8_lossy(&self.begun[..whole]);
         self.invalid |= matches!(text, Cow::Owned(_));
         let border = text.floor_char_boundary(LINE_MAX_BYTES);
-        let border = sink.redactor.split_near(&text, border, &mut self.state);
+        let split = sink.redactor.split_near(&text, border);
+        let border = split.at;
         let line = NewLine {
             stream: self.stream,
             text: &text[..border],
@@ -164,6 +163,9 @@ impl LineSplitter {
             invalid_utf8: self.invalid,
         };
         sink.line(&mut self.state, &line);
+        if split.inside {
+            self.state.set_inside(true);
+        }
         let mut rest = text.as_bytes()[border..].to_vec();
         rest.extend_from_slice(&self.begun[whole..]);
         self.begun = rest;

@@ -20,13 +20,13 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+use super::child;
 use super::claim::Claim;
 use super::environment::Environment;
 use super::output::{Output, Read, Sink};
 use super::spool::Spool;
 use super::sys::since_boot;
 use super::tree::{self, Process};
-use super::child;
 use crate::failpoint::reach;
 use crate::orders::{FORMAT_VERSION, Orders, supervisor_signal};
 use crate::redact::Redactor;
@@ -74,7 +74,7 @@ pub(super) fn run(orders: &Orders, claim: &mut Claim, signals: &SigSet) -> io::R
     match prepared {
         Ok((program, environment)) => {
             reach("supervisor.spawned");
-            let redactor = Redactor::with_secrets(environment.secrets);
+            let redactor = Redactor::with_secrets(&environment.secrets);
             let mut watch = Watch::new(orders, claim, program, &signals, &redactor)?;
             watch.until_first_exit_and_drained()?;
             reach("supervisor.exited");

@@ -121,8 +121,7 @@ impl Follower {
             let page = lines.page(after_seq, CATCH_UP_LINES, CATCH_UP_BYTES)?;
             Ok((Some(lines), page))
         };
-        let (lines, page) =
-            tokio::task::spawn_blocking(read).await.map_err(io::Error::other)??;
+        let (lines, page) = tokio::task::spawn_blocking(read).await.map_err(io::Error::other)??;
         self.state = match then {
             _ if page.full => State::CatchingUp { from: lines, then },
             Then::Live => State::Live,
@@ -137,9 +136,7 @@ impl Follower {
         let (state, batch) = match message {
             Ok(Message::Lines(batch)) => self.fitting(batch),
             // What was missed is in the files.
-            Err(RecvError::Lagged(_)) => {
-                (State::CatchingUp { from: None, then: Then::Live }, None)
-            }
+            Err(RecvError::Lagged(_)) => (State::CatchingUp { from: None, then: Then::Live }, None),
             Ok(Message::End) | Err(RecvError::Closed) => {
                 (State::CatchingUp { from: None, then: Then::Done }, None)
             }

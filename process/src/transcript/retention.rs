@@ -60,9 +60,9 @@ impl Retention {
             bytes_left: kept.iter().map(|archive| archive.bytes).sum(),
             ..Removed::default()
         };
-        let horizon = self.keep_days.and_then(|days| {
-            now.checked_sub(Duration::from_secs(u64::from(days) * DAY_S))
-        });
+        let horizon = self
+            .keep_days
+            .and_then(|days| now.checked_sub(Duration::from_secs(u64::from(days) * DAY_S)));
         for archive in kept {
             let too_old = horizon.is_some_and(|horizon| archive.modified < horizon);
             if !too_old && self.max_bytes.is_none_or(|most| removed.bytes_left <= most) {
