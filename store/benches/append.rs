@@ -180,7 +180,13 @@ async fn client(store: &dyn EventStore, until: Instant) -> Result<Vec<Duration>,
 
 /// Events per second of a bare loop of append and fdatasync, with that many events per sync.
 fn raw(path: &Path, events_per_sync: f64, duration: Duration) -> Result<f64, Failure> {
-    let group = vec![b'x'; (events_per_sync * EVENT_BYTES as f64) as usize];
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a positive number of bytes, far below 2^53"
+    )]
+    let bytes_per_sync = (events_per_sync * EVENT_BYTES as f64) as usize;
+    let group = vec![b'x'; bytes_per_sync];
     let mut file = File::create(path)?;
     let mut syncs = 0_u64;
     let started = Instant::now();

@@ -36,6 +36,7 @@ where
     reading::an_event_is_read_back_byte_for_byte(&*make().await).await;
     reading::texts_come_only_where_they_are_asked_for(&*make().await).await;
     reading::pages_follow_each_other_without_a_gap(&*make().await).await;
+    reading::several_streams_are_read_as_if_each_was_read_alone(&*make().await).await;
     reading::what_is_beyond_the_end_is_empty(&*make().await).await;
     reading::recorded_at_never_decreases(make().await).await;
     following::a_follower_sees_what_is_stored_and_what_comes(make().await).await;

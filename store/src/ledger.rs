@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use execution_ledger_domain::{Actor, Aggregate, Content, Event, EventId, StreamName, Timestamp};
+use execution_ledger_domain::{
+    Actor, Aggregate, Content, ContentRef, Digest, Event, EventId, StreamName, Timestamp,
+};
 use uuid::Uuid;
 
 use crate::clock::Clock;
@@ -139,6 +141,7 @@ impl Ledger {
         contents: &[Content],
         context: &Context,
     ) -> Result<Executed<A>, ExecuteError<A::Rejection>> {
+        let contents: Vec<_> = contents.iter().map(|c| (c.reference().sha256, c)).collect();
         for _ in 0..CONFLICTS_MAX {
             let decided = loaded.state.decide(command.clone()).map_err(ExecuteError::Refused)?;
             let expected = loaded.last.map_or(ExpectedRevision::NoStream, |(revision, ..)| {
@@ -155,7 +158,7 @@ impl Ledger {
                 });
             }
             let new =
-                decided.iter().map(|event| stored_form(event.clone().into(), contents, context));
+                decided.iter().map(|event| stored_form(&event.clone().into(), &contents, context));
             match self.store.append(stream, expected, new.collect()).await {
                 Ok(appended) => {
                     let state = decided.iter().fold(loaded.state, A::evolve);
@@ -218,7 +221,8 @@ fn own_event<A: Aggregate>(recorded: &Recorded) -> Result<A::Event, ExecuteError
     A::Event::try_from(event).map_err(|_| problem(&"it belongs to another kind of stream"))
 }
 
-fn stored_form(event: Event, contents: &[Content], context: &Context) -> NewEvent {
+/// The event as it is appended, with those of the texts beside it that it refers to.
+fn stored_form(event: &Event, contents: &[(Digest, &Content)], context: &Context) -> NewEvent {
     let (type_name, version) = event.type_and_version();
     let metadata = Metadata {
         actor: context.actor.clone(),
@@ -228,14 +232,9 @@ fn stored_form(event: Event, contents: &[Content], context: &Context) -> NewEven
     };
     let metadata = serde_json::to_string(&metadata)
         .unwrap_or_else(|error| unreachable!("metadata is plain structs and strings: {error}"));
-    let referred = event.content_refs();
-    let own = |reference: &&execution_ledger_domain::ContentRef| {
-        contents.iter().find(|content| content.reference().sha256 == reference.sha256).cloned()
-    };
-    let contents = if contents.is_empty() {
-        Vec::new()
-    } else {
-        referred.iter().filter_map(|r| own(&r)).collect()
+    let own = |reference: &ContentRef| {
+        let (_, content) = contents.iter().find(|(sha256, _)| *sha256 == reference.sha256)?;
+        Some((*content).clone())
     };
     NewEvent {
         id: EventId(Uuid::now_v7()),
@@ -243,6 +242,6 @@ fn stored_form(event: Event, contents: &[Content], context: &Context) -> NewEven
         version,
         metadata,
         data: event.to_json(),
-        contents,
+        contents: event.content_refs().iter().filter_map(own).collect(),
     }
 }

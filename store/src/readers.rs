@@ -24,7 +24,7 @@ struct Shared {
     path: PathBuf,
     prepare: fn(&Connection) -> rusqlite::Result<()>,
     idle: Mutex<Vec<Connection>>,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
 }
 
 impl Readers {
@@ -39,7 +39,7 @@ impl Readers {
             path: path.to_owned(),
             prepare,
             idle: Mutex::new(Vec::with_capacity(connections)),
-            permits: Semaphore::new(connections),
+            permits: Arc::new(Semaphore::new(connections)),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -52,20 +52,21 @@ impl Readers {
         F: FnOnce(&mut Connection) -> Result<T, E> + Send + 'static,
     {
         let wait = Duration::from_secs(CONNECTION_WAIT_S);
-        let permit = tokio::time::timeout(wait, self.shared.permits.acquire())
+        let permit = tokio::time::timeout(wait, Arc::clone(&self.shared.permits).acquire_owned())
             .await
             .map_err(|_| StoreError::TimedOut(CONNECTION_WAIT_S))?
             .map_err(|_| StoreError::Closed("its readers are closed".to_owned()))?;
         let shared = Arc::clone(&self.shared);
-        let done = tokio::task::spawn_blocking(move || {
+        tokio::task::spawn_blocking(move || {
+            // Held by the job itself: a caller that stops waiting frees no connection.
+            let _permit = permit;
             let mut connection = shared.take()?;
             let result = job(&mut connection);
             shared.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
             result
         })
-        .await;
-        drop(permit);
-        done.map_err(|panic| StoreError::Fault(format!("a read job panicked: {panic}")))?
+        .await
+        .map_err(|panic| StoreError::Fault(format!("a read job panicked: {panic}")))?
     }
 }
 

@@ -34,15 +34,15 @@ pub(super) async fn a_follower_sees_what_is_stored_and_what_comes(store: Arc<dyn
 pub(super) async fn followers_that_start_anywhere_miss_nothing_and_see_nothing_twice(
     store: Arc<dyn EventStore>,
 ) {
-    const WRITERS: u64 = 6;
+    const WRITERS: usize = 6;
     const EACH: usize = 60;
     const FOLLOWERS: u64 = 12;
-    let all_written = WRITERS as usize * EACH;
+    let all_written = WRITERS * EACH;
     let mut tasks = JoinSet::new();
     for writer in 0..WRITERS {
         let store = Arc::clone(&store);
         tasks.spawn(async move {
-            let mut dice = Dice(writer);
+            let mut dice = Dice(writer as u64);
             for number in 0..EACH {
                 append_one(&*store, &format!("follow-{writer}"), number).await;
                 yield_some(&mut dice).await;

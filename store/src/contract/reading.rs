@@ -84,6 +84,18 @@ pub(super) async fn pages_follow_each_other_without_a_gap(store: &dyn EventStore
     assert_eq!(revisions, [2, 3, 4]);
 }
 
+pub(super) async fn several_streams_are_read_as_if_each_was_read_alone(store: &dyn EventStore) {
+    for number in 0..6 {
+        append_one(store, &format!("several-{}", number % 2), number).await;
+    }
+    let names = [stream("several-1"), stream("absent"), stream("several-0"), stream("several-1")];
+    let together = ok("read", store.read_streams(&names, 2, With::Contents).await);
+    assert_eq!(together.len(), names.len());
+    for (name, events) in names.iter().zip(together) {
+        assert_eq!(events, ok("read", store.read_stream(name, 0, 2, With::Contents).await));
+    }
+}
+
 pub(super) async fn what_is_beyond_the_end_is_empty(store: &dyn EventStore) {
     let last = append_one(store, "end", 0).await.position;
     let beyond = [last, Position::new(last.number() + 10), Position::new(u64::MAX)];

@@ -12,6 +12,7 @@ mod heads;
 mod lock;
 mod open;
 mod place;
+mod queue;
 mod recent;
 mod rows;
 mod schema;
@@ -25,7 +26,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use execution_ledger_domain::StreamName;
-use execution_ledger_domain::limits::APPEND_MAX_BYTES;
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -33,28 +33,21 @@ pub use self::open::{OpenError, assign_new_log_id};
 
 use self::feed::{LiveFeed, StoredFeed};
 use self::heads::Heads;
+use self::queue::{QUEUE_MAX_APPENDS, QUEUE_MAX_BYTES, Writing, checked_size, closed, unplaced};
 use self::recent::Recent;
-use self::rows::{CONTENTS_PER_EVENT_MAX, Limit};
+use self::rows::Limit;
 use self::writer::{Ending, Order, Waiting, Writer};
 use crate::clock::{Clock, SystemClock};
 use crate::port::{
     AppendError, Appended, EventStore, ExpectedRevision, LogId, NewEvent, Position, Recorded,
-    StoreError, StoredContent, Subscription, With,
+    StoreError, Subscription, With,
 };
 use crate::readers::Readers;
 
-/// Appends that wait for the writer at most.
-const QUEUE_MAX_APPENDS: usize = 4_096;
-/// What may wait for the writer, in bytes.
-const QUEUE_MAX_BYTES: usize = 64 * 1024 * 1024;
-/// How long an append waits for a place in the queue, in seconds.
-const QUEUE_WAIT_S: u64 = 5;
 /// How long an append waits for its answer, in seconds.
 const ANSWER_WAIT_S: u64 = 30;
 /// How long closing waits for the writer, in seconds.
 const CLOSE_WAIT_S: u64 = 30;
-/// Events of one append at most.
-const APPEND_MAX_EVENTS: usize = 1_024;
 /// Size after which a read of the whole log takes no further event, in bytes.
 const READ_MAX_BYTES: usize = 32 * 1024 * 1024;
 
@@ -82,16 +75,6 @@ pub struct SqliteStore {
     readers: Readers,
     /// Absent where the log was opened for reading only.
     writing: Option<Writing>,
-}
-
-/// The callers' side of the writer.
-struct Writing {
-    /// Absent once the store is being dropped.
-    orders: Option<mpsc::Sender<Order>>,
-    room: Arc<Semaphore>,
-    recent: Arc<Recent>,
-    /// Disconnected when the writer has ended and everything it held is free.
-    ended: Mutex<blocking::Receiver<()>>,
 }
 
 impl SqliteStore {
@@ -197,37 +180,6 @@ impl Drop for SqliteStore {
 
 fn prepare_reader(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "query_only", true)
-}
-
-fn closed() -> StoreError {
-    StoreError::Closed("it is closed".to_owned())
-}
-
-impl Writing {
-    /// Puts an order into the queue, within a bounded time.
-    async fn enqueue(
-        &self,
-        orders: &mpsc::Sender<Order>,
-        bytes: usize,
-        order: impl FnOnce(tokio::sync::OwnedSemaphorePermit) -> Order,
-    ) -> Result<(), StoreError> {
-        let share = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let at_once = Arc::clone(&self.room).try_acquire_many_owned(share);
-        if let (Ok(permit), Ok(place)) = (at_once, orders.try_reserve()) {
-            place.send(order(permit));
-            return Ok(());
-        }
-        let room = Arc::clone(&self.room);
-        let in_turn = async {
-            let permit = room.acquire_many_owned(share).await.map_err(|_| closed())?;
-            let place = orders.reserve().await.map_err(|_| closed())?;
-            place.send(order(permit));
-            Ok(())
-        };
-        tokio::time::timeout(Duration::from_secs(QUEUE_WAIT_S), in_turn)
-            .await
-            .unwrap_or_else(|_| Err(StoreError::Busy(QUEUE_MAX_APPENDS - orders.capacity())))
-    }
 }
 
 #[async_trait]
@@ -336,43 +288,5 @@ impl EventStore for SqliteStore {
         if tokio::time::timeout(Duration::from_secs(CLOSE_WAIT_S), ended).await.is_err() {
             tracing::error!("the event log did not close within {CLOSE_WAIT_S} s");
         }
-    }
-}
-
-fn checked_size(events: &[NewEvent]) -> Result<usize, AppendError> {
-    if events.is_empty() {
-        return Err(AppendError::Malformed("an append holds at least one event"));
-    }
-    if events.len() > APPEND_MAX_EVENTS {
-        return Err(AppendError::Malformed("an append holds at most 1024 events"));
-    }
-    if events.iter().any(|event| event.contents.len() > CONTENTS_PER_EVENT_MAX) {
-        return Err(AppendError::Malformed("an event has at most 16 texts beside it"));
-    }
-    let bytes = events.iter().map(NewEvent::bytes).sum();
-    if bytes > APPEND_MAX_BYTES {
-        return Err(AppendError::TooLarge { bytes, max: APPEND_MAX_BYTES });
-    }
-    Ok(bytes)
-}
-
-/// An event in the form in which it is read back, but for its place. The digests are computed here,
-/// on the caller's thread.
-fn unplaced(stream: &StreamName, event: NewEvent) -> Recorded {
-    let contents = event.contents.into_iter().map(|content| StoredContent {
-        sha256: content.reference().sha256,
-        content: Some(content),
-    });
-    Recorded {
-        position: Position::START,
-        stream: stream.clone(),
-        revision: 0,
-        id: event.id,
-        type_name: event.type_name,
-        version: event.version,
-        recorded_at: execution_ledger_domain::Timestamp::EPOCH,
-        metadata: event.metadata,
-        data: event.data,
-        contents: contents.collect(),
     }
 }

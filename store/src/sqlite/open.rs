@@ -17,6 +17,8 @@ use crate::port::LogId;
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pages in the write-ahead log after which a commit moves them into the database.
 const WAL_AUTOCHECKPOINT_PAGES: i32 = 1_000;
+/// What is left of the write-ahead log, in bytes, where a long read made it grow beyond.
+const WAL_KEPT_MAX_BYTES: i64 = 64 * 1024 * 1024;
 /// The writer's page cache, in KiB.
 const WRITER_CACHE_KIB: i32 = 16 * 1024;
 /// What every SQLite database begins with.
@@ -175,6 +177,7 @@ pub(super) fn writing_connection(
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "wal_autocheckpoint", WAL_AUTOCHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "journal_size_limit", WAL_KEPT_MAX_BYTES)?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     if let Some(pages) = max_pages {
         connection.pragma_update(None, "max_page_count", pages)?;

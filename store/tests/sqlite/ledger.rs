@@ -209,7 +209,12 @@ mod texts {
         let endless = Content::new([1; 16], "x".repeat(super::APPEND_MAX_BYTES));
         let refused = fixture
             .ledger
-            .execute::<Execution>(&stream, correct(&endless), &[endless.clone()], &context())
+            .execute::<Execution>(
+                &stream,
+                correct(&endless),
+                std::slice::from_ref(&endless),
+                &context(),
+            )
             .await;
         assert!(
             matches!(refused, Err(ExecuteError::TooLarge { max: super::APPEND_MAX_BYTES, .. })),

@@ -1,5 +1,7 @@
 //! The SQLite adapter: the contract, and what only a file and a disk can show.
 
+#![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should stop at once")]
+
 mod children;
 mod durability;
 mod faults;
