@@ -90,6 +90,11 @@ impl Desk {
         self.policy().holds(execution)
     }
 
+    /// Starts nothing more; what runs goes on.
+    pub fn suspend_starts(&self) {
+        self.policy().suspend_starts(true);
+    }
+
     /// Executions that run, and executions that wait.
     pub fn totals(&self) -> (u32, u32) {
         self.policy().totals()

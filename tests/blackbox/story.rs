@@ -180,7 +180,7 @@ async fn a_second_server_on_the_same_data_directory_is_refused() {
 async fn nothing_is_told_without_a_key() {
     let server = Server::start(&[]).await;
     let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-    for path in ["/api/executions", "/api/agents", "/api/events", "/api/costs", "/nothing/here"] {
+    for path in ["/api/executions", "/api/agents", "/api/events", "/api/costs", "/metrics"] {
         let answer = client.get(format!("{}{path}", server.url)).send().await.expect("an answer");
         assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{path}");
         let problem: Value = answer.json().await.expect("problem JSON");

@@ -134,7 +134,7 @@ impl Manager {
                 }
                 () = shared.desk.woken() => {}
                 () = tokio::time::sleep(until_deadline(&shared)) => {}
-                _ = stop.wait_for(|stop| *stop) => {
+                () = told_to_stop(&mut stop) => {
                     // What is being started gets its supervisor; then nothing of ours is needed.
                     while effects.join_next().await.is_some() {}
                     return Ok(());
@@ -147,6 +147,11 @@ impl Manager {
     pub fn desk(&self) -> Arc<Desk> {
         Arc::clone(&self.shared.desk)
     }
+}
+
+async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
+    // An error means that nobody can stop it any more, which is a stop as well.
+    drop(stop.wait_for(|stop| *stop).await);
 }
 
 fn until_deadline(shared: &Shared) -> Duration {
