@@ -5,7 +5,7 @@
 //! with as many events and bytes per sync as the store had per commit.
 //!
 //! `cargo bench -p execution-ledger-store`; options after `--`: `--json FILE`, `--seconds N`,
-//! `--dir DIR` (which disk).
+//! `--dir DIR` (which disk; default: the target folder's).
 
 use std::fs::File;
 use std::io::Write;
@@ -79,7 +79,8 @@ fn main() -> Result<(), Failure> {
 }
 
 fn options() -> Result<Options, Failure> {
-    let mut options = Options { json: None, seconds: SECONDS, dir: std::env::current_dir()? };
+    let mut options =
+        Options { json: None, seconds: SECONDS, dir: env!("CARGO_TARGET_TMPDIR").into() };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
