@@ -1,9 +1,17 @@
 //! The binary `execution-ledger`: the server, its command line, and, hidden, the process that
 //! supervises one run and the simulated agent.
 
+mod cli;
+mod client;
+mod compose;
+mod config;
+mod output;
+mod telemetry;
+
 use std::ffi::OsStr;
 use std::process::ExitCode;
 
+use clap::Parser;
 use execution_ledger_process::{runtimes, supervisor};
 
 /// Hidden subcommand: supervises one run. It is started for each run, so nothing that costs time
@@ -25,5 +33,7 @@ fn main() -> ExitCode {
 }
 
 fn command_line() -> ExitCode {
-    ExitCode::from(2)
+    compose::install_crypto();
+    // Wrong usage ends here, with exit code 2; help and version with 0.
+    cli::Cli::parse().execute().into()
 }

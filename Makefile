@@ -1,0 +1,49 @@
+# Everything that people and CI do with this repository.
+#
+#   make run     build and start the server on 127.0.0.1:7171 (the first build takes some minutes)
+#   make test    everything that must pass, from a fresh clone
+#   make bench   the measurements of docs/PERFORMANCE.md
+#   make lint    formatting, clippy with warnings as errors, and licences where cargo-deny is there
+
+CARGO ?= cargo
+NPM ?= npm
+# Arguments for the server, for example: make run ARGS="--listen 127.0.0.1:8080"
+ARGS ?=
+
+TEST_TOOLS := target/test-tools/claude-code
+TEST_TOOLS_STAMP := $(TEST_TOOLS)/node_modules/.installed
+
+.PHONY: run test test-tools bench lint fmt clean
+
+run:
+	$(CARGO) run --release --locked --bin execution-ledger -- serve $(ARGS)
+
+test: test-tools
+	$(CARGO) test --workspace --locked
+
+# The real Claude Code, which tests run against a model of their own.
+test-tools: $(TEST_TOOLS_STAMP)
+
+$(TEST_TOOLS_STAMP): tests/tools/package.json tests/tools/package-lock.json
+	@command -v $(NPM) >/dev/null || { \
+	  echo "npm is needed: the tests install Claude Code with it (Debian: apt-get install npm)" >&2; \
+	  exit 1; }
+	mkdir -p $(TEST_TOOLS)
+	cp tests/tools/package.json tests/tools/package-lock.json $(TEST_TOOLS)/
+	cd $(TEST_TOOLS) && $(NPM) ci --no-audit --no-fund
+	touch $@
+
+bench:
+	$(CARGO) bench --workspace --locked --bench '*'
+
+lint:
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --locked check; \
+	  else echo "cargo-deny is not installed: licences and advisories are not checked"; fi
+
+fmt:
+	$(CARGO) fmt --all
+
+clean:
+	$(CARGO) clean
