@@ -6,6 +6,7 @@
 
 mod columns;
 mod cursor;
+mod digest;
 mod health;
 mod model;
 mod query;
@@ -13,6 +14,7 @@ mod read;
 mod views;
 mod write;
 
+pub use digest::{TableDigest, digest};
 pub use health::{Behind, Health, Poison, Progress};
 pub use model::{
     Activity, ActivityEvent, ActivityState, ActivityType, AgentRow, AgentStatus, Announcement,

@@ -1,6 +1,6 @@
 //! Sums, agents and what is open.
 
-use execution_ledger_domain::agent::AgentConfig;
+use execution_ledger_domain::agent::{AgentConfig, Runtime};
 use execution_ledger_domain::execution::Trigger;
 use execution_ledger_domain::scope::Ownership;
 use execution_ledger_domain::{
@@ -273,6 +273,9 @@ pub struct OpenExecution {
     /// Its start, once it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<ClaimId>,
+    /// The runtime that was started: how its output is read, whatever its agent has become since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<Runtime>,
     /// When it was started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,

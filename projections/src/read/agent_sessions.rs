@@ -19,8 +19,7 @@ impl Views {
         let (scope, agent, session) = (scope.clone(), agent.clone(), session.to_owned());
         let seen = self
             .ask(At::Now, move |connection, _| {
-                let mut values =
-                    vec![Value::Text(session), Value::Text(agent.as_str().to_owned())];
+                let mut values = vec![Value::Text(session), Value::Text(agent.as_str().to_owned())];
                 let (scoped, value) = scope_condition("s", &scope, values.len() + 1);
                 values.extend(value);
                 let sql = format!(

@@ -1,6 +1,7 @@
 //! How rows become answers.
 
 mod activities;
+mod agent_sessions;
 mod agents;
 mod costs;
 mod detail;

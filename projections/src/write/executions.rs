@@ -256,6 +256,7 @@ impl Row {
                 chat_session_id: pending.chat_session_id,
                 inject_result: pending.inject_result,
                 claim: None,
+                runtime: None,
                 started_at: None,
                 slot_until: None,
                 cancellation_requested_at: None,
@@ -272,6 +273,7 @@ impl Row {
             (Some(open), E::Running(running)) if !open.running => {
                 open.running = true;
                 open.claim = Some(running.claim);
+                open.runtime = Some(running.runtime);
                 open.started_at = Some(recorded.recorded_at);
                 open.slot_until = Some(running.slot_until);
                 self.status = Status::Running;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use execution_ledger_store::{LogId, Position};
 use rusqlite::{Connection, OpenFlags};
 
-use super::writer::PROJECTIONS;
+use super::writer;
 use crate::columns;
 
 /// How long the writer waits for a lock of the file.
@@ -52,7 +52,7 @@ fn stored_position(path: &Path, log: &LogId) -> rusqlite::Result<Result<Position
     let mut select = connection
         .prepare("SELECT name, version, position, log_id FROM projections ORDER BY name")?;
     let mut rows = select.query([])?;
-    let mut found = Vec::with_capacity(PROJECTIONS.len());
+    let mut found = Vec::new();
     let mut position = None;
     while let Some(row) = rows.next()? {
         let own: String = row.get(3)?;
@@ -65,11 +65,10 @@ fn stored_position(path: &Path, log: &LogId) -> rusqlite::Result<Result<Position
             return Ok(Err("its projections stand at different positions".to_owned()));
         }
     }
-    let mut expected: Vec<_> =
-        PROJECTIONS.iter().map(|(name, version)| ((*name).to_owned(), *version)).collect();
-    expected.sort_unstable();
+    let expected = writer::versions().into_iter();
+    let same = found.iter().map(|(name, version)| (name.as_str(), *version)).eq(expected);
     Ok(match position {
-        Some(position) if found == expected => Ok(position),
+        Some(position) if same => Ok(position),
         _ => Err("its projections have other versions".to_owned()),
     })
 }

@@ -1,6 +1,7 @@
 //! How events become rows.
 
 mod activities;
+mod agent_sessions;
 mod agents;
 mod costs;
 mod executions;

@@ -1,0 +1,7 @@
+//! The read models over a real event log.
+
+mod answers;
+mod history;
+mod paging;
+mod running;
+mod world;
