@@ -164,3 +164,58 @@ impl Spool {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn line(text: &str) -> NewLine<'_> {
+        NewLine { stream: OutputStream::Stdout, text, continued: false, invalid_utf8: false }
+    }
+
+    #[test]
+    fn a_full_disk_is_a_reason_to_stop_and_leaves_no_half_line() {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+        let mut spool = Spool::new(full, 1_000_000);
+        spool.add(&line("one"));
+        spool.write();
+        assert_eq!(spool.refused(), Some(StopCause::DiskFull));
+        assert_eq!(spool.lines(), 0);
+        spool.add(&line("two"));
+        assert_eq!(spool.lines(), 0, "what was refused once stays refused");
+    }
+
+    #[test]
+    fn a_batch_that_fits_in_part_is_kept_to_its_last_whole_line() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let mut spool = Spool::new(file.reopen().expect("opened"), 1_000_000);
+        spool.set_time(Timestamp::EPOCH);
+        for text in ["one", "two", "three"] {
+            spool.add(&line(text));
+        }
+        let fits = spool.batch.len() - 5;
+        spool.file.write_all(&spool.batch[..fits]).expect("written");
+        spool.keep_whole_lines(fits);
+        assert_eq!((spool.batch_lines, spool.refused()), (2, Some(StopCause::DiskFull)));
+        let kept = fs::read_to_string(file.path()).expect("read");
+        assert_eq!(kept.lines().count(), 2);
+        assert!(kept.ends_with("\"two\"}\n"), "{kept}");
+    }
+
+    #[test]
+    fn nothing_is_written_beyond_the_cap() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let mut spool = Spool::new(file.reopen().expect("opened"), 200);
+        for _ in 0..10 {
+            spool.add(&line("some text"));
+        }
+        assert_eq!(spool.refused(), Some(StopCause::OutputLimit));
+        let measured = spool.finish().expect("finished");
+        let stored = fs::read(file.path()).expect("read");
+        assert!(stored.len() <= 200);
+        assert_eq!((measured.bytes, measured.sha256), (stored.len() as u64, Digest::of(&stored)));
+        assert_eq!(crate::transcript::measure(file.path()).expect("measured"), measured);
+    }
+}

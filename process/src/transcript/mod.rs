@@ -10,6 +10,8 @@ mod hub;
 mod line;
 mod reader;
 mod retention;
+#[cfg(test)]
+mod tests;
 
 pub use archive::{archive, archive_path, measure};
 pub use follower::{Batch, Follower};
