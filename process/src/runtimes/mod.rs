@@ -9,11 +9,17 @@ mod command;
 pub mod demo;
 mod plan;
 mod reading;
+mod stream_json;
+#[cfg(test)]
+mod tests;
+mod text;
+mod tokens;
 
 use execution_ledger_domain::agent::{AgentConfig, Runtime};
 
+pub use command::RESPONSE_TAIL_MAX_BYTES;
 pub use plan::{Plan, PlanError, RunRequest};
-pub use reading::{Ended, JOINED_LINE_MAX_BYTES, ReadEvidence, Reading};
+pub use reading::{Ended, JOINED_LINE_MAX_BYTES, ReadEvidence, Reading, STDERR_TAIL_MAX_BYTES};
 
 use crate::transcript::Line;
 
@@ -36,7 +42,6 @@ pub fn plan(config: &AgentConfig, run: &RunRequest<'_>) -> Result<Plan, PlanErro
 pub fn read(runtime: Runtime, lines: impl IntoIterator<Item = Line>, ended: &Ended) -> Reading {
     match runtime {
         Runtime::Command => command::read(lines, ended),
-        Runtime::ClaudeCode => claude_code::read(lines, ended),
-        Runtime::Demo => demo::read(lines, ended),
+        Runtime::ClaudeCode | Runtime::Demo => stream_json::read(lines, ended),
     }
 }

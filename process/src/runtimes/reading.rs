@@ -3,9 +3,14 @@
 use execution_ledger_domain::NanoUsd;
 use execution_ledger_domain::execution::{CostBasis, Exit, FailureCode, Usage};
 
+use super::text::Tail;
+
 /// A line of an agent's protocol that was split in the transcript is joined up to this size, in
 /// bytes; a longer one is passed over.
 pub const JOINED_LINE_MAX_BYTES: usize = 8 * 1024 * 1024;
+
+/// How much of the end of standard error stands for the words of a failure, in bytes.
+pub const STDERR_TAIL_MAX_BYTES: usize = 4 * 1024;
 
 /// How the run ended, as far as its reading depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,4 +61,20 @@ pub struct Reading {
     pub agent_session_id: Option<String>,
     /// How many turns it took.
     pub num_turns: Option<u32>,
+}
+
+/// What an end without any word of the agent's says.
+///
+/// Nothing where the ledger ended it; else that it failed, in the words of its standard error or,
+/// where it left none, in `otherwise`.
+pub(super) fn without_a_word(ended: &Ended, stderr: Tail, otherwise: Option<&str>) -> ReadEvidence {
+    if ended.signalled {
+        return ReadEvidence::None;
+    }
+    let code = match ended.exit {
+        Some(Exit::Signal(_)) => FailureCode::KilledBySignal,
+        Some(Exit::Code(_)) | None => FailureCode::AgentFailed,
+    };
+    let message = stderr.into_message().or_else(|| otherwise.map(str::to_owned));
+    ReadEvidence::Failure { code, message }
 }

@@ -1,0 +1,291 @@
+//! Reads `stream-json`, the output of Claude Code and of the simulated agent: a line of JSON for
+//! each event.
+//!
+//! Few fields are taken, each on its own: lines of an unknown type, fields of another type and
+//! lines that are no JSON are passed over. What holds:
+//! - Success is a `result` line whose `is_error` is false, and no error by its `subtype`. An API
+//!   error comes as `subtype: success` with `is_error: true`. The last such line counts.
+//! - `total_cost_usd` and `modelUsage` are cumulative over resumed sessions; the cost of this run
+//!   is what `model_usage_since_last_result` says, summed over models and `result` lines.
+//! - `usage` of a `result` line is zero where the run was aborted or reached its budget, so the
+//!   tokens too are those of `model_usage_since_last_result`, where it names any.
+//! - `usage` of an `assistant` line is stale. A run that was killed has the tokens of its partial
+//!   messages, `message_start` and `message_delta`, and no cost: these lines carry no dollars, and
+//!   what tokens cost is not known here. So its cost basis is `unknown`.
+//! - The model is the one that answered; `<synthetic>` stands for an API error.
+
+use std::borrow::Cow;
+
+use execution_ledger_domain::NanoUsd;
+use execution_ledger_domain::execution::{CostBasis, FailureCode, Usage};
+use execution_ledger_domain::limits::RESPONSE_MAX_BYTES;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::reading::{Ended, ReadEvidence, Reading, STDERR_TAIL_MAX_BYTES, without_a_word};
+use super::text::{Joiner, Tail, beginning, error_text};
+use super::tokens::{
+    ApiUsage, ByModel, Lenient, Partials, amount, cost_of, plus, report, tokens_of,
+};
+use crate::transcript::{Line, OutputStream};
+
+/// The name of a model, of a session or of a message: longest, in bytes. A longer one is no name.
+const NAME_MAX_BYTES: usize = 256;
+/// Texts of one result's `errors` that are kept.
+const ERRORS_MAX: usize = 16;
+/// What stands for the model where there was no answer of a model.
+const NO_MODEL: &str = "<synthetic>";
+/// What a run says that ended without a `result` line and without a word on standard error.
+const NO_RESULT: &str = "the agent ended without a result";
+
+/// The fields of a line that may matter. All others, and the values of these, are only skipped
+/// over here.
+#[derive(Deserialize)]
+struct Event<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(default)]
+    subtype: Lenient<String>,
+    #[serde(borrow)]
+    session_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+    #[serde(borrow)]
+    event: Option<&'a RawValue>,
+    #[serde(borrow)]
+    parent_tool_use_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    api_message_id: Option<&'a RawValue>,
+    #[serde(default)]
+    is_error: Lenient<bool>,
+    #[serde(default)]
+    num_turns: Lenient<u32>,
+    #[serde(default)]
+    total_cost_usd: Lenient<f64>,
+    #[serde(borrow)]
+    terminal_reason: Option<&'a RawValue>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    model_usage_since_last_result: Option<&'a RawValue>,
+    #[serde(borrow)]
+    result: Option<&'a RawValue>,
+    #[serde(borrow)]
+    errors: Option<&'a RawValue>,
+}
+
+/// An `assistant` line's message, or that of a `message_start`.
+#[derive(Default, Deserialize)]
+struct Message<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    model: Option<&'a RawValue>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+}
+
+/// What the API streamed.
+#[derive(Deserialize)]
+struct Streamed<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+}
+
+/// A short text; `None` where it is none.
+fn name(raw: Option<&RawValue>) -> Option<String> {
+    let raw = raw.filter(|raw| raw.get().len() <= NAME_MAX_BYTES)?;
+    serde_json::from_str(raw.get()).ok().filter(|name: &String| !name.is_empty())
+}
+
+fn text(raw: Option<&RawValue>) -> Option<String> {
+    raw.and_then(|raw| serde_json::from_str(raw.get()).ok())
+}
+
+/// Reads all lines of a run.
+pub(super) fn read(lines: impl IntoIterator<Item = Line>, ended: &Ended) -> Reading {
+    let mut joiner = Joiner::default();
+    let mut stderr = Tail::of(STDERR_TAIL_MAX_BYTES);
+    let mut seen = Seen::new(ended.resumed);
+    for line in lines {
+        match line.stream {
+            OutputStream::Stderr => stderr.push(&line),
+            OutputStream::Stdout => {
+                if let Some(whole) = joiner.push(line)
+                    && let Ok(event) = serde_json::from_str(&whole)
+                {
+                    seen.event(&event);
+                }
+            }
+        }
+    }
+    seen.reading(ended, stderr)
+}
+
+/// What was read so far.
+struct Seen {
+    resumed: bool,
+    agent_session_id: Option<String>,
+    /// The model of the newest whole answer.
+    answered_by: Option<String>,
+    /// The model of the newest answer that began.
+    answering: Option<String>,
+    last_message: String,
+    partials: Partials,
+    /// What the results counted so far.
+    counted: Option<Usage>,
+    /// What the results cost so far; `None` as soon as one of them did not say it.
+    cost: Option<NanoUsd>,
+    result: Option<Outcome>,
+}
+
+/// What the newest `result` line says.
+struct Outcome {
+    success: bool,
+    /// It was interrupted: its own words for a signal.
+    aborted: bool,
+    code: FailureCode,
+    words: Option<String>,
+    num_turns: Option<u32>,
+}
+
+impl Seen {
+    fn new(resumed: bool) -> Self {
+        Self {
+            resumed,
+            agent_session_id: None,
+            answered_by: None,
+            answering: None,
+            last_message: String::new(),
+            partials: Partials::default(),
+            counted: None,
+            cost: Some(NanoUsd::ZERO),
+            result: None,
+        }
+    }
+
+    fn event(&mut self, event: &Event<'_>) {
+        match event.kind.as_ref() {
+            "system" if event.subtype.0.as_deref() == Some("init") => {
+                self.agent_session_id = name(event.session_id).or(self.agent_session_id.take());
+            }
+            "assistant" if event.parent_tool_use_id.is_none() => {
+                let message: Message<'_> = part(event.message);
+                let model = name(message.model).filter(|model| model != NO_MODEL);
+                self.answered_by = model.or(self.answered_by.take());
+            }
+            "stream_event" => self.streamed(event),
+            "result" => self.result(event),
+            _ => {}
+        }
+    }
+
+    fn streamed(&mut self, event: &Event<'_>) {
+        let Some(streamed) = report::<Streamed<'_>>(event.event) else { return };
+        let of = name(event.api_message_id);
+        match streamed.kind.as_ref() {
+            "message_start" => {
+                let message: Message<'_> = part(streamed.message);
+                self.last_message = name(message.id).or(of).unwrap_or_default();
+                if let Some(usage) = report::<ApiUsage>(message.usage) {
+                    self.partials.note(&self.last_message, usage.tokens());
+                }
+                if event.parent_tool_use_id.is_none() {
+                    self.answering = name(message.model).or(self.answering.take());
+                }
+            }
+            "message_delta" => {
+                if let Some(usage) = report::<ApiUsage>(streamed.usage) {
+                    let message = of.as_ref().unwrap_or(&self.last_message);
+                    self.partials.note(message, usage.tokens());
+                }
+            }
+            "message_stop" => self.partials.close(of.as_ref().unwrap_or(&self.last_message)),
+            _ => {}
+        }
+    }
+
+    fn result(&mut self, event: &Event<'_>) {
+        let models: Option<ByModel> = report(event.model_usage_since_last_result);
+        let total = amount(event.total_cost_usd.0);
+        self.cost = match models.as_ref().and_then(cost_of) {
+            Some(own) => self.cost.map(|before| before.saturating_add(own)),
+            // Of a session that was resumed it is the total, which tells only where it is nothing.
+            None => total.filter(|total| !self.resumed || *total == NanoUsd::ZERO),
+        };
+        let counted = match models.filter(|models| !models.is_empty()) {
+            Some(models) => Some(tokens_of(models)),
+            None => report::<ApiUsage>(event.usage).map(ApiUsage::tokens),
+        };
+        // A result counts all messages before it.
+        let partial = std::mem::take(&mut self.partials).sum();
+        self.counted = Some(plus(self.counted.unwrap_or_default(), counted.unwrap_or(partial)));
+
+        let subtype = event.subtype.0.as_deref().unwrap_or_default();
+        let success = event.is_error.0 == Some(false) && !subtype.starts_with("error");
+        if success {
+            self.agent_session_id = self.agent_session_id.take().or_else(|| name(event.session_id));
+        }
+        self.result = Some(Outcome {
+            success,
+            aborted: name(event.terminal_reason).is_some_and(|why| why.starts_with("aborted")),
+            code: match subtype {
+                "error_max_turns" => FailureCode::MaxTurns,
+                "error_max_budget_usd" => FailureCode::MaxCost,
+                _ => FailureCode::AgentError,
+            },
+            words: text(event.result).or_else(|| errors(event.errors)),
+            num_turns: event.num_turns.0,
+        });
+    }
+
+    fn reading(self, ended: &Ended, stderr: Tail) -> Reading {
+        let uncounted = self.partials.sum();
+        // What came after the last result is in no cost.
+        let cost = self.cost.filter(|_| self.result.is_some() && uncounted == Usage::default());
+        let usage = match self.counted {
+            Some(counted) => Some(plus(counted, uncounted)),
+            None => Some(uncounted).filter(|uncounted| *uncounted != Usage::default()),
+        };
+        let mut reading = Reading {
+            cost,
+            cost_basis: cost.map_or(CostBasis::Unknown, |_| CostBasis::ProviderReported),
+            usage,
+            model_used: self.answered_by.or(self.answering),
+            agent_session_id: self.agent_session_id,
+            num_turns: self.result.as_ref().and_then(|result| result.num_turns),
+            ..Reading::default()
+        };
+        match self.result {
+            None => reading.evidence = without_a_word(ended, stderr, Some(NO_RESULT)),
+            Some(result) if result.success => {
+                let (answer, cut) = beginning(result.words.unwrap_or_default(), RESPONSE_MAX_BYTES);
+                reading.evidence = ReadEvidence::Success;
+                reading.response = Some(answer);
+                reading.response_cut = cut;
+            }
+            Some(result) if result.aborted && ended.signalled => {}
+            Some(Outcome { code, words, .. }) => {
+                let message = words.and_then(error_text).or_else(|| stderr.into_message());
+                reading.evidence = ReadEvidence::Failure { code, message };
+            }
+        }
+        reading
+    }
+}
+
+/// A message's fields; none where it has another shape.
+fn part(raw: Option<&RawValue>) -> Message<'_> {
+    raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
+}
+
+/// The texts of `errors`, which is a list of them.
+fn errors(raw: Option<&RawValue>) -> Option<String> {
+    let texts: Vec<Lenient<String>> = report(raw)?;
+    let texts: Vec<String> = texts.into_iter().filter_map(|text| text.0).take(ERRORS_MAX).collect();
+    (!texts.is_empty()).then(|| texts.join("\n"))
+}

@@ -1,0 +1,169 @@
+//! Token counts and costs as Claude Code's stream writes them, taken leniently.
+
+use std::collections::BTreeMap;
+
+use execution_ledger_domain::NanoUsd;
+use execution_ledger_domain::execution::Usage;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+/// Messages whose counts are followed at once: agents of agents stream side by side. Beyond it, a
+/// message is not counted.
+const OPEN_MESSAGES_MAX: usize = 256;
+/// The largest count: the largest integer that every JSON reader can hold.
+const TOKENS_MAX: u64 = (1 << 53) - 1;
+/// One report of tokens or of costs: longest, in bytes of JSON. A longer one is passed over.
+const REPORT_MAX_BYTES: usize = 64 * 1024;
+
+/// A field that is taken where it has the expected type, and is as good as absent where not.
+#[derive(Debug)]
+pub(super) struct Lenient<T>(pub(super) Option<T>);
+
+impl<T> Default for Lenient<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Lenient<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?;
+        Ok(Self(serde_json::from_str(raw.get()).ok()))
+    }
+}
+
+/// A part of a line, where it has the expected shape and is not absurdly long.
+pub(super) fn report<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {
+    raw.filter(|raw| raw.get().len() <= REPORT_MAX_BYTES)
+        .and_then(|raw| serde_json::from_str(raw.get()).ok())
+}
+
+/// `usage` of the Messages API.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ApiUsage {
+    input_tokens: Lenient<u64>,
+    output_tokens: Lenient<u64>,
+    cache_read_input_tokens: Lenient<u64>,
+    cache_creation_input_tokens: Lenient<u64>,
+    cache_creation: Lenient<CacheCreation>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct CacheCreation {
+    ephemeral_5m_input_tokens: Lenient<u64>,
+    ephemeral_1h_input_tokens: Lenient<u64>,
+}
+
+impl ApiUsage {
+    pub(super) fn tokens(self) -> Usage {
+        let split = self.cache_creation.0.unwrap_or_default();
+        tokens(
+            [self.input_tokens, self.output_tokens, self.cache_read_input_tokens],
+            self.cache_creation_input_tokens,
+            [split.ephemeral_5m_input_tokens, split.ephemeral_1h_input_tokens],
+        )
+    }
+}
+
+/// One model's entry of `modelUsage` and of `model_usage_since_last_result`.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct ModelUsage {
+    input_tokens: Lenient<u64>,
+    output_tokens: Lenient<u64>,
+    cache_read_input_tokens: Lenient<u64>,
+    cache_creation_input_tokens: Lenient<u64>,
+    #[serde(rename = "cacheCreationEphemeral5mInputTokens")]
+    ephemeral_5m: Lenient<u64>,
+    #[serde(rename = "cacheCreationEphemeral1hInputTokens")]
+    ephemeral_1h: Lenient<u64>,
+    #[serde(rename = "costUSD")]
+    cost_usd: Lenient<f64>,
+}
+
+/// Tokens and cost by model.
+pub(super) type ByModel = BTreeMap<String, ModelUsage>;
+
+/// The cost of all models; `None` where that of one is not said.
+pub(super) fn cost_of(models: &ByModel) -> Option<NanoUsd> {
+    models.values().map(|model| amount(model.cost_usd.0)).sum()
+}
+
+/// The tokens of all models.
+pub(super) fn tokens_of(models: ByModel) -> Usage {
+    models.into_values().fold(Usage::default(), |sum, model| {
+        let counts = [model.input_tokens, model.output_tokens, model.cache_read_input_tokens];
+        let split = [model.ephemeral_5m, model.ephemeral_1h];
+        plus(sum, tokens(counts, model.cache_creation_input_tokens, split))
+    })
+}
+
+/// A number of dollars that an agent said, to the nearest nano-dollar; never negative.
+pub(super) fn amount(usd: Option<f64>) -> Option<NanoUsd> {
+    usd.filter(|usd| *usd >= 0.0).and_then(|usd| NanoUsd::nearest(usd).ok())
+}
+
+/// What was written to a cache without saying to which counts as the one of five minutes.
+fn tokens(
+    [input, output, cache_read]: [Lenient<u64>; 3],
+    written: Lenient<u64>,
+    [written_5m, written_1h]: [Lenient<u64>; 2],
+) -> Usage {
+    let count = |field: Lenient<u64>| field.0.unwrap_or(0).min(TOKENS_MAX);
+    let cache_write_1h = count(written_1h);
+    Usage {
+        input: count(input),
+        output: count(output),
+        cache_read: count(cache_read),
+        cache_write_5m: count(written).saturating_sub(cache_write_1h).max(count(written_5m)),
+        cache_write_1h,
+    }
+}
+
+fn each(a: Usage, b: Usage, of: impl Fn(u64, u64) -> u64) -> Usage {
+    Usage {
+        input: of(a.input, b.input),
+        output: of(a.output, b.output),
+        cache_read: of(a.cache_read, b.cache_read),
+        cache_write_5m: of(a.cache_write_5m, b.cache_write_5m),
+        cache_write_1h: of(a.cache_write_1h, b.cache_write_1h),
+    }
+}
+
+/// The sum, held at the largest count.
+pub(super) fn plus(a: Usage, b: Usage) -> Usage {
+    each(a, b, |a, b| a.saturating_add(b).min(TOKENS_MAX))
+}
+
+/// Tokens of messages that no result has counted yet, from the partial messages.
+#[derive(Default)]
+pub(super) struct Partials {
+    open: BTreeMap<String, Usage>,
+    closed: Usage,
+}
+
+impl Partials {
+    /// What a message has used so far. Its counts only grow, so a later report replaces an earlier.
+    pub(super) fn note(&mut self, message: &str, used: Usage) {
+        if let Some(so_far) = self.open.get_mut(message) {
+            *so_far = each(*so_far, used, u64::max);
+        } else if self.open.len() < OPEN_MESSAGES_MAX {
+            self.open.insert(message.to_owned(), used);
+        }
+    }
+
+    /// The message is whole.
+    pub(super) fn close(&mut self, message: &str) {
+        if let Some(used) = self.open.remove(message) {
+            self.closed = plus(self.closed, used);
+        }
+    }
+
+    /// The tokens of all messages.
+    pub(super) fn sum(&self) -> Usage {
+        self.open.values().fold(self.closed, |sum, used| plus(sum, *used))
+    }
+}
