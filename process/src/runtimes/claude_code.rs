@@ -5,7 +5,7 @@
 use execution_ledger_domain::agent::{AgentConfig, PromptBy};
 use execution_ledger_domain::limits::MESSAGE_AS_ARGUMENT_MAX_BYTES;
 
-use super::plan::{Plan, PlanError, RunRequest};
+use super::plan::{Plan, RunRequest};
 
 /// The program, where the agent's settings name none.
 const PROGRAM: &str = "claude";
@@ -43,7 +43,7 @@ const ENV_ALLOW: [&str; 7] = [
 ///
 /// A system prompt is appended to Claude Code's own, not put in its place: its own tells the model
 /// how to use the tools.
-pub(super) fn plan(config: &AgentConfig, run: &RunRequest<'_>) -> Result<Plan, PlanError> {
+pub(super) fn plan(config: &AgentConfig, run: &RunRequest<'_>) -> Plan {
     let mut plan = Plan {
         argv: if config.command.is_empty() {
             vec![PROGRAM.to_owned()]
@@ -66,7 +66,7 @@ pub(super) fn plan(config: &AgentConfig, run: &RunRequest<'_>) -> Result<Plan, P
     } else {
         plan.argv.extend(["--".to_owned(), run.message.to_owned()]);
     }
-    Ok(plan)
+    plan
 }
 
 fn add_limits(argv: &mut Vec<String>, config: &AgentConfig, run: &RunRequest<'_>) {

@@ -11,6 +11,7 @@
 //! SIGINT ends it at once, as aborted, with what it has "cost" until then.
 
 use std::io::{self, StdoutLock, Write};
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,6 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use serde_json::{Value, json};
-use std::os::fd::AsFd;
 
 use super::plan::{Plan, PlanError, RunRequest, as_argument};
 use crate::orders::MARKER_VARIABLE;

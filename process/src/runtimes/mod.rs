@@ -30,7 +30,7 @@ use crate::transcript::Line;
 pub fn plan(config: &AgentConfig, run: &RunRequest<'_>) -> Result<Plan, PlanError> {
     match config.runtime {
         Runtime::Command => command::plan(config, run),
-        Runtime::ClaudeCode => claude_code::plan(config, run),
+        Runtime::ClaudeCode => Ok(claude_code::plan(config, run)),
         Runtime::Demo => demo::plan(run),
     }
 }

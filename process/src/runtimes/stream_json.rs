@@ -50,8 +50,8 @@ struct Event<'a> {
     session_id: Option<&'a RawValue>,
     #[serde(borrow)]
     message: Option<&'a RawValue>,
-    #[serde(borrow)]
-    event: Option<&'a RawValue>,
+    #[serde(rename = "event", borrow)]
+    streamed: Option<&'a RawValue>,
     #[serde(borrow)]
     parent_tool_use_id: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -185,7 +185,7 @@ impl Seen {
     }
 
     fn streamed(&mut self, event: &Event<'_>) {
-        let Some(streamed) = report::<Streamed<'_>>(event.event) else { return };
+        let Some(streamed) = report::<Streamed<'_>>(event.streamed) else { return };
         let of = name(event.api_message_id);
         match streamed.kind.as_ref() {
             "message_start" => {

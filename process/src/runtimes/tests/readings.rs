@@ -1,3 +1,4 @@
+use execution_ledger_domain::NanoUsd;
 use execution_ledger_domain::agent::Runtime;
 use execution_ledger_domain::execution::{Exit, FailureCode, Usage};
 use execution_ledger_domain::limits::{ERROR_TEXT_MAX_BYTES, RESPONSE_MAX_BYTES};
@@ -102,7 +103,7 @@ fn an_unknown_session_that_was_to_be_resumed_is_no_session_of_this_run() {
     assert_eq!(reading.evidence, failure(FailureCode::AgentError, words));
     assert_eq!(reading.agent_session_id, None);
     // The whole session has cost nothing, so this run has neither.
-    assert_eq!(reading.cost.map(|cost| cost.nanos()), Some(0));
+    assert_eq!(reading.cost.map(NanoUsd::nanos), Some(0));
 }
 
 #[test]

@@ -18,9 +18,10 @@ fn claude(output: &str, ended: Ended) -> Reading {
 }
 
 fn nano(nanos: i64) -> Option<NanoUsd> {
-    Some(NanoUsd::from_nanos(nanos).expect("in range"))
+    NanoUsd::from_nanos(nanos).ok()
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a reading's usage is optional")]
 fn usage(input: u64, output: u64, cache_read: u64, cache_write_5m: u64) -> Option<Usage> {
     Some(Usage { input, output, cache_read, cache_write_5m, cache_write_1h: 0 })
 }
