@@ -1,1 +1,5 @@
-//! Rebuild, comparison and replay of the history.
+//! Replay of the history: making the read models anew, and saying whether they are what the log says.
+
+mod compare;
+
+pub use compare::{CompareError, Comparison, Difference, compare_views};

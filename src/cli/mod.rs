@@ -138,8 +138,8 @@ impl Cli {
         let done = match self.command {
             Command::Serve(serve) => serve.execute(&self.global),
             Command::Completions(completions) => completions.execute(),
-            Command::Rebuild(rebuild) => rebuild.execute(&self.global, &output),
-            Command::Doctor(doctor) => doctor.execute(&self.global, &output),
+            Command::Rebuild(rebuild) => rebuild::execute(&rebuild, &self.global, &output),
+            Command::Doctor(doctor::Doctor {}) => doctor::execute(&self.global, &output),
             Command::Run(run) => run.execute(&self.global, &output),
             Command::List(list) => list.execute(&self.global, &output),
             Command::Show(show) => show.execute(&self.global, &output),

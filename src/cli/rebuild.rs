@@ -1,10 +1,13 @@
 //! `rebuild`: makes the read models anew from the log, while no server runs.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
 use execution_ledger_projections::{Health, Progress, Views, ViewsOptions};
+use execution_ledger_replay::compare_views;
+use execution_ledger_store::EventStore;
 use execution_ledger_store::sqlite::{SqliteOptions, SqliteStore};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
@@ -20,48 +23,98 @@ directory must be stopped first. If it is interrupted, the next start of the ser
 
 Examples:
   execution-ledger rebuild
+  execution-ledger rebuild --check                  compare; exit code 1 where they differ
   execution-ledger rebuild --data-dir /srv/ledger
 ";
 
 /// Make the read models anew from the log (off-line).
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
-pub struct Rebuild {}
+pub struct Rebuild {
+    /// Change nothing: make the read models anew beside, and say whether they are what the log says.
+    #[arg(long)]
+    check: bool,
+}
 
-impl Rebuild {
-    pub(super) fn execute(&self, global: &Global, output: &Output) -> Result<Exit, Failure> {
-        let settings = global.settings_from_environment()?;
-        let data_dir = DataDir::at(&settings.data_dir);
-        if !data_dir.events().exists() {
-            return Err(Failure::Argument(format!(
-                "there is no log in {}: nothing was ever recorded there",
-                data_dir.path().display()
-            )));
-        }
-        let fault = |error: &dyn std::fmt::Display| Failure::Fault(error.to_string());
-        let began = Instant::now();
-        // Held to the end: while it is open, no server can start on the log.
-        let store = SqliteStore::open(&data_dir.events(), SqliteOptions::default())
+/// Does it.
+pub fn execute(rebuild: &Rebuild, global: &Global, output: &Output) -> Result<Exit, Failure> {
+    let settings = global.settings_from_environment()?;
+    let data_dir = DataDir::at(&settings.data_dir);
+    if !data_dir.events().exists() {
+        return Err(Failure::Argument(format!(
+            "there is no log in {}: nothing was ever recorded there",
+            data_dir.path().display()
+        )));
+    }
+    let fault = |error: &dyn std::fmt::Display| Failure::Fault(error.to_string());
+    let began = Instant::now();
+    // Held to the end: while it is open, no server can start on the log.
+    let store: Arc<dyn EventStore> = SqliteStore::open(&data_dir.events(), SqliteOptions::default())
+        .map_err(|error| fault(&error))?;
+    if rebuild.check {
+        return check(&data_dir, &store, output);
+    }
+    remove_views(&data_dir.views())?;
+    let events = block_on(async {
+        let views = Views::open(&data_dir.views(), store, ViewsOptions::default())
             .map_err(|error| fault(&error))?;
-        remove_views(&data_dir.views())?;
-        let events = block_on(async {
-            let views = Views::open(&data_dir.views(), store, ViewsOptions::default())
-                .map_err(|error| fault(&error))?;
-            follow(&views).await?;
-            Ok(views.position().number())
-        })?;
-        let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        if output.is_json() {
-            output.json(&json!({"head": events, "duration_ms": took}))?;
-        } else {
+        follow(&views).await?;
+        Ok(views.position().number())
+    })?;
+    let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    if output.is_json() {
+        output.json(&json!({"head": events, "duration_ms": took}))?;
+    } else {
+        output.line(&format!(
+            "the read models are rebuilt up to event {} in {}",
+            number(events),
+            duration(took)
+        ))?;
+    }
+    Ok(Exit::Success)
+}
+
+/// Compares the read models with what the log leads to.
+fn check(
+    data_dir: &DataDir,
+    store: &Arc<dyn EventStore>,
+    output: &Output,
+) -> Result<Exit, Failure> {
+    let fault = |error: &dyn std::fmt::Display| Failure::Fault(error.to_string());
+    let compared = block_on(async {
+        let views = Views::open(&data_dir.views(), Arc::clone(store), ViewsOptions::default())
+            .map_err(|error| fault(&error))?;
+        follow(&views).await?;
+        drop(views);
+        let bar = progress_bar();
+        let (shown, scratch) = (bar.clone(), data_dir.path().join("views.check.db"));
+        let told = move |progress| show(&shown, progress);
+        let compared = compare_views(store, &data_dir.views(), &scratch, told).await;
+        bar.finish_and_clear();
+        compared.map_err(|error| fault(&error))
+    })?;
+    let equal = compared.differences.is_empty();
+    if output.is_json() {
+        output.json(&json!(compared))?;
+    } else {
+        output.line(&format!(
+            "{} rows of {} tables compared with {} events: {}",
+            number(compared.rows),
+            compared.tables,
+            number(compared.events),
+            if equal { "equal" } else { "NOT equal" },
+        ))?;
+        for difference in &compared.differences {
+            let rows = |rows: Option<u64>| rows.map_or_else(|| "no".to_owned(), number);
             output.line(&format!(
-                "the read models are rebuilt up to event {} in {}",
-                number(events),
-                duration(took)
+                "  {}: {} rows found, {} expected; run `execution-ledger rebuild`",
+                difference.table,
+                rows(difference.found_rows),
+                rows(difference.expected_rows),
             ))?;
         }
-        Ok(Exit::Success)
     }
+    Ok(if equal { Exit::Success } else { Exit::Failed })
 }
 
 /// Removes the read models and what SQLite keeps beside them.
@@ -81,11 +134,7 @@ fn remove_views(views: &Path) -> Result<(), Failure> {
 
 /// Runs the read models until they have caught up, with a bar on a terminal.
 async fn follow(views: &Views) -> Result<(), Failure> {
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    let style = "{bar:32} {pos}/{len} events  {per_sec}  {eta} left  {msg}";
-    bar.set_style(
-        ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
-    );
+    let bar = progress_bar();
     let mut health = views.health_changes();
     let mut ended = None;
     let caught_up = async {
@@ -127,6 +176,14 @@ async fn follow(views: &Views) -> Result<(), Failure> {
         Health::Failed(why) => Err(Failure::Fault(format!("the read models failed: {why}"))),
         _ => Ok(()),
     }
+}
+
+fn progress_bar() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    let style = "{bar:32} {pos}/{len} events  {per_sec}  {eta} left  {msg}";
+    bar.with_style(
+        ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
+    )
 }
 
 fn show(bar: &ProgressBar, progress: Progress) {

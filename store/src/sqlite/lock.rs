@@ -4,9 +4,15 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::open::OpenError;
 
+/// How long a lock that is held is waited for. A process that was killed while it started another
+/// one leaves its open files to that one until it is executed: a matter of milliseconds.
+const WAIT: Duration = Duration::from_secs(1);
+/// Between two looks at it.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// Longest text of a lock file that is read, in bytes: a process id is shorter.
 const LOCK_TEXT_MAX_BYTES: u64 = 32;
 
@@ -27,12 +33,19 @@ impl WriterLock {
             .mode(0o600)
             .open(&path)
             .map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(OpenError::InUse { path: database.to_owned(), pid: holder(&mut file) });
+        let until = Instant::now() + WAIT;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if Instant::now() < until => {
+                    std::thread::sleep(LOOK_AGAIN);
+                }
+                Err(TryLockError::WouldBlock) => {
+                    let pid = holder(&mut file);
+                    return Err(OpenError::InUse { path: database.to_owned(), pid });
+                }
+                Err(TryLockError::Error(source)) => return Err(failed(source)),
             }
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
         file.set_len(0).map_err(failed)?;
         file.seek(SeekFrom::Start(0)).map_err(failed)?;
