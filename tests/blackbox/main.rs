@@ -1,5 +1,7 @@
 //! The whole product, as its users meet it: the real binary, started and spoken to.
 
+mod claude_code;
 mod crash;
 mod story;
+mod supervisor;
 mod support;
