@@ -1,14 +1,17 @@
 //! What the queries answer: plain data, as the API gives it out.
 
 mod activity;
+mod fold;
+mod open;
 mod record;
 mod summary;
 
 pub(crate) use activity::ending_details;
 pub use activity::{Activity, ActivityEvent, ActivityState, ActivityType, Announcement};
+pub use open::OpenExecution;
 pub use record::{ErrorInfo, ExecutionRecord, Status};
 pub(crate) use record::{trigger_code, trigger_from_code};
 pub use summary::{
-    AgentRow, AgentStatus, Bucket, Capacity, CostSummary, Costs, OpenExecution, Slot, Stats,
-    Timeline, TimelineBucket, Waiting,
+    AgentRow, AgentStatus, Bucket, Capacity, CostSummary, Costs, Slot, Stats, Timeline,
+    TimelineBucket, Waiting,
 };

@@ -1,6 +1,6 @@
 //! Sums of costs.
 
-use execution_ledger_domain::{NanoUsd, Scope};
+use execution_ledger_domain::{NanoUsd, Scope, Timestamp};
 use execution_ledger_store::Position;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
@@ -34,8 +34,8 @@ fn costs(
     query: &CostsQuery,
 ) -> Result<Costs, QueryError> {
     let position = at.map_or(i64::MAX, |at| columns::number(at.number()));
-    let from = query.from.map_or(i64::MIN, |from| from.micros());
-    let to = query.to.map_or(i64::MAX, |to| to.micros());
+    let from = query.from.map_or(i64::MIN, Timestamp::micros);
+    let to = query.to.map_or(i64::MAX, Timestamp::micros);
     let mut values = vec![Value::Integer(position), Value::Integer(from), Value::Integer(to)];
     let (scoped, value) = scope_condition("c", scope, values.len() + 1);
     values.extend(value);

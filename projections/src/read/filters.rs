@@ -100,8 +100,7 @@ impl Conditions {
     fn scope(&mut self, table: &str, scope: &Scope) {
         let (sql, value) = scope_condition(table, scope, self.values.len() + 1);
         if let Some(value) = value {
-            self.sql.push_str(" AND ");
-            self.sql.push_str(&sql);
+            self.and_sql(&sql);
             self.values.push(value);
         }
     }
@@ -109,10 +108,13 @@ impl Conditions {
     /// Adds a condition that compares with a value.
     pub fn and(&mut self, comparison: &str, value: Value) {
         let parameter = self.parameter(value);
+        self.and_sql(&format!("{comparison} {parameter}"));
+    }
+
+    /// Adds a condition as it is.
+    pub fn and_sql(&mut self, condition: &str) {
         self.sql.push_str(" AND ");
-        self.sql.push_str(comparison);
-        self.sql.push(' ');
-        self.sql.push_str(&parameter);
+        self.sql.push_str(condition);
     }
 
     /// A parameter with this value, to stand in SQL.
@@ -125,8 +127,8 @@ impl Conditions {
     pub fn and_words(&mut self) {
         if let Some(words) = self.words.take() {
             let words = self.parameter(Value::Text(words));
-            self.sql.push_str(&format!(
-                " AND (e.no IN (SELECT rowid FROM search_messages WHERE search_messages MATCH {words})
+            self.and_sql(&format!(
+                "(e.no IN (SELECT rowid FROM search_messages WHERE search_messages MATCH {words})
                    OR e.ended_position <= ?1 AND e.no IN (SELECT rowid FROM search_responses
                       WHERE search_responses MATCH {words}))"
             ));

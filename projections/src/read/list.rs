@@ -122,7 +122,7 @@ fn find(
         conditions.and(comparison, Value::Integer(columns::number(after.no)));
     }
     if conditions.words.is_some() {
-        return with_words(connection, conditions, newest_first, limit, after);
+        return with_words(connection, &conditions, newest_first, limit, after);
     }
     let choices = filters::ranges(at, scope, &query.filters);
     let ranges = smallest(connection, choices)?;
@@ -210,7 +210,7 @@ fn dearest(
     if let Some(after) = after {
         let key = conditions.parameter(Value::Integer(after.key));
         let no = conditions.parameter(Value::Integer(columns::number(after.no)));
-        conditions.sql.push_str(&format!(" AND ({cost}, e.no) < ({key}, {no})"));
+        conditions.and_sql(&format!("({cost}, e.no) < ({key}, {no})"));
     }
     let hint = if at.is_none() { format!("INDEXED BY {COST_INDEX}") } else { String::new() };
     let sql = format!(
@@ -227,7 +227,7 @@ fn dearest(
 /// the conditions hold: as many as the page needs, however many there are.
 fn with_words(
     connection: &Connection,
-    conditions: Conditions,
+    conditions: &Conditions,
     newest_first: bool,
     limit: usize,
     after: Option<Cursor>,

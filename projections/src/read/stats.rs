@@ -131,31 +131,27 @@ fn timeline(
     );
     let mut select = connection.prepare_cached(&sql)?;
     let mut rows = select.query(conditions.values().as_slice())?;
-    match step(bucket) {
-        Some(step) => {
-            let mut found = BTreeMap::new();
-            while let Some(row) = rows.next().map_err(overflow)? {
-                found.insert(row.get::<_, i64>(0)?, counted(row, None)?);
-            }
-            Ok(without_gaps(bucket, step, &found, filters))
+    if let Some(step) = step(bucket) {
+        let mut found = BTreeMap::new();
+        while let Some(row) = rows.next().map_err(overflow)? {
+            found.insert(row.get::<_, i64>(0)?, counted(row, None)?);
         }
-        None => {
-            let mut buckets = Vec::new();
-            while let Some(row) = rows.next().map_err(overflow)? {
-                let name = match bucket {
-                    Bucket::Trigger => Some(columns::trigger(row, 0)?.as_str().to_owned()),
-                    _ => row.get(0)?,
-                };
-                buckets.push(counted(row, name)?);
-            }
-            if bucket == Bucket::Trigger {
-                buckets = with_all_triggers(buckets);
-            }
-            let truncated = buckets.len() > BUCKETS_MAX;
-            buckets.truncate(BUCKETS_MAX);
-            Ok(Timeline { bucket, buckets, truncated })
-        }
+        return Ok(without_gaps(bucket, step, &found, filters));
     }
+    let mut buckets = Vec::new();
+    while let Some(row) = rows.next().map_err(overflow)? {
+        let name = match bucket {
+            Bucket::Trigger => Some(columns::trigger(row, 0)?.as_str().to_owned()),
+            _ => row.get(0)?,
+        };
+        buckets.push(counted(row, name)?);
+    }
+    if bucket == Bucket::Trigger {
+        buckets = with_all_triggers(buckets);
+    }
+    let truncated = buckets.len() > BUCKETS_MAX;
+    buckets.truncate(BUCKETS_MAX);
+    Ok(Timeline { bucket, buckets, truncated })
 }
 
 /// The length of a bucket of time.

@@ -7,8 +7,8 @@ use execution_ledger_domain::execution::ExecutionEvent;
 use execution_ledger_domain::wire::Event;
 use rusqlite::{Connection, params};
 
-use super::executions::Row;
 use super::projection::{Change, Projection, ProjectionError, Transition};
+use super::row::Row;
 use crate::columns;
 use crate::model::{ActivityState, ActivityType, Status};
 
@@ -39,7 +39,7 @@ CREATE INDEX activities_state ON activities(state, position);
 CREATE INDEX activities_user ON activities(user, position);
 ";
 
-struct Started {
+struct Start {
     execution_no: u64,
     activity_id: uuid::Uuid,
     execution_id: uuid::Uuid,
@@ -47,10 +47,11 @@ struct Started {
     agent: String,
     user: String,
     source_agent: Option<String>,
-    started_at: Option<i64>,
+    /// Absent where the execution never started.
+    at: Option<i64>,
 }
 
-struct Ended {
+struct End {
     state: ActivityState,
     at: i64,
     position: u64,
@@ -59,8 +60,8 @@ struct Ended {
 /// The activities that started or ended since the last flush, by the position of their start.
 #[derive(Default)]
 pub(super) struct Activities {
-    started: BTreeMap<u64, Started>,
-    ended: BTreeMap<u64, Ended>,
+    started: BTreeMap<u64, Start>,
+    ended: BTreeMap<u64, End>,
 }
 
 impl Projection for Activities {
@@ -89,12 +90,12 @@ impl Projection for Activities {
         let run = ActivityType::of_run(row.triggered_by, row.source_agent.as_ref());
         match event {
             ExecutionEvent::Running(_) => {
-                self.started.insert(position, Started::of(row, run, row.id.0, Some(at)));
+                self.started.insert(position, Start::of(row, run, row.id.0, Some(at)));
             }
             ExecutionEvent::CancellationRequested(_) => {
                 let id = change.recorded.id.0;
                 let cancellation = ActivityType::Cancellation;
-                self.started.insert(position, Started::of(row, cancellation, id, Some(at)));
+                self.started.insert(position, Start::of(row, cancellation, id, Some(at)));
             }
             ExecutionEvent::Completed(_)
             | ExecutionEvent::Failed(_)
@@ -126,7 +127,7 @@ impl Projection for Activities {
                 started.user,
                 started.source_agent,
                 ended.as_ref().map_or(ActivityState::Started, |ended| ended.state).code(),
-                started.started_at,
+                started.at,
                 ended.as_ref().map(|ended| ended.at),
                 ended.as_ref().map(|ended| columns::number(ended.position)),
             ])?;
@@ -160,24 +161,23 @@ impl Activities {
         let state = run_state(row.status);
         match row.started_position {
             Some(started) => {
-                self.ended.insert(started, Ended { state, at, position });
+                self.ended.insert(started, End { state, at, position });
             }
             None if row.status == Status::Cancelled => {
                 // A cancelled wait is the cancellation itself, done at once.
                 let id = change.recorded.id.0;
                 let cancellation = ActivityType::Cancellation;
-                self.started.insert(position, Started::of(row, cancellation, id, Some(at)));
-                self.ended
-                    .insert(position, Ended { state: ActivityState::Completed, at, position });
+                self.started.insert(position, Start::of(row, cancellation, id, Some(at)));
+                self.ended.insert(position, End { state: ActivityState::Completed, at, position });
             }
             None => {
-                self.started.insert(position, Started::of(row, run, row.id.0, None));
-                self.ended.insert(position, Ended { state, at, position });
+                self.started.insert(position, Start::of(row, run, row.id.0, None));
+                self.ended.insert(position, End { state, at, position });
             }
         }
         if let Some(asked) = row.cancellation_position {
             let state = cancellation_state(row.status);
-            self.ended.insert(asked, Ended { state, at, position });
+            self.ended.insert(asked, End { state, at, position });
         }
     }
 }
@@ -201,12 +201,12 @@ pub(crate) fn cancellation_state(status: Status) -> ActivityState {
     }
 }
 
-impl Started {
+impl Start {
     fn of(
         row: &Row,
         activity_type: ActivityType,
         activity_id: uuid::Uuid,
-        started_at: Option<i64>,
+        at: Option<i64>,
     ) -> Self {
         Self {
             execution_no: row.no,
@@ -216,7 +216,7 @@ impl Started {
             agent: row.agent.as_str().to_owned(),
             user: row.user.as_str().to_owned(),
             source_agent: row.source_agent.as_ref().map(|agent| agent.as_str().to_owned()),
-            started_at,
+            at,
         }
     }
 }

@@ -8,6 +8,7 @@ mod executions;
 mod file;
 mod projection;
 mod rebuild;
+mod row;
 mod runner;
 mod search;
 mod writer;

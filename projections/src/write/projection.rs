@@ -4,7 +4,7 @@ use execution_ledger_domain::wire::Event;
 use execution_ledger_store::Recorded;
 use rusqlite::Connection;
 
-use super::executions::Row;
+use super::row::Row;
 use crate::model::Status;
 
 /// An event, and what it did to the execution that it is about.

@@ -6,12 +6,13 @@ use std::time::Duration;
 use execution_ledger_domain::execution::Trigger;
 use execution_ledger_domain::{EventId, Scope, StreamName, Timestamp};
 use execution_ledger_projections::{
-    ActivityState, ActivityType, At, Bucket, ExecutionFilters, Health, Status, digest,
+    ActivityState, ActivityType, At, Bucket, ExecutionFilters, Health, OpenExecution, Status,
+    digest,
 };
 use execution_ledger_store::{EventStore, ExpectedRevision, NewEvent, Position, With};
 use uuid::Uuid;
 
-use super::world::{START, Step, Submission, World, agent, context, user};
+use super::world::{START, Step, Submission, World, agent, user};
 
 async fn lived() -> World {
     let mut world = World::new();
@@ -106,9 +107,9 @@ async fn the_process_manager_is_told_all_that_is_open() {
     let ids: Vec<_> = open.iter().map(|open| open.id).collect();
     let expected: Vec<_> = [1, 2, 3, 4, 5, 6].map(|index: usize| world.executions[index].0).into();
     assert_eq!(ids, expected);
-    let statuses: Vec<_> = open.iter().map(|open| open.status()).collect();
-    use Status::{Pending, Running};
-    assert_eq!(statuses, [Pending, Running, Pending, Running, Pending, Running]);
+    let statuses: Vec<_> = open.iter().map(OpenExecution::status).collect();
+    let (waits, runs) = (Status::Pending, Status::Running);
+    assert_eq!(statuses, [waits, runs, waits, runs, waits, runs]);
     assert_eq!(open[1].claim, Some(world.executions[2].1));
     assert!(open[1].cancellation_requested_at.is_some() && open[1].slot_until.is_some());
     assert_eq!(open[4].rank, 1);
@@ -263,6 +264,5 @@ async fn hours_without_executions_are_shown_and_the_record_names_its_fields_as_p
     let hidden = Scope::User(user("zoe"));
     let hidden = running.views.execution(&hidden, At::Now, id).await.expect("an answer");
     assert_eq!(hidden.value, None);
-    drop(context());
     running.stop().await;
 }

@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 /// How long a test waits for something that must come.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 pub const AGENTS: [&str; 3] = ["ada", "bob", "cleo"];
 pub const USERS: [&str; 2] = ["max", "zoe"];
 pub const MODELS: [&str; 2] = ["haiku", "opus"];
@@ -256,7 +256,7 @@ impl World {
             cost: cost.map(|cost| NanoUsd::from_nanos(cost).expect("an amount")),
             cost_basis: CostBasis::ProviderReported,
             usage: None,
-            model_used: (outcome % 2 == 0).then(|| MODELS[which % MODELS.len()].to_owned()),
+            model_used: outcome.is_multiple_of(2).then(|| MODELS[which % MODELS.len()].to_owned()),
             agent_session_id: None,
             num_turns: None,
             transcript: None,
