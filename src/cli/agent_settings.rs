@@ -102,11 +102,11 @@ pub struct AgentSettings {
 
 /// What an agent's settings are, as they can be sent back.
 pub fn replaceable(agent: &Value) -> Map<String, Value> {
-    let known = |name: &&str| {
-        let value = agent.get(*name).filter(|value| !value.is_null())?;
-        Some(((*name).to_owned(), value.clone()))
+    let known = |name: &str| {
+        let value = agent.get(name).filter(|value| !value.is_null())?;
+        Some((name.to_owned(), value.clone()))
     };
-    SETTINGS.iter().filter_map(|name| known(&name)).collect()
+    SETTINGS.into_iter().filter_map(known).collect()
 }
 
 impl AgentSettings {

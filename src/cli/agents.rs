@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use execution_ledger_domain::AgentName;
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::agent_settings::{AgentSettings, replaceable};
 use super::task::{moment, now, text, when};
@@ -22,6 +22,15 @@ Examples:
   execution-ledger agents register deploy --runtime command \\
       --env-from TOKEN=file:/etc/deploy/token --run-as deploy -- /opt/deploy
 ";
+
+/// What is shown of an agent first.
+const FIRST: [&str; 4] = ["name", "status", "runtime", "command"];
+
+fn is_nothing(value: &Value) -> bool {
+    value.is_null()
+        || value.as_array().is_some_and(Vec::is_empty)
+        || value.as_object().is_some_and(Map::is_empty)
+}
 
 /// Agents: list, show, register, configure, pause, resume, retire.
 #[derive(Debug, Args)]
@@ -166,16 +175,19 @@ async fn show(client: &Client, name: &AgentName, output: &Output) -> Result<Exit
         output.json(&agent)?;
         return Ok(Exit::Success);
     }
-    for (field, value) in agent.as_object().into_iter().flatten() {
-        if value.is_null() || value.as_array().is_some_and(Vec::is_empty) {
+    let fields = agent.as_object().into_iter().flatten();
+    let first = FIRST.iter().filter_map(|name| Some(((*name).to_owned(), agent.get(*name)?)));
+    let others = fields.filter(|(name, _)| !FIRST.contains(&name.as_str()));
+    for (field, value) in first.chain(others.map(|(name, value)| (name.clone(), value))) {
+        if is_nothing(value) {
             continue;
         }
         let value = match field.as_str() {
             "max_cost_usd" => amount(value),
-            "registered_at" | "changed_at" => when(&agent, field),
-            _ => text(&agent, field),
+            "registered_at" | "changed_at" => when(&agent, &field),
+            _ => text(&agent, &field),
         };
-        let field = paint(&format!("{:<20}", neutral_line(field)), Tone::Quiet, output.colour());
+        let field = paint(&format!("{:<20}", neutral_line(&field)), Tone::Quiet, output.colour());
         output.line(&format!("{field} {}", neutral_line(&value)))?;
     }
     let mut sheet = Sheet::new(&[

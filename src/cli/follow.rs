@@ -58,11 +58,10 @@ pub async fn follow(
         };
         match ended {
             Ok(true) => return Ok(()),
-            Ok(false) => {}
             Err(error) if !is_worth_another_try(&error) || failures >= FAILURES_MAX => {
                 return Err(error);
             }
-            Err(_) => {}
+            Ok(false) | Err(_) => {}
         }
         failures += 1;
         if failures > FAILURES_MAX {

@@ -2,6 +2,7 @@
 
 mod agent_settings;
 mod agents;
+mod backup;
 mod cancel;
 mod completions;
 mod costs;
@@ -127,6 +128,8 @@ enum Command {
     Agents(agents::Agents),
     Costs(costs::Costs),
     Rebuild(rebuild::Rebuild),
+    Backup(backup::Backup),
+    Restore(backup::Restore),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
 }
@@ -140,6 +143,8 @@ impl Cli {
             Command::Completions(completions) => completions.execute(),
             Command::Rebuild(rebuild) => rebuild::execute(&rebuild, &self.global, &output),
             Command::Doctor(doctor::Doctor {}) => doctor::execute(&self.global, &output),
+            Command::Backup(backup) => backup.execute(&self.global, &output),
+            Command::Restore(restore) => restore.execute(&self.global, &output),
             Command::Run(run) => run.execute(&self.global, &output),
             Command::List(list) => list.execute(&self.global, &output),
             Command::Show(show) => show.execute(&self.global, &output),

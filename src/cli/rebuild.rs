@@ -49,8 +49,9 @@ pub fn execute(rebuild: &Rebuild, global: &Global, output: &Output) -> Result<Ex
     let fault = |error: &dyn std::fmt::Display| Failure::Fault(error.to_string());
     let began = Instant::now();
     // Held to the end: while it is open, no server can start on the log.
-    let store: Arc<dyn EventStore> = SqliteStore::open(&data_dir.events(), SqliteOptions::default())
-        .map_err(|error| fault(&error))?;
+    let store: Arc<dyn EventStore> =
+        SqliteStore::open(&data_dir.events(), SqliteOptions::default())
+            .map_err(|error| fault(&error))?;
     if rebuild.check {
         return check(&data_dir, &store, output);
     }

@@ -66,7 +66,7 @@ async fn agent_of(client: &Client, id: ExecutionId) -> Result<String, Failure> {
         let body = format!(
             r#"{{"code":"execution_not_found","title":"There is no such execution","detail":"{id}"}}"#
         );
-        ClientError::Refused(Problem::from_answer(404, None, body.as_bytes())).into()
+        ClientError::Refused(Box::new(Problem::from_answer(404, None, body.as_bytes()))).into()
     })
 }
 

@@ -37,6 +37,8 @@ fn every_command_is_understood() {
         "agents retire a",
         "costs --by model --from 2026-01-01T00:00:00Z",
         "rebuild --data-dir /tmp/x",
+        "backup /tmp/y",
+        "restore /tmp/y --data-dir /tmp/z",
         "doctor --json --url http://127.0.0.1:1",
         "completions zsh",
     ] {

@@ -51,7 +51,7 @@ pub enum ClientError {
     Unexpected(String),
     /// It refused.
     #[error("{0}")]
-    Refused(Problem),
+    Refused(Box<Problem>),
 }
 
 /// What the server said against a request: RFC 9457.
@@ -191,7 +191,7 @@ mod tests {
             problem.to_string(),
             "The agent's queue is full: 50 wait (field x) [queue_full]"
         );
-        let hint = ClientError::Refused(problem).hint().expect("a hint");
+        let hint = ClientError::Refused(Box::new(problem)).hint().expect("a hint");
         assert!(hint.ends_with("try again in 7 s"), "{hint}");
     }
 
@@ -203,7 +203,8 @@ mod tests {
 
     #[test]
     fn exit_codes_tell_unreachable_from_not_found_from_refused() {
-        let refused = |status| ClientError::Refused(Problem::from_answer(status, None, b""));
+        let refused =
+            |status| ClientError::Refused(Box::new(Problem::from_answer(status, None, b"")));
         let unreachable =
             ClientError::Unreachable { url: "u".to_owned(), why: "refused".to_owned() };
         assert_eq!(unreachable.exit(), Exit::Unreachable);

@@ -19,7 +19,7 @@ use crate::compose::server_file::ServerFile;
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an answer may take. A synchronous call takes longer, so the command line makes none.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 /// The largest answer that is read, in bytes: a page of records with all their texts fits.
 const ANSWER_MAX_BYTES: usize = 256 * 1024 * 1024;
 /// How often a request that can be repeated is sent in all.
@@ -210,7 +210,7 @@ async fn accepted(response: Response) -> Result<Response, ClientError> {
         .get(reqwest::header::RETRY_AFTER)
         .and_then(|value| value.to_str().ok()?.parse().ok());
     let body = read_body(response).await.unwrap_or_default();
-    Err(ClientError::Refused(Problem::from_answer(status, retry_after, &body)))
+    Err(ClientError::Refused(Box::new(Problem::from_answer(status, retry_after, &body))))
 }
 
 async fn read_json(response: Response) -> Result<Value, ClientError> {

@@ -12,11 +12,7 @@ pub const PREFIX: &str = "elk_";
 
 /// The administrator's key.
 #[derive(Clone)]
-pub struct AdminKey {
-    key: String,
-    /// Whether this start made it.
-    pub is_new: bool,
-}
+pub struct AdminKey(String);
 
 impl AdminKey {
     /// The key of the data directory, made where there is none yet.
@@ -36,15 +32,15 @@ impl AdminKey {
                             .to_owned(),
                 });
             }
-            return Ok(Self { key, is_new: false });
+            return Ok(Self(key));
         }
         let key = format!("{PREFIX}{}", secret::as_text(&secret::random()?));
-        Ok(Self { key: secret::make(&path, &key)?, is_new: true })
+        Ok(Self(secret::make(&path, &key)?))
     }
 
     /// The key itself.
     pub fn reveal(&self) -> &str {
-        &self.key
+        &self.0
     }
 }
 
@@ -63,10 +59,9 @@ mod tests {
         let temp = tempfile::tempdir().expect("a folder");
         let data_dir = DataDir::open(temp.path()).expect("a data directory");
         let first = AdminKey::load_or_make(&data_dir).expect("made");
-        assert!(first.is_new && first.reveal().starts_with(PREFIX));
+        assert!(first.reveal().starts_with(PREFIX));
         assert_eq!(first.reveal().len(), PREFIX.len() + 43);
         let second = AdminKey::load_or_make(&data_dir).expect("read");
-        assert!(!second.is_new);
         assert_eq!(first.reveal(), second.reveal());
         assert!(!format!("{first:?}").contains(first.reveal()));
     }

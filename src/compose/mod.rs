@@ -91,7 +91,7 @@ pub struct Foundation {
     /// Signs run tokens; lives as long as the data directory.
     pub ledger_secret: [u8; secret::SECRET_BYTES],
     /// Keeps log and traces going; ends them when dropped.
-    pub telemetry: Telemetry,
+    _telemetry: Telemetry,
 }
 
 impl Foundation {
@@ -103,7 +103,7 @@ impl Foundation {
         let data_dir = DataDir::open(&settings.data_dir)?;
         let admin_key = admin_key::AdminKey::load_or_make(&data_dir)?;
         let ledger_secret = secret::load_or_make(&data_dir.ledger_secret())?;
-        Ok(Self { settings, data_dir, admin_key, ledger_secret, telemetry })
+        Ok(Self { settings, data_dir, admin_key, ledger_secret, _telemetry: telemetry })
     }
 }
 

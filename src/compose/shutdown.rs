@@ -46,9 +46,4 @@ impl Shutdown {
         // An error means that nobody can tell any more, which only happens at the very end.
         drop(self.0.clone().wait_for(|asked| *asked).await);
     }
-
-    /// Whether the server is to stop.
-    pub fn is_requested(&self) -> bool {
-        *self.0.borrow()
-    }
 }

@@ -116,7 +116,8 @@ impl Settings {
         if let Some(dir) = &sources.data_dir {
             figment = figment.merge(Serialized::default("data_dir", dir));
         }
-        let settings: Self = figment.extract().map_err(|error| in_words(error, file.as_deref()))?;
+        let settings: Self =
+            figment.extract().map_err(|error| in_words(&error, file.as_deref()))?;
         settings.made_absolute()?.checked(file.as_deref(), &default_dir)
     }
 
@@ -139,8 +140,7 @@ pub fn refuse_unknown_variables(
     for name in names {
         let name = name.to_string_lossy();
         let known = || {
-            OTHER_VARIABLES.contains(&name.as_ref())
-                || settings::SETTING_DOCS.iter().any(|setting| setting.variable == name)
+            OTHER_VARIABLES.contains(&name.as_ref()) || settings::VARIABLES.contains(&name.as_ref())
         };
         if name.starts_with(VARIABLE_PREFIX) && !known() {
             return Err(ConfigError::Variable(name.into_owned()));
@@ -167,12 +167,12 @@ fn read(path: &Path) -> Result<String, ConfigError> {
     std::fs::read_to_string(path).map_err(|error| problem(error.to_string()))
 }
 
-fn in_words(error: figment::Error, file: Option<&Path>) -> ConfigError {
+fn in_words(error: &figment::Error, file: Option<&Path>) -> ConfigError {
     let from_file = |error: &figment::Error| {
         error.metadata.as_ref().is_none_or(|metadata| metadata.name.contains("TOML"))
     };
     let source_name = match file {
-        Some(path) if from_file(&error) => path.display().to_string(),
+        Some(path) if from_file(error) => path.display().to_string(),
         _ => "a flag, a variable or a default".to_owned(),
     };
     let name = if error.path.is_empty() {

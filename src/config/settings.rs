@@ -20,6 +20,7 @@ const PIB: u64 = 1024 * 1024 * GIB;
 const PORT: u16 = 7171;
 
 /// What the documentation says of a setting.
+#[cfg(test)]
 pub struct SettingDoc {
     /// Its name in the configuration file.
     pub name: &'static str,
@@ -60,7 +61,11 @@ macro_rules! settings {
             )*
         }
 
+        /// The environment variables of all settings.
+        pub const VARIABLES: &[&str] = &[$($variable,)*];
+
         /// All settings but `data_dir`, in the order of the documentation.
+        #[cfg(test)]
         pub const SETTING_DOCS: &[SettingDoc] = &[$(
             SettingDoc {
                 name: stringify!($name),

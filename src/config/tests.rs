@@ -208,10 +208,8 @@ fn table() -> String {
         let default = default_text(&defaults, setting.name)
             .map_or_else(|| "none".to_owned(), |text| format!("`{text}`"));
         let (name, range) = (setting.name, (setting.range)());
-        table.push_str(&format!(
-            "| `{name}` | {default} | {range} | {} |\n",
-            setting.meaning.trim()
-        ));
+        let meaning = setting.meaning.trim();
+        table = format!("{table}| `{name}` | {default} | {range} | {meaning} |\n");
     }
     table
 }
@@ -234,4 +232,38 @@ fn the_documentation_lists_every_setting_as_it_is() {
         return;
     }
     panic!("docs/OPERATIONS.md is out of date: run the test with UPDATE_DOCS=1\n{table}");
+}
+
+#[test]
+fn the_documentation_lists_every_limit_with_its_value() {
+    let read = |path: &str| {
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect(path)
+    };
+    let (limits, guide) = (read("domain/src/limits.rs"), read("docs/OPERATIONS.md"));
+    let begin = guide.find("<!-- limits: begin").expect("the mark before the table");
+    let end = guide.find("<!-- limits: end").expect("the mark behind the table");
+    let rows: Vec<&str> = guide[begin..end].lines().filter(|line| line.contains('`')).collect();
+    let mut names = 0;
+    for line in limits.lines() {
+        let Some(definition) = line.trim_start().strip_prefix("pub const ") else { continue };
+        let (name, rest) = definition.split_once(':').expect("a type");
+        let value = rest.split_once("= ").expect("a value").1.trim_end_matches(';');
+        let name = if line.starts_with(' ') { format!("agent::{name}") } else { name.to_owned() };
+        let row = rows.iter().find(|row| row.contains(&format!("`{name}`")));
+        let row = row.unwrap_or_else(|| panic!("{name} is not in docs/OPERATIONS.md"));
+        let value = worth(value).to_string();
+        let numbers = row.split(|c: char| !c.is_ascii_digit());
+        assert!(numbers.into_iter().any(|number| number == value), "{name} = {value}: {row}");
+        names += 1;
+    }
+    assert!(names > 20, "only {names} limits were found");
+}
+
+/// The value of a product of numbers or of a shifted one, as limits are written.
+fn worth(expression: &str) -> u64 {
+    let number = |text: &str| -> u64 { text.trim().replace('_', "").parse().expect("a number") };
+    match expression.split_once("<<") {
+        Some((one, bits)) => number(one) << number(bits),
+        None => expression.split('*').map(number).product(),
+    }
 }

@@ -78,7 +78,8 @@ impl Bounded for usize {
 
 /// A number of bytes in the largest unit that divides it, if one does.
 pub fn with_unit(number: u64) -> Option<String> {
-    let (unit, size) = UNITS.iter().find(|(_, size)| number >= *size && number % size == 0)?;
+    let (unit, size) =
+        UNITS.iter().find(|(_, size)| number >= *size && number.is_multiple_of(*size))?;
     Some(format!("{} {unit}", number / size))
 }
 

@@ -25,11 +25,12 @@ pub enum Format {
 }
 
 /// Where results and remarks go, and how.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Output {
     format: Format,
     colour: bool,
     colour_errors: bool,
+    out: io::Stdout,
 }
 
 impl Output {
@@ -43,6 +44,7 @@ impl Output {
             format: format.unwrap_or(if terminal { Format::Table } else { Format::Json }),
             colour: colour_on(terminal),
             colour_errors: colour_on(io::stderr().is_terminal()),
+            out: io::stdout(),
         }
     }
 
@@ -79,7 +81,7 @@ impl Output {
 
     /// Writes one line, as it is: foreign text in it must be neutral already.
     pub fn line(&self, line: &str) -> Result<(), Failure> {
-        let mut out = io::stdout().lock();
+        let mut out = self.out.lock();
         finished(writeln!(out, "{line}").and_then(|()| out.flush()))
     }
 
@@ -100,7 +102,7 @@ impl Output {
         let mut text = format!("{error} {}", neutral_text(&failure.to_string()));
         if let Some(hint) = failure.hint() {
             let next = paint("next:", Tone::Good, self.colour_errors);
-            text.push_str(&format!("\n{next}  {}", neutral_text(&hint)));
+            text = format!("{text}\n{next}  {}", neutral_text(&hint));
         }
         drop(writeln!(io::stderr(), "{text}"));
     }

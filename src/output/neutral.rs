@@ -2,7 +2,6 @@
 //! the window, hide text or turn its direction.
 
 use std::borrow::Cow;
-use std::fmt::Write;
 
 /// Whether a character does something to a terminal instead of standing on it.
 fn acts(c: char) -> bool {
@@ -51,9 +50,13 @@ pub fn neutral_json(json: &str) -> Cow<'_, str> {
             continue;
         }
         // Such a character can only be inside a string, so an escape is allowed there.
-        for unit in c.encode_utf16(&mut [0; 2]) {
-            // Writing into a String can't fail.
-            drop(write!(out, "\\u{unit:04x}"));
+        for unit in &*c.encode_utf16(&mut [0; 2]) {
+            out.push_str("\\u");
+            out.extend(
+                [12, 8, 4, 0].map(|shift| {
+                    char::from_digit(u32::from(*unit >> shift & 0xf), 16).unwrap_or('0')
+                }),
+            );
         }
     }
     Cow::Owned(out)

@@ -74,26 +74,25 @@ impl Finding {
     }
 }
 
-impl Doctor {
-    pub(super) fn execute(&self, global: &Global, output: &Output) -> Result<Exit, Failure> {
-        let mut findings = Vec::new();
-        match global.settings_from_environment() {
-            Ok(settings) => {
-                findings.push(Finding::ok("settings", "every setting is within its range"));
-                findings.extend(checks::files(&settings));
-                findings.extend(checks::server(global, &settings));
-            }
-            Err(failure) => findings.push(Finding::fail(
-                "settings",
-                failure.to_string(),
-                "correct it; `execution-ledger serve --help` lists all settings",
-            )),
+/// Does it.
+pub fn execute(global: &Global, output: &Output) -> Result<Exit, Failure> {
+    let mut findings = Vec::new();
+    match global.settings_from_environment() {
+        Ok(settings) => {
+            findings.push(Finding::ok("settings", "every setting is within its range"));
+            findings.extend(checks::files(&settings));
+            findings.extend(checks::server(global, &settings));
         }
-        findings.extend(system::all());
-        let failed = findings.iter().any(|finding| finding.verdict == Verdict::Fail);
-        tell(&findings, output)?;
-        Ok(if failed { Exit::Failed } else { Exit::Success })
+        Err(failure) => findings.push(Finding::fail(
+            "settings",
+            failure.to_string(),
+            "correct it; `execution-ledger serve --help` lists all settings",
+        )),
     }
+    findings.extend(system::all());
+    let failed = findings.iter().any(|finding| finding.verdict == Verdict::Fail);
+    tell(&findings, output)?;
+    Ok(if failed { Exit::Failed } else { Exit::Success })
 }
 
 fn tell(findings: &[Finding], output: &Output) -> Result<(), Failure> {
