@@ -481,7 +481,7 @@ async fn an_agent_runs_as_the_user_it_is_given_in_a_directory_of_its_own() {
     }
     let run = Run::shell("id -un; id -Gn; pwd; touch made && echo $HOME").with(|orders| {
         orders.run_as = Some("nobody".to_owned());
-        orders.cwd = orders.cwd.join("work");
+        orders.cwd = orders.cwd.join("all/work");
         orders.make_cwd = true;
     });
     // Others may pass through the directory of the test, not look into it.

@@ -3,10 +3,10 @@
 
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::{DirBuilder, File};
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, lchown};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -51,7 +51,8 @@ pub(super) fn user_of(orders: &Orders) -> Result<Option<User>, String> {
     Ok(Some(user))
 }
 
-/// Makes the working directory, private to whom the run belongs, where it is to be made.
+/// Makes the working directory, private to whom the run belongs, where it is to be made. What has
+/// to be made above it can be passed through by others, but not looked into.
 ///
 /// # Errors
 /// In words.
@@ -59,15 +60,27 @@ pub(super) fn make_cwd(orders: &Orders, user: Option<&User>) -> Result<(), Strin
     if !orders.make_cwd || orders.cwd.exists() {
         return Ok(());
     }
-    let failed = |error: &dyn std::fmt::Display| {
+    make_private(&orders.cwd, user).map_err(|error| {
         format!("the working directory {} can't be made: {error}", orders.cwd.display())
-    };
-    DirBuilder::new().recursive(true).mode(0o700).create(&orders.cwd).map_err(|e| failed(&e))?;
-    if let Some(user) = user {
-        std::os::unix::fs::chown(&orders.cwd, Some(user.uid.as_raw()), Some(user.gid.as_raw()))
-            .map_err(|error| failed(&error))?;
+    })
+}
+
+fn make_private(directory: &Path, user: Option<&User>) -> io::Result<()> {
+    let missing: Vec<&Path> =
+        directory.ancestors().skip(1).take_while(|above| !above.exists()).collect();
+    for above in missing.into_iter().rev() {
+        DirBuilder::new().mode(0o711).recursive(true).create(above)?;
     }
-    Ok(())
+    match DirBuilder::new().mode(0o700).create(directory) {
+        // Another run of the same agent was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => match user {
+            // Never through a link that somebody put there meanwhile.
+            Some(user) => lchown(directory, Some(user.uid.as_raw()), Some(user.gid.as_raw())),
+            None => Ok(()),
+        },
+    }
 }
 
 /// All that is needed between fork and exec, made before, so that little happens there.

@@ -50,8 +50,10 @@ impl Claim {
         }
         std::fs::rename(&status_path, files.status())?;
         let spool = create(&files.spool())?;
-        File::open(&files.directory)?.sync_all()?;
+        // The outer directory first: others change it all the time, and with a journal its commit
+        // brings the inner one's changes along, so that the second sync has nothing to wait for.
         File::open(runs)?.sync_all()?;
+        File::open(&files.directory)?.sync_all()?;
         Ok(Some(Self { files, spool, status, _lock: lock }))
     }
 

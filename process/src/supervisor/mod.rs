@@ -13,6 +13,7 @@ mod run;
 mod spool;
 mod sys;
 mod tree;
+mod watch;
 
 use std::ffi::{OsString, c_int};
 use std::io;
