@@ -131,9 +131,9 @@ impl From<StopError> for Problem {
     fn from(error: StopError) -> Self {
         match error {
             StopError::NotFound => Self::new(Code::ExecutionNotFound, error.to_string()),
-            StopError::Write(error) => write_failed(error, |rule| {
-                Self::new(Code::ExecutionNotFound, rule.to_string())
-            }),
+            StopError::Write(error) => {
+                write_failed(error, |rule| Self::new(Code::ExecutionNotFound, rule.to_string()))
+            }
         }
     }
 }
@@ -143,6 +143,7 @@ impl From<AgentError> for Problem {
         let text = error.to_string();
         match error {
             AgentError::NoSuchUser(_) => Self::invalid_field("run_as", text),
+            AgentError::HoldsSecret { field } => Self::invalid_field(field, text),
             AgentError::Write(error) => write_failed(error, |rule| match rule {
                 agent::Rejection::NotFound => Self::new(Code::AgentNotFound, rule.to_string()),
                 agent::Rejection::AlreadyRegistered => {

@@ -2,6 +2,7 @@
 
 mod claude_code;
 mod crash;
+mod misbehaving;
 mod story;
 mod supervisor;
 mod support;

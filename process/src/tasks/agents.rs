@@ -7,6 +7,7 @@ use execution_ledger_domain::{AgentName, Caller, StreamName};
 use execution_ledger_store::{ExecuteError, Position};
 
 use super::{Request, Tasks, context};
+use crate::redact::Redactor;
 
 /// How long a change of an agent waits until it holds for the next task.
 const APPLIED_WAIT: Duration = Duration::from_secs(5);
@@ -17,6 +18,14 @@ pub enum AgentError {
     /// The system has no such user.
     #[error("run_as: this system has no user {0}")]
     NoSuchUser(String),
+    /// A setting holds a secret, and settings are stored.
+    #[error(
+        "{field}: holds what looks like a secret, and settings are stored for ever: give it by env_from, which is read at each start"
+    )]
+    HoldsSecret {
+        /// Which setting.
+        field: &'static str,
+    },
     /// The write failed.
     #[error(transparent)]
     Write(#[from] ExecuteError<Rejection>),
@@ -31,7 +40,7 @@ impl Tasks {
         config: AgentConfig,
         request: &Request,
     ) -> Result<Position, AgentError> {
-        check_user(&config)?;
+        check(&config)?;
         self.change_agent(caller, name, Command::Register(Box::new(config)), request).await
     }
 
@@ -43,7 +52,7 @@ impl Tasks {
         config: AgentConfig,
         request: &Request,
     ) -> Result<Position, AgentError> {
-        check_user(&config)?;
+        check(&config)?;
         self.change_agent(caller, name, Command::Configure(Box::new(config)), request).await
     }
 
@@ -95,7 +104,15 @@ impl Tasks {
     }
 }
 
-fn check_user(config: &AgentConfig) -> Result<(), AgentError> {
+/// What the domain can't check: it knows neither this system nor the formats of secrets.
+fn check(config: &AgentConfig) -> Result<(), AgentError> {
+    let is_secret = |text: &String| Redactor::global().redact(text).1 > 0;
+    if config.command.iter().any(is_secret) {
+        return Err(AgentError::HoldsSecret { field: "command" });
+    }
+    if config.env.values().any(is_secret) {
+        return Err(AgentError::HoldsSecret { field: "env" });
+    }
     let Some(user) = &config.run_as else { return Ok(()) };
     match nix::unistd::User::from_name(user) {
         Ok(Some(_)) => Ok(()),
