@@ -188,11 +188,7 @@ impl Views {
         T: Send + 'static,
         F: FnOnce(&Connection, Option<Position>) -> Result<T, QueryError> + Send + 'static,
     {
-        let readers = {
-            let readers = self.shared.readers.read().unwrap_or_else(PoisonError::into_inner);
-            readers.clone().ok_or_else(|| self.not_ready())?
-        };
-        readers
+        self.readers()?
             .read(move |connection| {
                 let transaction = connection.transaction()?;
                 let seen = Position::new(transaction.query_row(
@@ -209,6 +205,21 @@ impl Views {
                 Ok(Seen { position: at.unwrap_or(seen), value })
             })
             .await
+    }
+
+    /// The position as of which an answer from the log alone is to be given.
+    pub(crate) fn position_for(&self, at: At) -> Result<Position, QueryError> {
+        self.readers()?;
+        let seen = self.position();
+        Ok(match at {
+            At::Position(position) => position.min(seen),
+            At::Now => seen,
+        })
+    }
+
+    fn readers(&self) -> Result<Readers, QueryError> {
+        let readers = self.shared.readers.read().unwrap_or_else(PoisonError::into_inner);
+        readers.clone().ok_or_else(|| self.not_ready())
     }
 
     fn not_ready(&self) -> QueryError {

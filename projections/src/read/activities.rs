@@ -64,7 +64,8 @@ impl Views {
             .map(|last| Cursor { key: 0, no: last.position }.encode(&log, &question));
         let ids: Vec<ExecutionId> = found.iter().map(|row| row.execution_id).collect();
         let records = self.records(&ids, position, With::Contents).await?;
-        let items = found.into_iter().zip(&records).map(|(row, record)| row.activity(record));
+        let both = found.into_iter().zip(&records);
+        let items = both.filter_map(|(row, record)| Some(row.activity(record.as_ref()?)));
         Ok(Seen { position, value: Page { items: items.collect(), next_cursor } })
     }
 

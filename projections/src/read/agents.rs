@@ -14,6 +14,8 @@ use crate::model::{
 use crate::query::{At, QUEUE_SHOWN_MAX, QueryError, Seen};
 use crate::views::Views;
 
+/// Agents of an answer: most.
+const AGENTS_SHOWN_MAX: u32 = 10_000;
 /// Slots and chat turns that a capacity answer names: most. Above what an agent may have.
 const SLOTS_SHOWN_MAX: u32 = 2_000;
 
@@ -91,9 +93,10 @@ fn agents(connection: &Connection, at: Option<Position>) -> Result<Vec<AgentRow>
     let position = at.map_or(i64::MAX, |at| columns::number(at.number()));
     let mut select = connection.prepare_cached(
         "SELECT name, status, config, registered_at, changed_at, valid_from FROM agents
-         WHERE valid_from <= ?1 AND (valid_to IS NULL OR valid_to > ?1) ORDER BY name",
+         WHERE valid_from <= ?1 AND (valid_to IS NULL OR valid_to > ?1) ORDER BY name LIMIT ?2",
     )?;
-    let rows = select.query_map([position], |row| agent_row(row, &counts))?;
+    let rows =
+        select.query_map(params![position, AGENTS_SHOWN_MAX], |row| agent_row(row, &counts))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 

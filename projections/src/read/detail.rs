@@ -27,11 +27,7 @@ impl Views {
         at: At,
         id: ExecutionId,
     ) -> Result<Seen<Option<(ExecutionRecord, Vec<Recorded>)>>, QueryError> {
-        let seen = self.position();
-        let position = match at {
-            At::Position(position) => position.min(seen),
-            At::Now => seen,
-        };
+        let position = self.position_for(at)?;
         let stream = StreamName::execution(id);
         let mut events =
             self.store().read_stream(&stream, 0, STREAM_EVENTS_MAX, With::Contents).await?;

@@ -56,27 +56,28 @@ impl Views {
             last.map(|hit| Cursor { key: hit.key, no: hit.no }.encode(&log, &question));
         let with = if query.texts { With::Contents } else { With::EventsOnly };
         let ids: Vec<ExecutionId> = hits.iter().map(|hit| hit.id).collect();
-        let mut items = self.records(&ids, position, with).await?;
+        let records = self.records(&ids, position, with).await?;
+        let mut items: Vec<ExecutionRecord> = records.into_iter().flatten().collect();
         for record in &mut items {
             record.cut_texts(LIST_TEXT_MAX_CHARS);
         }
         Ok(Seen { position, value: Page { items, next_cursor } })
     }
 
-    /// The records of these executions as of `position`, in their order.
+    /// The records of these executions as of `position`, in their order; nothing for one that the log
+    /// did not hold by then.
     pub(super) async fn records(
         &self,
         ids: &[ExecutionId],
         position: Position,
         with: With,
-    ) -> Result<Vec<ExecutionRecord>, QueryError> {
+    ) -> Result<Vec<Option<ExecutionRecord>>, QueryError> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
         let streams: Vec<StreamName> = ids.iter().map(|id| StreamName::execution(*id)).collect();
         let events = self.store().read_streams(&streams, STREAM_EVENTS_MAX, with).await?;
-        let records = events.iter().map(|events| fold(events, position));
-        records.filter_map(Result::transpose).collect()
+        events.iter().map(|events| fold(events, position)).collect()
     }
 }
 

@@ -15,7 +15,9 @@ use crate::columns;
 /// How long the writer waits for a lock of the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Page cache of the writer while it follows the log, in KiB.
-const LIVE_CACHE_KIB: u32 = 16 * 1024;
+const LIVE_CACHE_KIB: u32 = 8 * 1024;
+/// Page cache of each connection that reads, in KiB.
+const READER_CACHE_KIB: u32 = 4 * 1024;
 /// Page cache of the writer of a rebuild, in KiB.
 const REBUILD_CACHE_KIB: u32 = 128 * 1024;
 /// Only the owner reads and writes.
@@ -90,8 +92,9 @@ pub(super) fn open_live(path: &Path) -> rusqlite::Result<Connection> {
 
 /// Prepares a connection that reads.
 pub(crate) fn prepare_reader(connection: &Connection) -> rusqlite::Result<()> {
-    connection
-        .execute_batch("PRAGMA query_only=1; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-8192;")
+    connection.execute_batch(&format!(
+        "PRAGMA query_only=1; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-{READER_CACHE_KIB};"
+    ))
 }
 
 /// Makes an empty file for a rebuild, which nobody else sees: nothing is synced until it is done.

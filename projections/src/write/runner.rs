@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use execution_ledger_store::{Batch, Position, StoreError, Subscription};
+use execution_ledger_store::{Batch, Position, Recorded, StoreError, Subscription};
 use futures::FutureExt;
 use rusqlite::ErrorCode;
 
@@ -15,6 +15,8 @@ use crate::views::Shared;
 
 /// Events that are taken in by one transaction, about: batches are joined up to here.
 const JOINED_EVENTS: usize = 4_096;
+/// Size of the events and texts that are taken in by one transaction, about, in bytes.
+const JOINED_BYTES: usize = 16 * 1024 * 1024;
 /// First wait before something that failed is tried again.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 /// Longest wait before something that failed is tried again.
@@ -159,18 +161,19 @@ enum Interrupted {
 /// no event.
 async fn joined(subscription: &mut Subscription) -> (Vec<Batch>, Option<Interrupted>) {
     let mut batches = Vec::new();
-    let mut events = 0;
+    let (mut events, mut bytes) = (0, 0);
     let mut next = subscription.next().await;
     loop {
         match next {
             Some(Ok(batch)) => {
                 events += batch.len();
+                bytes += batch.iter().map(size_of).sum::<usize>();
                 batches.push(batch);
             }
             Some(Err(error)) => return (batches, Some(Interrupted::Fault(error))),
             None => return (batches, Some(Interrupted::Closed)),
         }
-        if events >= JOINED_EVENTS {
+        if events >= JOINED_EVENTS || bytes >= JOINED_BYTES {
             return (batches, None);
         }
         match subscription.next().now_or_never() {
@@ -178,6 +181,11 @@ async fn joined(subscription: &mut Subscription) -> (Vec<Batch>, Option<Interrup
             None => return (batches, None),
         }
     }
+}
+
+fn size_of(recorded: &Recorded) -> usize {
+    let texts = recorded.contents.iter().filter_map(|stored| stored.content.as_ref());
+    recorded.data.len() + texts.map(|content| content.text.len()).sum::<usize>()
 }
 
 /// Writes batches, again and again where the disk is full or busy.
