@@ -143,7 +143,7 @@ impl From<AgentError> for Problem {
         let text = error.to_string();
         match error {
             AgentError::NoSuchUser(_) => Self::invalid_field("run_as", text),
-            AgentError::HoldsSecret { field } => Self::invalid_field(field, text),
+            AgentError::HoldsSecret { .. } => Self::invalid_field("env", text),
             AgentError::Write(error) => write_failed(error, |rule| match rule {
                 agent::Rejection::NotFound => Self::new(Code::AgentNotFound, rule.to_string()),
                 agent::Rejection::AlreadyRegistered => {

@@ -18,13 +18,14 @@ pub enum AgentError {
     /// The system has no such user.
     #[error("run_as: this system has no user {0}")]
     NoSuchUser(String),
-    /// A setting holds a secret, and settings are stored.
+    /// A variable's value looks like a secret, and settings are stored.
     #[error(
-        "{field}: holds what looks like a secret, and settings are stored for ever: give it by env_from, which is read at each start"
+        "env: the value of {variable} looks like a secret, and settings are stored for ever: give \
+         it by env_from, which is read at each start"
     )]
     HoldsSecret {
-        /// Which setting.
-        field: &'static str,
+        /// Which variable.
+        variable: String,
     },
     /// The write failed.
     #[error(transparent)]
@@ -107,11 +108,8 @@ impl Tasks {
 /// What the domain can't check: it knows neither this system nor the formats of secrets.
 fn check(config: &AgentConfig) -> Result<(), AgentError> {
     let is_secret = |text: &String| Redactor::global().redact(text).1 > 0;
-    if config.command.iter().any(is_secret) {
-        return Err(AgentError::HoldsSecret { field: "command" });
-    }
-    if config.env.values().any(is_secret) {
-        return Err(AgentError::HoldsSecret { field: "env" });
+    if let Some((variable, _)) = config.env.iter().find(|(_, value)| is_secret(value)) {
+        return Err(AgentError::HoldsSecret { variable: variable.clone() });
     }
     let Some(user) = &config.run_as else { return Ok(()) };
     match nix::unistd::User::from_name(user) {
