@@ -161,6 +161,9 @@ impl ClientError {
                 "start one with `execution-ledger serve`, or name one by --url or EXECUTION_LEDGER_URL",
             ),
             Self::NoPlace => fixed("give --url, or --data-dir"),
+            Self::Unreachable { why, .. } if why.contains("certificate") => fixed(
+                "name a certificate that is to be trusted by --ca-file or EXECUTION_LEDGER_CA_FILE",
+            ),
             Self::Unreachable { .. } => fixed(
                 "is it running? `execution-ledger serve` starts it; `execution-ledger doctor` checks",
             ),
