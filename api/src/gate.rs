@@ -1,20 +1,12 @@
 //! What every request passes: host, sizes, how much goes on at once, its id, its trace, its log line.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::panic::AssertUnwindSafe;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-    X_FRAME_OPTIONS,
-};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
-use futures::FutureExt;
+use axum::extract::Request;
+use axum::http::HeaderValue;
+use axum::http::header::HOST;
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -32,10 +24,6 @@ pub(crate) const HEADERS_MAX: usize = 96;
 pub(crate) const HEADERS_MAX_BYTES: usize = 32 * 1024;
 /// How often the tables of rate limits forget who has been quiet: once in that many checks.
 const FORGET_EVERY: u32 = 16_384;
-
-static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The address at the other end of the connection; the server puts it into every request.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +44,7 @@ pub struct RequestInfo {
 pub struct Gate {
     /// The settings.
     pub options: Options,
-    requests: Semaphore,
+    requests: AtomicUsize,
     streams: Arc<Semaphore>,
     by_key: DefaultKeyedRateLimiter<String>,
     failures: DefaultKeyedRateLimiter<IpAddr>,
@@ -70,7 +58,7 @@ impl Gate {
         let by_key = Quota::per_second(options.rate_per_s).allow_burst(options.rate_burst);
         let failures = Quota::per_minute(options.failures_per_minute);
         Self {
-            requests: Semaphore::new(options.requests_max),
+            requests: AtomicUsize::new(0),
             streams: Arc::new(Semaphore::new(options.streams_max)),
             by_key: RateLimiter::keyed(by_key),
             failures: RateLimiter::keyed(failures),
@@ -103,22 +91,24 @@ impl Gate {
         self.forget_now_and_then();
         metrics::counter!("ledger_auth_failures_total").increment(1);
         match self.failures.check_key(&network(source)) {
-            Ok(()) => Problem::new(
-                Code::Unauthorized,
-                "send a valid key as `Authorization: Bearer KEY`",
-            ),
+            Ok(()) => {
+                Problem::new(Code::Unauthorized, "send a valid key as `Authorization: Bearer KEY`")
+            }
             Err(until) => Problem::new(Code::TooManyFailures, "try again later")
                 .retry_after(whole_seconds(&until)),
         }
     }
 
-    /// Room for one more stream, kept until the permit is dropped.
+    /// Room for one more stream or waiting caller, kept until the permit is dropped.
     pub(crate) fn stream(&self) -> Result<OwnedSemaphorePermit, Problem> {
         let permit = Arc::clone(&self.streams).try_acquire_owned();
         permit.map_err(|_| {
-            Problem::new(Code::Overloaded, "as many streams are open as may be")
-                .limit(self.options.streams_max as u64)
-                .retry_after(5)
+            Problem::new(
+                Code::Overloaded,
+                "as many streams are open, or callers waiting, as may be",
+            )
+            .limit(self.options.streams_max as u64)
+            .retry_after(5)
         })
     }
 
@@ -130,6 +120,21 @@ impl Gate {
         }
     }
 
+    /// A place among the requests that are worked on, if there is one.
+    pub(crate) fn place(&self) -> Option<Place<'_>> {
+        let place = Place(&self.requests);
+        let before = self.requests.fetch_add(1, Ordering::Relaxed);
+        // Dropped, and so given back, where it is one too many.
+        (before < self.options.requests_max).then_some(place)
+    }
+
+    /// Gives the place of a request back while it only waits: whoever waits for an hour must not
+    /// keep others from being answered. It is taken again when the answer is dropped.
+    pub(crate) fn lend_place(&self) -> Lent<'_> {
+        self.requests.fetch_sub(1, Ordering::Relaxed);
+        Lent(&self.requests)
+    }
+
     fn forget_now_and_then(&self) {
         if self.checks.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == FORGET_EVERY - 1 {
             self.by_key.retain_recent();
@@ -138,7 +143,7 @@ impl Gate {
     }
 
     /// What a request looks like before anything is done for it.
-    fn admit(&self, request: &Request) -> Result<(), Problem> {
+    pub(crate) fn admit(&self, request: &Request) -> Result<(), Problem> {
         let uri = request.uri();
         let length = uri.path().len() + uri.query().map_or(0, str::len);
         if length > URI_MAX_BYTES {
@@ -150,11 +155,9 @@ impl Gate {
             headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
         if headers.len() > HEADERS_MAX || bytes > HEADERS_MAX_BYTES {
             let detail = format!("at most {HEADERS_MAX} headers of {HEADERS_MAX_BYTES} bytes");
-            return Err(
-                Problem::new(Code::HeadersTooLarge, detail).limit(HEADERS_MAX_BYTES as u64)
-            );
+            return Err(Problem::new(Code::HeadersTooLarge, detail).limit(HEADERS_MAX_BYTES as u64));
         }
-        if matches!(uri.path(), "/healthz" | "/readyz") {
+        if is_probe(request) {
             return Ok(());
         }
         let named = headers.get(HOST).map(HeaderValue::to_str);
@@ -172,6 +175,30 @@ impl Gate {
     }
 }
 
+/// A place among the requests that are worked on.
+pub(crate) struct Place<'a>(&'a AtomicUsize);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A place that was given back for a while.
+pub(crate) struct Lent<'a>(&'a AtomicUsize);
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Machines that ask whether the ledger lives come by its address, and are answered however busy
+/// it is.
+pub(crate) fn is_probe(request: &Request) -> bool {
+    matches!(request.uri().path(), "/healthz" | "/readyz")
+}
+
 /// An IPv6 subscriber has a whole /64: it counts as one source.
 fn network(source: IpAddr) -> IpAddr {
     match source {
@@ -187,155 +214,9 @@ fn whole_seconds(until: &governor::NotUntil<governor::clock::QuantaInstant>) -> 
     until.wait_time_from(DefaultClock::default().now()).as_secs() + 1
 }
 
-/// The layer around all routes.
-pub(crate) async fn guard(
-    State(gate): State<Arc<Gate>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let begun = Instant::now();
-    let info = request_info(&gate, &request);
-    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str).map(str::to_owned);
-    let method = known_method(request.method());
-    let (id, source) = (info.id, info.source);
-    request.extensions_mut().insert(info);
-
-    let mut response = match gate.admit(&request) {
-        Ok(()) => answer(&gate, request, next).await,
-        Err(problem) => problem.into_response(),
-    };
-
-    let status = response.status();
-    let route = route.unwrap_or_else(|| "none".to_owned());
-    let elapsed = begun.elapsed();
-    if status.is_server_error() {
-        tracing::warn!(target: "access", %id, %source, method, route, status = status.as_u16(),
-            ms = elapsed.as_millis(), "answered with a fault");
-    } else {
-        tracing::debug!(target: "access", %id, %source, method, route, status = status.as_u16(),
-            ms = elapsed.as_millis(), "answered");
-    }
-    metrics::histogram!("ledger_http_request_duration_seconds",
-        "route" => route, "method" => method, "status" => status_text(status.as_u16()))
-    .record(elapsed);
-    finish_headers(response.headers_mut(), id);
-    response
-}
-
-async fn answer(gate: &Gate, request: Request, next: Next) -> Response {
-    let Ok(_permit) = gate.requests.try_acquire() else {
-        return Problem::new(Code::Overloaded, "as many requests are worked on as may be")
-            .limit(gate.options.requests_max as u64)
-            .retry_after(1)
-            .into_response();
-    };
-    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
-        Ok(response) => response,
-        Err(panic) => Problem::internal(&panic_text(&*panic)).into_response(),
-    }
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("a handler panicked: {}", text.unwrap_or("without a text"))
-}
-
-fn request_info(gate: &Gate, request: &Request) -> RequestInfo {
-    let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-    let peer = request.extensions().get::<Peer>().map_or(unknown, |peer| peer.0.ip());
-    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
-    RequestInfo {
-        id: Uuid::now_v7(),
-        source: if gate.options.trusted_proxies.is_empty() {
-            peer.to_canonical()
-        } else {
-            gate.options.source(peer, header(&FORWARDED_FOR))
-        },
-        traceparent: header(&TRACEPARENT).filter(|text| is_traceparent(text)).map(str::to_owned),
-    }
-}
-
-/// W3C Trace Context, version 00: `00-<32 hex>-<16 hex>-<2 hex>`, ids not all zero.
-fn is_traceparent(text: &str) -> bool {
-    let parts: Vec<&str> = text.splitn(5, '-').collect();
-    let hex = |part: &str, length: usize| {
-        part.len() == length
-            && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-    };
-    let zero = |part: &str| part.bytes().all(|b| b == b'0');
-    matches!(parts[..], ["00", trace, span, flags]
-        if hex(trace, 32) && hex(span, 16) && hex(flags, 2) && !zero(trace) && !zero(span))
-}
-
-fn known_method(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::DELETE => "DELETE",
-        _ => "other",
-    }
-}
-
-fn status_text(status: u16) -> &'static str {
-    match status {
-        101 => "101",
-        200 => "200",
-        201 => "201",
-        202 => "202",
-        200..300 => "2xx",
-        300..400 => "3xx",
-        401 => "401",
-        404 => "404",
-        422 => "422",
-        429 => "429",
-        400..500 => "4xx",
-        503 => "503",
-        504 => "504",
-        _ => "5xx",
-    }
-}
-
-fn finish_headers(headers: &mut HeaderMap, id: Uuid) {
-    let mut buffer = Uuid::encode_buffer();
-    if let Ok(id) = HeaderValue::from_str(id.hyphenated().encode_lower(&mut buffer)) {
-        headers.insert(REQUEST_ID.clone(), id);
-    }
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    if !headers.contains_key(CACHE_CONTROL) {
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    }
-    if !headers.contains_key(CONTENT_SECURITY_POLICY) {
-        let nothing = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
-        headers.insert(CONTENT_SECURITY_POLICY, nothing);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_a_well_formed_trace_context_is_kept() {
-        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        assert!(is_traceparent(good));
-        for bad in [
-            "",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
-            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
-            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
-        ] {
-            assert!(!is_traceparent(bad), "{bad}");
-        }
-    }
 
     #[test]
     fn failed_attempts_of_one_network_run_out_and_those_of_another_do_not() {

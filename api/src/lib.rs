@@ -8,6 +8,7 @@ mod extract;
 mod faults;
 mod feed;
 mod gate;
+mod guard;
 mod options;
 mod position;
 mod problem;

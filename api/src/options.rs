@@ -26,7 +26,7 @@ pub struct Options {
     pub connections_max: usize,
     /// Requests that are worked on at once; more are refused.
     pub requests_max: usize,
-    /// Streams (SSE, WebSocket) at once; more are refused.
+    /// Streams (SSE, WebSocket) and callers that wait for a task at once; more are refused.
     pub streams_max: usize,
     /// How long a synchronous task is waited for, at most.
     pub sync_wait: Duration,
@@ -54,7 +54,7 @@ impl Default for Options {
             connections_max: 4_096,
             requests_max: 2_048,
             streams_max: 2_048,
-            sync_wait: Duration::from_secs(900),
+            sync_wait: Duration::from_mins(15),
             rate_per_s: NonZeroU32::new(50_000).unwrap_or(NonZeroU32::MAX),
             rate_burst: NonZeroU32::new(50_000).unwrap_or(NonZeroU32::MAX),
             failures_per_minute: NonZeroU32::new(60).unwrap_or(NonZeroU32::MIN),

@@ -215,3 +215,33 @@ impl AsyncWrite for Patient {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_reader_that_does_not_read_is_given_up_and_one_that_does_is_not() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let reader = TcpStream::connect(address).await.expect("a connection");
+        let (stream, _) = listener.accept().await.expect("a connection");
+        let mut patient = Patient::new(stream, Duration::from_millis(50));
+        let much = vec![0_u8; 64 * 1024 * 1024];
+        let error = patient.write_all(&much).await.expect_err("nobody reads");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        drop(reader);
+
+        let mut reader = TcpStream::connect(address).await.expect("a connection");
+        let (stream, _) = listener.accept().await.expect("a connection");
+        let mut patient = Patient::new(stream, Duration::from_secs(20));
+        let reading = tokio::spawn(async move {
+            tokio::io::copy(&mut reader, &mut tokio::io::sink()).await.expect("all of it")
+        });
+        patient.write_all(&much).await.expect("somebody reads");
+        drop(patient);
+        assert_eq!(reading.await.expect("no panic"), much.len() as u64);
+    }
+}

@@ -139,8 +139,11 @@ impl App {
 
 /// There is no such execution that the caller may see.
 pub(crate) fn no_execution() -> Problem {
-    Problem::new(Code::ExecutionNotFound, "no execution of this agent that this key may see has that id")
-        .field("id")
+    Problem::new(
+        Code::ExecutionNotFound,
+        "no execution of this agent that this key may see has that id",
+    )
+    .field("id")
 }
 
 /// There is no such agent that the caller may see.

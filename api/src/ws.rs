@@ -14,7 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::auth::{May, Read};
 use crate::extract::{FromQuery, Params, Query};
-use crate::feed::{FeedError, Message};
+use crate::feed::{BEHIND_MAX, FeedError, Message};
 use crate::problem::{Code, Problem, ProblemSchema};
 use crate::sse::last_event_id;
 use crate::state::App;
@@ -46,7 +46,7 @@ impl FromQuery for Resume {
 /// Each message is an `ActivityEvent`. `last_event_id` resumes after a message's `position` without a
 /// gap. A client that reads too slowly is disconnected with code 1013 and a reason.
 #[utoipa::path(
-    get, path = "/ws", tag = "activities",
+    get, path = "/ws", operation_id = "watch_activities", tag = "activities",
     params(("last_event_id" = Option<String>, Query,
         description = "Resume after this position; without it, from now on")),
     responses(
@@ -126,9 +126,9 @@ impl Watcher {
             End::Failed => (close_code::ERROR, "the feed failed: resume with last_event_id"),
         };
         let farewell = Frame::Close(Some(CloseFrame { code, reason: reason.into() }));
-        match tokio::time::timeout(CLOSE_MAX, self.say_farewell(farewell)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) | Err(_) => tracing::debug!(reason, "a watcher did not hear the farewell"),
+        let said = tokio::time::timeout(CLOSE_MAX, self.say_farewell(farewell)).await;
+        if !matches!(said, Ok(Ok(()))) {
+            tracing::debug!(reason, "a watcher did not hear the farewell");
         }
         drop(permit);
     }
@@ -160,6 +160,10 @@ impl Watcher {
                 }
             }
             last = read_to.min(joined.from);
+            if joined.live.len() > BEHIND_MAX / 2 {
+                // Much was announced meanwhile: read that too, before it is too much.
+                joined = feed.join().await?;
+            }
         }
         let stopping = self.app.gate().stopping().clone();
         let mut ping = tokio::time::interval(PING_EVERY);

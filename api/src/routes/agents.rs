@@ -32,7 +32,7 @@ fn may_manage(caller: &Caller) -> bool {
 
 /// Agents that the caller may see, by name.
 #[utoipa::path(
-    get, path = "/api/agents", tag = "agents", params(MomentParams),
+    get, path = "/api/agents", operation_id = "list_agents", tag = "agents", params(MomentParams),
     responses((status = 200, description = "The agents", body = AgentList)),
 )]
 pub(super) async fn list(
@@ -50,7 +50,7 @@ pub(super) async fn list(
 
 /// One agent.
 #[utoipa::path(
-    get, path = "/api/agents/{name}", tag = "agents",
+    get, path = "/api/agents/{name}", operation_id = "get_agent", tag = "agents",
     params(("name" = String, Path, description = "The agent"), MomentParams),
     responses(
         (status = 200, description = "The agent", body = AgentAnswer),
@@ -67,12 +67,7 @@ pub(super) async fn detail(
     answer(&app, &may.caller, at, &name).await
 }
 
-async fn answer(
-    app: &App,
-    caller: &Caller,
-    at: At,
-    name: &AgentName,
-) -> Result<Response, Problem> {
+async fn answer(app: &App, caller: &Caller, at: At, name: &AgentName) -> Result<Response, Problem> {
     let seen = app.views().agent(&caller.scope, at, name).await?;
     let row = seen.value.ok_or_else(|| no_agent(name))?;
     let body = AgentAnswer::of(app, &row, may_manage(caller));
@@ -92,7 +87,7 @@ async fn changed(
 
 /// Makes an agent known.
 #[utoipa::path(
-    post, path = "/api/agents", tag = "agents",
+    post, path = "/api/agents", operation_id = "register_agent", tag = "agents",
     request_body = AgentBody,
     responses(
         (status = 201, description = "The agent", body = AgentAnswer),
@@ -123,7 +118,7 @@ pub(super) async fn register(
 
 /// Replaces an agent's settings: what is left out is as by default.
 #[utoipa::path(
-    put, path = "/api/agents/{name}", tag = "agents",
+    put, path = "/api/agents/{name}", operation_id = "configure_agent", tag = "agents",
     params(("name" = String, Path, description = "The agent")),
     request_body = AgentBody,
     responses(
@@ -151,7 +146,7 @@ pub(super) async fn configure(
 
 /// Lets an agent take no more tasks: what waits is cancelled, what runs may end.
 #[utoipa::path(
-    delete, path = "/api/agents/{name}", tag = "agents",
+    delete, path = "/api/agents/{name}", operation_id = "retire_agent", tag = "agents",
     params(("name" = String, Path, description = "The agent")),
     responses(
         (status = 200, description = "The agent", body = AgentAnswer),
@@ -171,7 +166,7 @@ pub(super) async fn retire(
 
 /// Lets an agent start nothing new; tasks are accepted and wait.
 #[utoipa::path(
-    post, path = "/api/agents/{name}/pause", tag = "agents",
+    post, path = "/api/agents/{name}/pause", operation_id = "pause_agent", tag = "agents",
     params(("name" = String, Path, description = "The agent")),
     responses(
         (status = 200, description = "The agent", body = AgentAnswer),
@@ -192,7 +187,7 @@ pub(super) async fn pause(
 
 /// Lets an agent start waiting tasks again.
 #[utoipa::path(
-    post, path = "/api/agents/{name}/resume", tag = "agents",
+    post, path = "/api/agents/{name}/resume", operation_id = "resume_agent", tag = "agents",
     params(("name" = String, Path, description = "The agent")),
     responses(
         (status = 200, description = "The agent", body = AgentAnswer),
@@ -264,7 +259,7 @@ impl CapacityAnswer {
 
 /// An agent's slots with their holders, and its queue with what each waits for.
 #[utoipa::path(
-    get, path = "/api/agents/{name}/capacity", tag = "agents",
+    get, path = "/api/agents/{name}/capacity", operation_id = "get_agent_capacity", tag = "agents",
     params(
         ("name" = String, Path, description = "The agent"),
         ("wait_for" = Option<String>, Query, description = "Answer only once this position has been seen"),

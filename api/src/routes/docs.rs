@@ -31,7 +31,9 @@ pub(super) fn preamble() -> OpenApi {
         .build();
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
-        .description(Some("A key of the ledger's, or the token that a run finds in its environment"))
+        .description(Some(
+            "A key of the ledger's, or the token that a run finds in its environment",
+        ))
         .build();
     let components =
         ComponentsBuilder::new().security_scheme("key", SecurityScheme::Http(bearer)).build();

@@ -114,7 +114,10 @@ impl FromQuery for EventQuery {
         let (cursor, after) = (query.text("cursor"), query.text("after"));
         let after = match (cursor, after) {
             (Some(_), Some(_)) => {
-                return Err(Problem::invalid_parameter("after", "give a cursor or after, not both"));
+                return Err(Problem::invalid_parameter(
+                    "after",
+                    "give a cursor or after, not both",
+                ));
             }
             (Some(cursor), None) => Some(After::Position(app.parse_position("cursor", &cursor)?)),
             (None, Some(after)) if after == "head" => Some(After::Head),
@@ -123,7 +126,8 @@ impl FromQuery for EventQuery {
         };
         let stream = query.text("stream");
         if let Some(prefix) = &stream
-            && (prefix.len() > STREAM_NAME_MAX_BYTES || !prefix.bytes().all(|b| b.is_ascii_graphic()))
+            && (prefix.len() > STREAM_NAME_MAX_BYTES
+                || !prefix.bytes().all(|b| b.is_ascii_graphic()))
         {
             let detail = format!("at most {STREAM_NAME_MAX_BYTES} visible ASCII characters");
             return Err(Problem::invalid_parameter("stream", detail));
@@ -153,7 +157,7 @@ pub(super) struct EventList {
 /// and `Last-Event-ID` resumes after it. A filter that few events pass may give a page with fewer
 /// events than `limit`, even none: go on while there is a `next_cursor`.
 #[utoipa::path(
-    get, path = "/api/events", tag = "events",
+    get, path = "/api/events", operation_id = "list_events", tag = "events",
     params(
         ("after" = Option<String>, Query, description = "Begin after this position; `head`: with what comes from now on"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),

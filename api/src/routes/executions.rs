@@ -2,111 +2,22 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use execution_ledger_domain::execution::Trigger;
-use execution_ledger_domain::{NanoUsd, Scope, StreamName, Timestamp};
+use execution_ledger_domain::{Scope, StreamName, Timestamp};
 use execution_ledger_process::tasks::Tasks;
 use execution_ledger_projections::{
-    At, Bucket, ExecutionFilters, ExecutionQuery, ExecutionRecord, PAGE_DEFAULT, PAGE_MAX, Seen,
-    Sort, Stats, Status, Timeline,
+    At, Bucket, ExecutionFilters, ExecutionQuery, ExecutionRecord, Seen, Stats, Status, Timeline,
 };
 use execution_ledger_store::With;
 use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::events::EventAnswer;
+use super::filters::{FilterParams, PageParams};
 use crate::auth::{May, Read};
 use crate::extract::{AgentPath, ExecutionPath, FromQuery, Params, Query};
 use crate::position::{Moment, MomentParams, WAIT_FOR_MAX, with_position};
 use crate::problem::{Problem, ProblemSchema};
 use crate::state::{App, no_agent, no_execution};
-
-/// Which executions are meant.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "only describes what is read by name")]
-pub(super) struct FilterParams {
-    /// Run by this agent.
-    agent: Option<String>,
-    /// pending, running, completed, failed or cancelled.
-    status: Option<String>,
-    /// self_task, mcp, agent, chat, schedule, paid, retry or manual.
-    triggered_by: Option<String>,
-    /// Accepted at this time (RFC 3339) or later.
-    from: Option<String>,
-    /// Accepted before this time.
-    to: Option<String>,
-    /// Words of the message or the response; `word*` stands for all words that begin so.
-    q: Option<String>,
-    /// Known to have cost at least so many dollars.
-    min_cost: Option<f64>,
-    /// The model that answered, or was asked for.
-    model: Option<String>,
-}
-
-/// Which page of a list.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "only describes what is read by name")]
-pub(super) struct PageParams {
-    /// Rows, 1 to 200; 50 by default.
-    limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    cursor: Option<String>,
-}
-
-impl FromQuery for ExecutionFilters {
-    fn from_query(query: &mut Query, _: &App) -> Result<Self, Problem> {
-        Ok(Self {
-            agent: query.parsed("agent")?,
-            status: query.one_of("status", &Status::ALL.map(|status| (status.as_str(), status)))?,
-            triggered_by: query
-                .one_of("triggered_by", &Trigger::ALL.map(|trigger| (trigger.as_str(), trigger)))?,
-            from: time(query, "from")?,
-            to: time(query, "to")?,
-            q: query.text("q"),
-            min_cost: min_cost(query)?,
-            model: query.text("model"),
-        })
-    }
-}
-
-/// A time in a query, where a `+` of its offset may have become a space.
-pub(super) fn time(query: &mut Query, name: &str) -> Result<Option<Timestamp>, Problem> {
-    let Some(text) = query.text(name) else { return Ok(None) };
-    text.replace(' ', "+").parse().map(Some).map_err(|_| {
-        Problem::invalid_parameter(name, "it must be an RFC 3339 time, as 2026-11-21T09:30:00Z")
-    })
-}
-
-fn min_cost(query: &mut Query) -> Result<Option<NanoUsd>, Problem> {
-    let Some(usd) = query.parsed::<f64>("min_cost")? else { return Ok(None) };
-    let amount = NanoUsd::from_usd(usd);
-    amount.map(Some).map_err(|error| Problem::invalid_parameter("min_cost", error.to_string()))
-}
-
-/// How many rows a page has.
-pub(super) fn limit(query: &mut Query) -> Result<u32, Problem> {
-    let number = query.number("limit", (1, PAGE_MAX.into()), PAGE_DEFAULT.into())?;
-    Ok(u32::try_from(number).unwrap_or(PAGE_MAX))
-}
-
-const SORTS: [(&str, Sort); 3] = [
-    ("-created_at", Sort::NewestFirst),
-    ("created_at", Sort::OldestFirst),
-    ("-cost", Sort::DearestFirst),
-];
-
-impl FromQuery for ExecutionQuery {
-    fn from_query(query: &mut Query, app: &App) -> Result<Self, Problem> {
-        Ok(Self {
-            filters: ExecutionFilters::from_query(query, app)?,
-            limit: limit(query)?,
-            cursor: query.text("cursor"),
-            sort: query.one_of("sort", &SORTS)?.unwrap_or_default(),
-            texts: true,
-        })
-    }
-}
 
 /// A page of executions. Long texts are cut; the execution itself has them whole.
 #[derive(Serialize, ToSchema)]
@@ -118,7 +29,7 @@ pub(super) struct ExecutionList {
 
 /// Executions that the caller may see, the newest first.
 #[utoipa::path(
-    get, path = "/api/executions", tag = "executions",
+    get, path = "/api/executions", operation_id = "list_executions", tag = "executions",
     params(FilterParams, PageParams, MomentParams,
         ("sort" = Option<String>, Query, description = "-created_at (default), created_at or -cost")),
     responses(
@@ -136,17 +47,14 @@ pub(super) async fn list(
     Ok(page(&app, seen))
 }
 
-fn page(
-    app: &App,
-    seen: Seen<execution_ledger_projections::Page<ExecutionRecord>>,
-) -> Response {
+fn page(app: &App, seen: Seen<execution_ledger_projections::Page<ExecutionRecord>>) -> Response {
     let list = ExecutionList { executions: seen.value.items, next_cursor: seen.value.next_cursor };
     with_position(app, seen.position, axum::Json(list))
 }
 
 /// Executions of one agent.
 #[utoipa::path(
-    get, path = "/api/agents/{name}/executions", tag = "executions",
+    get, path = "/api/agents/{name}/executions", operation_id = "list_executions_of_agent", tag = "executions",
     params(("name" = String, Path, description = "The agent"), FilterParams, PageParams, MomentParams,
         ("sort" = Option<String>, Query, description = "-created_at (default), created_at or -cost")),
     responses(
@@ -227,7 +135,7 @@ pub(super) struct ExecutionDetail {
 
 /// One execution with its events.
 #[utoipa::path(
-    get, path = "/api/agents/{name}/executions/{id}", tag = "executions",
+    get, path = "/api/agents/{name}/executions/{id}", operation_id = "get_execution", tag = "executions",
     params(
         ("name" = String, Path, description = "The agent"),
         ("id" = String, Path, description = "The execution"),
@@ -249,8 +157,10 @@ pub(super) async fn detail(
     let mut seen = app.views().execution_with_events(scope, at, path.id).await?;
     if seen.value.is_none() && at == At::Now {
         // Accepted a moment ago: the caller that was given its id is not told that there is none.
-        let first =
-            app.store().read_stream(&StreamName::execution(path.id), 0, 1, With::EventsOnly).await?;
+        let first = app
+            .store()
+            .read_stream(&StreamName::execution(path.id), 0, 1, With::EventsOnly)
+            .await?;
         if let Some(first) = first.first().filter(|first| first.position > seen.position) {
             app.wait_for(first.position, WAIT_FOR_MAX).await?;
             seen = app.views().execution_with_events(scope, at, path.id).await?;
@@ -270,7 +180,7 @@ pub(super) async fn detail(
 
 /// Counts and sums over executions.
 #[utoipa::path(
-    get, path = "/api/executions/stats", tag = "executions",
+    get, path = "/api/executions/stats", operation_id = "get_execution_stats", tag = "executions",
     params(FilterParams, MomentParams),
     responses(
         (status = 200, description = "Counts and sums", body = Stats),
@@ -305,7 +215,7 @@ impl FromQuery for By {
 
 /// Executions divided into parts, without gaps in time.
 #[utoipa::path(
-    get, path = "/api/executions/timeline", tag = "executions",
+    get, path = "/api/executions/timeline", operation_id = "get_execution_timeline", tag = "executions",
     params(FilterParams, MomentParams,
         ("bucket" = Option<String>, Query, description = "hour, day (default), agent, trigger or model")),
     responses(

@@ -5,6 +5,7 @@ mod agents;
 mod docs;
 mod events;
 mod executions;
+mod filters;
 mod panel;
 mod system;
 mod tasks;
@@ -20,7 +21,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::gate::guard;
+use crate::guard::guard;
 use crate::state::App;
 use crate::ws;
 

@@ -8,7 +8,7 @@ use execution_ledger_projections::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::executions::{PageParams, limit, time};
+use super::filters::{PageParams, limit, time};
 use crate::auth::{May, Read, ReadCosts};
 use crate::extract::{FromQuery, Params, Query};
 use crate::position::{Moment, MomentParams, with_position};
@@ -37,7 +37,7 @@ pub(super) struct ActivityList {
 
 /// The activity panel, the newest first.
 #[utoipa::path(
-    get, path = "/api/activities", tag = "activities",
+    get, path = "/api/activities", operation_id = "list_activities", tag = "activities",
     params(
         ("agent" = Option<String>, Query, description = "Of this agent"),
         ("type" = Option<String>, Query, description = "self_task, task, chat, schedule, paid, agent_collaboration or cancellation"),
@@ -79,7 +79,7 @@ impl FromQuery for CostsQuery {
 
 /// What runs cost.
 #[utoipa::path(
-    get, path = "/api/costs", tag = "costs",
+    get, path = "/api/costs", operation_id = "get_costs", tag = "costs",
     params(
         ("by" = Option<String>, Query, description = "day (default), agent, model or trigger"),
         ("from" = Option<String>, Query, description = "Recorded at this time or later"),

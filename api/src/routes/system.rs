@@ -25,7 +25,7 @@ pub(super) struct Alive {
 
 /// Whether the process answers. Needs no key.
 #[utoipa::path(
-    get, path = "/healthz", tag = "system", security(()),
+    get, path = "/healthz", operation_id = "get_health", tag = "system", security(()),
     responses((status = 200, description = "It does", body = Alive)),
 )]
 pub(super) async fn alive() -> axum::Json<Alive> {
@@ -34,7 +34,7 @@ pub(super) async fn alive() -> axum::Json<Alive> {
 
 /// Whether the read models have caught up with the log. Needs no key.
 #[utoipa::path(
-    get, path = "/readyz", tag = "system", security(()),
+    get, path = "/readyz", operation_id = "get_readiness", tag = "system", security(()),
     responses(
         (status = 200, description = "They have", body = Alive),
         (status = 503, description = "Not yet, or not any more", body = ProblemSchema),
@@ -51,7 +51,9 @@ pub(super) async fn ready(State(app): State<App>) -> Result<axum::Json<Alive>, P
         }
         Health::CatchingUp { .. } => "the read models are catching up with the log".to_owned(),
         Health::Waiting(_) => "the read models wait and try again".to_owned(),
-        Health::Stopped(_) => "the read models stopped at an event; see the ledger's log".to_owned(),
+        Health::Stopped(_) => {
+            "the read models stopped at an event; see the ledger's log".to_owned()
+        }
         Health::Failed(_) => "the read models failed; see the ledger's log".to_owned(),
         Health::Closed => "the read models are closed".to_owned(),
     };
@@ -60,7 +62,7 @@ pub(super) async fn ready(State(app): State<App>) -> Result<axum::Json<Alive>, P
 
 /// Metrics in the text format of Prometheus.
 #[utoipa::path(
-    get, path = "/metrics", tag = "system",
+    get, path = "/metrics", operation_id = "get_metrics", tag = "system",
     responses(
         (status = 200, description = "The metrics", content((String = "text/plain"))),
         (status = 401, description = "No valid key", body = ProblemSchema),

@@ -144,7 +144,7 @@ pub struct Accepted {
 /// With `async_mode` the answer comes at once (202). Without it the answer is the finished record
 /// (200), or 504 `still_running` with the execution's id once the wait is over: the execution goes on.
 #[utoipa::path(
-    post, path = "/api/agents/{name}/task", tag = "tasks",
+    post, path = "/api/agents/{name}/task", operation_id = "submit_task", tag = "tasks",
     params(
         ("name" = String, Path, description = "The agent"),
         ("Idempotency-Key" = Option<String>, Header,
@@ -170,12 +170,12 @@ pub(super) async fn submit(
     Json(body): Json<TaskBody>,
 ) -> Result<Response, Problem> {
     let task = body.into_task(idempotency_key(&headers)?)?;
-    let waits = task.waits;
+    // Before anything is stored: whoever can't wait here is told so first.
+    let room = if task.waits { Some(app.gate().stream()?) } else { None };
     let submitted = app.tasks().submit(&may.caller, &agent, task, &cause(&may.request)).await?;
-    let mut response = if waits {
-        finished(&app, &may, &agent, &submitted).await?
-    } else {
-        accepted(&app, &agent, &submitted)
+    let mut response = match room {
+        Some(_) => finished(&app, &may, &agent, &submitted).await.into_response(),
+        None => accepted(&app, &agent, &submitted),
     };
     if submitted.replayed {
         response.headers_mut().insert(&IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
@@ -209,6 +209,7 @@ async fn finished(
     };
     let most = app.gate().options.sync_wait;
     let stopping = app.gate().stopping().clone();
+    let lent = app.gate().lend_place();
     let waited = tokio::select! {
         waited = app.tasks().wait_for_end(id, most) => waited?,
         () = stopping.cancelled() => {
@@ -216,6 +217,7 @@ async fn finished(
             return Err(still(Code::ShuttingDown, detail.to_owned()));
         }
     };
+    drop(lent);
     let ended = match waited {
         Waited::Ended(position) => position,
         Waited::StillOpen => {
@@ -240,15 +242,13 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(value) = values.next() else { return Ok(None) };
     let visible = value.as_bytes().iter().all(u8::is_ascii_graphic);
     let fits = (1..=IDEMPOTENCY_KEY_MAX).contains(&value.len());
-    match (value.to_str(), visible && fits && values.next().is_none()) {
-        (Ok(key), true) => Ok(Some(key.to_owned())),
-        _ => {
-            let detail = format!("one key of 1 to {IDEMPOTENCY_KEY_MAX} visible ASCII characters");
-            Err(Problem::new(Code::InvalidHeader, detail)
-                .field("Idempotency-Key")
-                .limit(IDEMPOTENCY_KEY_MAX as u64))
-        }
+    if let (Ok(key), true, None) = (value.to_str(), visible && fits, values.next()) {
+        return Ok(Some(key.to_owned()));
     }
+    let detail = format!("one key of 1 to {IDEMPOTENCY_KEY_MAX} visible ASCII characters");
+    Err(Problem::new(Code::InvalidHeader, detail)
+        .field("Idempotency-Key")
+        .limit(IDEMPOTENCY_KEY_MAX as u64))
 }
 
 /// What a request to stop an execution led to.
@@ -266,7 +266,7 @@ pub struct Terminated {
 
 /// Stops an execution, or lets it never start.
 #[utoipa::path(
-    post, path = "/api/agents/{name}/executions/{id}/terminate", tag = "executions",
+    post, path = "/api/agents/{name}/executions/{id}/terminate", operation_id = "terminate_execution", tag = "executions",
     params(
         ("name" = String, Path, description = "The agent"),
         ("id" = String, Path, description = "The execution"),

@@ -36,7 +36,7 @@ const PAGE_BYTES: usize = 4 * 1024 * 1024;
 const WRITE_BYTES: usize = 256 * 1024;
 
 /// How long an ending is waited for: longer than an execution can wait and run together.
-const FOLLOWED_MAX: Duration = Duration::from_secs(9 * 24 * 3600);
+const FOLLOWED_MAX: Duration = Duration::from_hours(9 * 24);
 
 /// Which lines are meant; nothing: all of them.
 #[derive(Clone, Copy)]
@@ -72,7 +72,7 @@ pub(super) struct LineList {
 /// Without a query the whole transcript as NDJSON, one `{seq, at, stream, line}` each; with
 /// `after_seq` or `limit` a page of it as JSON. Of a run that goes on, what is there so far.
 #[utoipa::path(
-    get, path = "/api/agents/{name}/executions/{id}/log", tag = "executions",
+    get, path = "/api/agents/{name}/executions/{id}/log", operation_id = "get_transcript", tag = "executions",
     params(
         ("name" = String, Path, description = "The agent"),
         ("id" = String, Path, description = "The execution"),
@@ -101,7 +101,8 @@ pub(super) async fn log(
     let limit = lines.limit.unwrap_or(usize::try_from(LIMIT_DEFAULT).unwrap_or(1));
     let transcripts = app.transcripts().clone();
     let read = move || transcripts.page(path.id, after, limit, PAGE_BYTES);
-    let page = tokio::task::spawn_blocking(read).await.map_err(|error| Problem::internal(&error))?;
+    let page =
+        tokio::task::spawn_blocking(read).await.map_err(|error| Problem::internal(&error))?;
     let page = page.map_err(|error| Problem::internal(&error))?;
     let next_after_seq = page.entries.last().map(|entry| entry.seq).filter(|_| page.full);
     let raw = |entry: &Entry| RawValue::from_string(entry.json.as_ref().to_owned());
@@ -117,7 +118,8 @@ async fn check_kept(app: &App, path: &ExecutionPath, state: &Execution) -> Resul
     }
     let (transcripts, id) = (app.transcripts().clone(), path.id);
     let open = move || transcripts.open(id).map(|lines| lines.is_some());
-    let there = tokio::task::spawn_blocking(open).await.map_err(|error| Problem::internal(&error))?;
+    let there =
+        tokio::task::spawn_blocking(open).await.map_err(|error| Problem::internal(&error))?;
     if there.map_err(|error| Problem::internal(&error))? {
         return Ok(());
     }
@@ -159,7 +161,7 @@ fn ndjson(entries: &[Entry]) -> Bytes {
 /// line. After the last line of an ended run comes `event: end` with the status. `event: close` says
 /// why the stream ends although there may be more: come again with `Last-Event-ID`.
 #[utoipa::path(
-    get, path = "/api/agents/{name}/executions/{id}/stream", tag = "executions",
+    get, path = "/api/agents/{name}/executions/{id}/stream", operation_id = "follow_transcript", tag = "executions",
     params(
         ("name" = String, Path, description = "The agent"),
         ("id" = String, Path, description = "The execution"),

@@ -1,0 +1,9 @@
+//! Reading requests strictly: what is unknown, missing or of another type is refused by name.
+
+mod body;
+mod path;
+mod query;
+
+pub use body::{Json, NoBody};
+pub use path::{AgentPath, ExecutionPath};
+pub use query::{FromQuery, Params, Query};

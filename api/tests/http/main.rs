@@ -1,0 +1,11 @@
+//! The interface as its users meet it: through the router, and over real sockets.
+
+mod agents;
+mod bad_input;
+mod keys;
+mod limits;
+mod openapi;
+mod positions;
+mod streams;
+mod support;
+mod tasks;

@@ -1,0 +1,220 @@
+//! A whole ledger behind the interface, in a folder of its own: real log, real read models, real
+//! process manager. Its agents are paused or retired, so no test here starts a process.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use axum::http::{HeaderMap, Method, Request, StatusCode};
+use execution_ledger_api::{App, KeyDigest, Options, Parts, router, serve};
+use execution_ledger_domain::policy::{Ceiling, Policy};
+use execution_ledger_domain::{AgentName, Scope};
+use execution_ledger_process::desk::Desk;
+use execution_ledger_process::manager::{Manager, ManagerOptions};
+use execution_ledger_process::run_token::LedgerSecret;
+use execution_ledger_process::tasks::{SessionIndex, Tasks};
+use execution_ledger_process::transcript::{TranscriptHub, Transcripts};
+use execution_ledger_projections::{Views, ViewsOptions};
+use execution_ledger_store::sqlite::{SqliteOptions, SqliteStore};
+use execution_ledger_store::{EventStore, Ledger, Position, StoreError, SystemClock};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tower::ServiceExt;
+
+pub const KEY: &str = "elk_test";
+/// No test waits longer than this for anything.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+struct NoSessions;
+
+#[async_trait::async_trait]
+impl SessionIndex for NoSessions {
+    async fn is_resumable(&self, _: &AgentName, _: &str, _: &Scope) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+}
+
+pub struct Server {
+    pub app: App,
+    pub router: Router,
+    pub store: Arc<dyn EventStore>,
+    pub views: Views,
+    pub secret: LedgerSecret,
+    pub ledger: Ledger,
+    pub folder: TempDir,
+    _stop: watch::Sender<bool>,
+}
+
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {}", self.text))
+    }
+
+    pub fn code(&self) -> String {
+        self.json()["code"].as_str().unwrap_or("none").to_owned()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The status, the code and the field of a problem.
+    pub fn problem(&self) -> (u16, String, Option<String>) {
+        let json = self.json();
+        assert_eq!(self.header("content-type"), Some("application/problem+json"));
+        assert_eq!(json["status"], self.status.as_u16());
+        let field = json["field"].as_str().map(str::to_owned);
+        (self.status.as_u16(), self.code(), field)
+    }
+}
+
+impl Server {
+    pub async fn start() -> Self {
+        Self::with(Options::default()).await
+    }
+
+    pub async fn with(options: Options) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        for name in ["runs", "transcripts", "work"] {
+            std::fs::create_dir(path(name)).expect("a folder");
+        }
+        let store: Arc<dyn EventStore> =
+            SqliteStore::open(&path("events.db"), SqliteOptions::default()).expect("a log");
+        let ledger = Ledger::new(Arc::clone(&store), Arc::new(SystemClock));
+        let views = Views::open(&path("views.db"), Arc::clone(&store), ViewsOptions::default())
+            .expect("views");
+        let (stop, stopped) = watch::channel(false);
+        let (running, mut ended) = (views.clone(), stopped.clone());
+        tokio::spawn(async move {
+            running.run(async move { drop(ended.wait_for(|stop| *stop).await) }).await;
+        });
+        let mut health = views.health_changes();
+        let live = tokio::time::timeout(
+            PATIENCE,
+            health.wait_for(execution_ledger_projections::Health::is_ready),
+        );
+        live.await.expect("views in time").expect("views run");
+
+        let secret = LedgerSecret::new([7; 32]);
+        let desk = Arc::new(Desk::new(Policy::new(Ceiling::default()), Position::START));
+        let transcripts = Transcripts::new(path("runs"), path("transcripts"));
+        let hub = TranscriptHub::new(transcripts.clone());
+        let options_of_manager = ManagerOptions {
+            runs: path("runs"),
+            transcripts: path("transcripts"),
+            work: path("work"),
+            ledger_url: "http://127.0.0.1:1".to_owned(),
+            output_max_bytes: 1024 * 1024,
+            min_free_bytes: 0,
+            transcripts_max_bytes: None,
+            transcripts_keep_days: None,
+        };
+        let manager = Manager::new(
+            ledger.clone(),
+            Arc::clone(&desk),
+            hub.clone(),
+            secret.clone(),
+            options_of_manager,
+        );
+        let log = store.subscribe(Position::START).await.expect("a subscription");
+        tokio::spawn(manager.run(log, stopped));
+        let tasks = Tasks::new(ledger.clone(), desk, Arc::new(NoSessions), secret.clone());
+        let app = App::new(Parts {
+            ledger: ledger.clone(),
+            views: views.clone(),
+            tasks,
+            transcripts,
+            hub,
+            metrics: Some(
+                metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle(),
+            ),
+            admin_key: KeyDigest::of(KEY),
+            options,
+        });
+        let router = router(app.clone());
+        Self { app, router, store, views, secret, ledger, folder, _stop: stop }
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        let answered = tokio::time::timeout(PATIENCE, self.router.clone().oneshot(request)).await;
+        let response = answered.expect("an answer in time").expect("never an error");
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.expect("a body").to_bytes();
+        let text = String::from_utf8(body.to_vec()).expect("UTF-8");
+        Answer { status: head.status, headers: head.headers, text }
+    }
+
+    pub fn request(method: Method, path: &str) -> axum::http::request::Builder {
+        Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, "localhost:7171")
+            .header(AUTHORIZATION, format!("Bearer {KEY}"))
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Self::request(Method::GET, path).body(Body::empty()).expect("a request")).await
+    }
+
+    pub async fn call(&self, method: Method, path: &str, body: impl Into<String>) -> Answer {
+        let request = Self::request(method, path).header(CONTENT_TYPE, "application/json");
+        self.send(request.body(Body::from(body.into())).expect("a request")).await
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.call(Method::POST, path, body.to_string()).await
+    }
+
+    /// An agent that takes tasks and starts none.
+    pub async fn paused_agent(&self, name: &str) {
+        let body = json!({"name": name, "runtime": "command", "command": ["/bin/true"]});
+        let answer = self.post("/api/agents", &body).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
+        let answer = self.post(&format!("/api/agents/{name}/pause"), &json!({})).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    }
+
+    /// A task that waits: its execution's id and its position.
+    pub async fn submit(&self, agent: &str, message: &str) -> (String, String) {
+        let body = json!({"message": message, "async_mode": true});
+        let answer = self.post(&format!("/api/agents/{agent}/task"), &body).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);
+        let json = answer.json();
+        let text = |name: &str| json[name].as_str().expect("a text").to_owned();
+        (text("execution_id"), text("position"))
+    }
+
+    pub async fn head(&self) -> Position {
+        self.store.head().await.expect("a head")
+    }
+
+    /// The same ledger on a real socket.
+    pub async fn listen(&self) -> Listening {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (stop, stopped) = oneshot::channel::<()>();
+        let app = self.app.clone();
+        let task = tokio::spawn(serve(listener, None, app, async move { drop(stopped.await) }));
+        Listening { address, stop, task }
+    }
+}
+
+pub struct Listening {
+    pub address: SocketAddr,
+    pub stop: oneshot::Sender<()>,
+    pub task: JoinHandle<std::io::Result<()>>,
+}
