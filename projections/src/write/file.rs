@@ -49,7 +49,10 @@ pub(crate) fn inspect(path: &Path, log: &LogId, head: Position) -> FileState {
 
 fn stored_position(path: &Path, log: &LogId) -> rusqlite::Result<Result<Position, String>> {
     // Opened for writing, because a file in WAL mode may have to be recovered first.
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     let mut select = connection
         .prepare("SELECT name, version, position, log_id FROM projections ORDER BY name")?;
@@ -77,7 +80,10 @@ fn stored_position(path: &Path, log: &LogId) -> rusqlite::Result<Result<Position
 
 /// Opens a file that is current, for the writer that follows the log.
 pub(super) fn open_live(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     let mode: String = connection.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0))?;
     if mode != "wal" {
@@ -103,7 +109,10 @@ pub(super) fn create_building(path: &Path) -> Result<(PathBuf, Connection), Buil
     remove(&building)?;
     // Made before SQLite opens it, so that it never has other rights.
     OpenOptions::new().write(true).create_new(true).mode(MODE).open(&building)?;
-    let connection = Connection::open_with_flags(&building, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let connection = Connection::open_with_flags(
+        &building,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
     connection.execute_batch(&format!(
         "PRAGMA page_size=8192; PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF;
          PRAGMA locking_mode=EXCLUSIVE; PRAGMA temp_store=MEMORY;
