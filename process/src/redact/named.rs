@@ -22,17 +22,17 @@ const NAME_MAX_BYTES: usize = 64;
 static NAMED: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let value = concat!(
         r#"(?:\\"(?P<escaped>(?:[^"\\]|\\[^"])+)|"(?P<double>(?:[^"\\]|\\.)+)"#,
-        r#"|'(?P<single>[^'\n]+)|(?P<bare>[^\s"'\\(]+))"#,
+        r#"|'(?P<single>[^'\n]+)|(?P<bare>[^\x00-\x20"'\\(]+))"#,
     );
     Regex::new(&format!(
         r#"(?x:
-            (?P<header> (?i:authorization) ) [\\"']{{0,4}} [\x20\t]{{0,4}} [:=] [\x20\t]{{0,4}} [\\"']{{0,4}}
-                (?: (?i:bearer|basic|token|digest|negotiate|apikey) [\x20\t]{{1,4}} )?
-                (?P<credentials> [^\s"'\\]+ )
-            | --[A-Za-z0-9_-]{{0,40}}? (?P<flag> (?i:{NAMES}) )
+            (?P<header> (?i-u:authorization) ) [\\"']{{0,4}} [\x20\t]{{0,4}} [:=] [\x20\t]{{0,4}} [\\"']{{0,4}}
+                (?: (?i-u:bearer|basic|token|digest|negotiate|apikey) [\x20\t]{{1,4}} )?
+                (?P<credentials> [^\x00-\x20"'\\]+ )
+            | --[A-Za-z0-9_-]{{0,40}}? (?P<flag> (?i-u:{NAMES}) )
                 (?: [\x20\t]{{1,4}} | \\?["'] ,? [\x20\t]{{0,4}} ) (?: \\?["'] )?
-                (?P<argument> [^\s"'\\]+ )
-            | (?P<name> (?i:{NAMES}) ) (?P<between> [\\"']{{0,4}} \s{{0,4}} (?: := | => | [:=] ) \s{{0,4}} )
+                (?P<argument> [^\x00-\x20"'\\]+ )
+            | (?P<name> (?i-u:{NAMES}) ) (?P<between> [\\"']{{0,4}} [\x09-\x0d\x20]{{0,4}} (?: := | => | [:=] ) [\x09-\x0d\x20]{{0,4}} )
                 (?-x:{value})
         )"#
     ))

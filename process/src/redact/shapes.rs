@@ -11,13 +11,14 @@ use regex::{Captures, Regex};
 ///
 /// No alternative reads on beyond its match for more than its own run of characters, so looking
 /// for all matches takes linear time, too. After `\n` in a text of JSON there is no word border,
-/// hence the alternative to it.
+/// hence the alternative to it. All classes are of ASCII: tables of Unicode would be dear to build
+/// in each supervisor, and its word borders are slow in text that is not ASCII.
 static SHAPES: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let alternatives = [
         // Private keys, up to their end or to what can't be of a key.
         concat!(
             r"(?P<key>-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----",
-            r"(?:[A-Za-z0-9+/=\s:,]|-[A-Za-z0-9]|\\[nrt])*",
+            r"(?:[A-Za-z0-9+/=\x09-\x0d\x20:,]|-[A-Za-z0-9]|\\[nrt])*",
             r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----)?)",
         ),
         // Keys and tokens whose makers gave them a beginning.
@@ -30,11 +31,11 @@ static SHAPES: LazyLock<Option<Regex>> = LazyLock::new(|| {
             r"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_.-]{4,})",
         ),
         // The same, where the beginning could be a word's.
-        r"(?:\b|\\[nrt])(?P<digits>(?:sk-|hf_|el[kr]_)[A-Za-z0-9_-]{20,})",
-        r"(?i:\b|\\[nrt])(?i:basic)\s{1,4}(?P<basic>[A-Za-z0-9+/]{6,}={0,2})",
-        r"(?i:\b|\\[nrt])(?i:bearer)\s{1,4}(?P<bearer>[A-Za-z0-9._~+/=-]{8,})",
-        r#"://[^\s/@:"'<>\\]*:(?P<password>[^\s/"'<>\\]+)@"#,
-        r#"://(?P<user>[^\s/@:"'<>\\]{20,})@"#,
+        r"(?:(?-u:\b)|\\[nrt])(?P<digits>(?:sk-|hf_|el[kr]_)[A-Za-z0-9_-]{20,})",
+        r"(?:(?-u:\b)|\\[nrt])(?i-u:basic)[\x20\t]{1,4}(?P<basic>[A-Za-z0-9+/]{6,}={0,2})",
+        r"(?:(?-u:\b)|\\[nrt])(?i-u:bearer)[\x20\t]{1,4}(?P<bearer>[A-Za-z0-9._~+/=-]{8,})",
+        r#"://[^\x00-\x20/@:"'<>\\]*:(?P<password>[^\x00-\x20/"'<>\\]+)@"#,
+        r#"://(?P<user>[^\x00-\x20/@:"'<>\\]{20,})@"#,
     ];
     Regex::new(&alternatives.join("|")).ok()
 });
