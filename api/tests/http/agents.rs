@@ -58,7 +58,7 @@ async fn an_agents_answer_never_shows_what_looks_like_a_secret() {
     let secret = "ghp_012345678901234567890123456789abcdef";
     let body = json!({
         "name": "a", "runtime": "command", "command": ["/bin/echo", format!("--token={secret}")],
-        "env": {"GREETING": secret, "COLOR": "red"},
+        "env": {"COLOR": "red"},
         "env_from": {"API_KEY": {"file": "/run/secrets/key"}},
     });
     let made = server.post("/api/agents", &body).await;
@@ -67,4 +67,10 @@ async fn an_agents_answer_never_shows_what_looks_like_a_secret() {
     assert_eq!(made.json()["env"]["COLOR"], "red");
     assert_eq!(made.json()["env_from"]["API_KEY"]["file"], "/run/secrets/key");
     assert!(!server.get("/api/agents").await.text.contains(secret));
+    let mut body = body;
+    body["name"] = json!("b");
+    body["env"] = json!({"GREETING": secret});
+    let refused = server.post("/api/agents", &body).await;
+    assert_eq!(refused.problem(), (422, "invalid_field".to_owned(), Some("env".to_owned())));
+    assert!(!refused.text.contains(secret), "{}", refused.text);
 }
