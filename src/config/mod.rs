@@ -4,6 +4,7 @@
 //! (`EXECUTION_LEDGER_*`), flags. Nothing that is unknown is ignored.
 
 mod check;
+mod number;
 mod places;
 mod settings;
 mod values;

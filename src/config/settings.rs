@@ -6,7 +6,8 @@ use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
-use super::values::{Described, HostName, HttpUrl, List, LogFilter, LogFormat, Network, Within};
+use super::number::{Within, with_unit};
+use super::values::{Described, HostName, HttpUrl, List, LogFilter, LogFormat, Network};
 
 /// One kibibyte.
 const KIB: u64 = 1024;
@@ -205,10 +206,9 @@ pub fn default_text(defaults: &serde_json::Value, name: &str) -> Option<String> 
         serde_json::Value::Null => None,
         serde_json::Value::Array(items) if items.is_empty() => None,
         serde_json::Value::String(text) => Some(text.clone()),
-        serde_json::Value::Number(number) => number.as_u64().map(|n| {
-            super::values::with_unit(n)
-                .map_or_else(|| n.to_string(), |unit| format!("{n} = {unit}"))
-        }),
+        serde_json::Value::Number(number) => number
+            .as_u64()
+            .map(|n| with_unit(n).map_or_else(|| n.to_string(), |unit| format!("{n} = {unit}"))),
         other => Some(other.to_string()),
     }
 }
