@@ -87,6 +87,8 @@ struct Cached {
 #[derive(Default)]
 pub(crate) struct Executions {
     rows: HashMap<ExecutionId, Cached>,
+    /// What is to be written, by number.
+    dirty: Vec<(u64, ExecutionId)>,
     corrections: Vec<(u64, u64, NanoUsd)>,
 }
 
@@ -111,6 +113,7 @@ impl Executions {
                 }
                 (None, ExecutionEvent::Pending(pending)) => {
                     let row = Row::accepted(id, recorded, pending);
+                    self.dirty.push((row.no, id));
                     let new = Cached { row, stored: false, stored_open: false, dirty: true };
                     return Ok(Some(Transition { before: None, row: &place.insert(new).row }));
                 }
@@ -121,7 +124,10 @@ impl Executions {
         if !cached.row.apply(recorded, event) {
             return Ok(None);
         }
-        cached.dirty = true;
+        if !cached.dirty {
+            cached.dirty = true;
+            self.dirty.push((cached.row.no, id));
+        }
         if let ExecutionEvent::CostCorrected(corrected) = event {
             let position = recorded.position.number();
             self.corrections.push((cached.row.no, position, corrected.cost_nano_usd));
@@ -131,37 +137,37 @@ impl Executions {
 
     /// Writes what changed, in the order of the rows.
     pub fn flush(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        let mut dirty: Vec<&mut Cached> =
-            self.rows.values_mut().filter(|cached| cached.dirty).collect();
-        dirty.sort_unstable_by_key(|cached| cached.row.no);
-        {
-            let mut insert = connection.prepare_cached(row::INSERT)?;
-            let mut update = connection.prepare_cached(row::UPDATE)?;
-            let mut open = connection.prepare_cached(
-                "INSERT OR REPLACE INTO open(no, agent, running, chat, rank, data) VALUES(?,?,?,?,?,?)",
-            )?;
-            let mut close = connection.prepare_cached("DELETE FROM open WHERE no = ?")?;
-            for cached in dirty {
-                if cached.stored {
-                    cached.row.update(&mut update)?;
-                } else {
-                    cached.row.insert(&mut insert)?;
-                }
-                match (&cached.row.open, cached.stored_open) {
-                    (Some(data), _) => open.execute(params![
-                        columns::number(cached.row.no),
-                        data.agent.as_str(),
-                        data.running,
-                        data.triggered_by == Trigger::Chat,
-                        columns::number(data.rank),
-                        columns::json(data),
-                    ])?,
-                    (None, true) => close.execute([columns::number(cached.row.no)])?,
-                    (None, false) => 0,
-                };
-                cached.stored = true;
-                cached.stored_open = cached.row.open.is_some();
-                cached.dirty = false;
+        self.dirty.sort_unstable();
+        let mut insert = connection.prepare_cached(row::INSERT)?;
+        let mut update = connection.prepare_cached(row::UPDATE)?;
+        let mut open = connection.prepare_cached(
+            "INSERT OR REPLACE INTO open(no, agent, running, chat, rank, data) VALUES(?,?,?,?,?,?)",
+        )?;
+        let mut close = connection.prepare_cached("DELETE FROM open WHERE no = ?")?;
+        for (_, id) in std::mem::take(&mut self.dirty) {
+            let Some(cached) = self.rows.get_mut(&id) else { continue };
+            if cached.stored {
+                cached.row.update(&mut update)?;
+            } else {
+                cached.row.insert(&mut insert)?;
+            }
+            match (&cached.row.open, cached.stored_open) {
+                (Some(data), _) => open.execute(params![
+                    columns::number(cached.row.no),
+                    data.agent.as_str(),
+                    data.running,
+                    data.triggered_by == Trigger::Chat,
+                    columns::number(data.rank),
+                    columns::json(data),
+                ])?,
+                (None, true) => close.execute([columns::number(cached.row.no)])?,
+                (None, false) => 0,
+            };
+            cached.stored = true;
+            cached.stored_open = cached.row.open.is_some();
+            cached.dirty = false;
+            if !cached.stored_open {
+                self.rows.remove(&id);
             }
         }
         let mut correct = connection
@@ -169,7 +175,6 @@ impl Executions {
         for (no, position, cost) in self.corrections.drain(..) {
             correct.execute([columns::number(no), columns::number(position), cost.nanos()])?;
         }
-        self.rows.retain(|_, cached| cached.row.open.is_some());
         if self.rows.len() > CACHE_MAX {
             self.rows.clear();
         }
@@ -179,6 +184,7 @@ impl Executions {
     /// Forgets what is in memory.
     pub fn forget(&mut self) {
         self.rows.clear();
+        self.dirty.clear();
         self.corrections.clear();
     }
 }

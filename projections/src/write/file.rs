@@ -155,6 +155,11 @@ fn remove(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Removes a file that is being made.
+pub(super) fn remove_building(path: &Path) -> io::Result<()> {
+    remove(&building_path(path))
+}
+
 fn building_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".building");

@@ -107,7 +107,25 @@ async fn read_all(
     Ok(())
 }
 
+/// Writes the new file and puts it into its place. A file that does not come to its end is removed:
+/// it may be what fills the disk.
 fn write_all(
+    path: &Path,
+    log_id: &str,
+    head: Position,
+    batches: mpsc::Receiver<Option<Decoded>>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Rebuilt, RebuildError> {
+    let rebuilt = write_new(path, log_id, head, batches, progress);
+    if rebuilt.is_err()
+        && let Err(error) = file::remove_building(path)
+    {
+        tracing::warn!(%error, "an unfinished file of the read models can't be removed");
+    }
+    rebuilt
+}
+
+fn write_new(
     path: &Path,
     log_id: &str,
     head: Position,

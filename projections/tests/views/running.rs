@@ -4,10 +4,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use execution_ledger_domain::execution::Trigger;
-use execution_ledger_domain::{EventId, Scope, StreamName, Timestamp};
+use execution_ledger_domain::{EventId, NanoUsd, Scope, StreamName, Timestamp};
 use execution_ledger_projections::{
-    ActivityState, ActivityType, At, Bucket, ExecutionFilters, Health, OpenExecution, Status,
-    digest,
+    ActivityState, ActivityType, At, Bucket, CostsBy, CostsQuery, ExecutionFilters, ExecutionQuery,
+    Health, OpenExecution, QueryError, Status, Views, ViewsOptions, digest,
 };
 use execution_ledger_store::{EventStore, ExpectedRevision, NewEvent, Position, With};
 use uuid::Uuid;
@@ -265,4 +265,71 @@ async fn hours_without_executions_are_shown_and_the_record_names_its_fields_as_p
     let hidden = running.views.execution(&hidden, At::Now, id).await.expect("an answer");
     assert_eq!(hidden.value, None);
     running.stop().await;
+}
+
+#[tokio::test]
+async fn a_corrected_cost_is_told_as_it_was_known_then() {
+    let mut world = World::new();
+    world.submit(Submission::default()).await;
+    world.step(&Step::Start(0)).await;
+    let started = world.head().await;
+    world.step(&Step::Finish { which: 0, outcome: 0, cost: None, text: 0 }).await;
+    let ended = world.head().await;
+    world.step(&Step::Pass { seconds: 86_400 }).await;
+    world.step(&Step::Correct { which: 0, cost: 500 }).await;
+    let corrected = world.head().await;
+    world.step(&Step::Correct { which: 0, cost: 300 }).await;
+    let running = world.run_views();
+    running.caught_up(&world).await;
+    let then = At::Position;
+    for (at, status, cost, unknown, runs) in [
+        (then(started), Status::Running, None, 0, 0),
+        (then(ended), Status::Completed, None, 1, 1),
+        (then(corrected), Status::Completed, Some(500), 0, 1),
+        (At::Now, Status::Completed, Some(300), 0, 1),
+    ] {
+        let dear = ExecutionFilters {
+            min_cost: NanoUsd::from_nanos(400).ok(),
+            status: Some(status),
+            ..ExecutionFilters::default()
+        };
+        let query = ExecutionQuery { filters: dear, ..ExecutionQuery::default() };
+        let page = running.views.executions(&Scope::All, at, &query).await.expect("a page");
+        assert_eq!(page.value.items.len(), usize::from(cost == Some(500)), "{at:?}");
+        let id = world.executions[0].0;
+        let record = running.views.execution(&Scope::All, at, id).await.expect("an answer");
+        let record = record.value.expect("a record");
+        assert_eq!((record.status, record.cost.map(NanoUsd::nanos)), (status, cost), "{at:?}");
+        let none = ExecutionFilters::default();
+        let stats = running.views.stats(&Scope::All, at, &none).await.expect("stats").value;
+        assert_eq!((stats.cost.nanos(), stats.cost_unknown), (cost.unwrap_or(0), unknown));
+        let by_day = CostsQuery { by: CostsBy::Day, from: None, to: None };
+        let costs = running.views.costs(&Scope::All, at, &by_day).await.expect("costs").value;
+        let total = &costs.total;
+        assert_eq!(
+            (total.cost.nanos(), total.unknown, total.runs),
+            (cost.unwrap_or(0), unknown, runs)
+        );
+        let days: Vec<_> = costs.costs.iter().filter_map(|day| day.key.as_deref()).collect();
+        let expected: &[&str] = match cost {
+            None if runs == 0 => &[],
+            None => &["2026-11-21"],
+            Some(_) => &["2026-11-21", "2026-11-22"],
+        };
+        assert_eq!(days, expected);
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn before_the_rows_are_there_no_answer_is_given_as_if_there_were_nothing() {
+    let world = lived().await;
+    let store = world.store.clone();
+    let views = Views::open(&world.views_path(), store, ViewsOptions::default()).expect("a folder");
+    let id = world.executions[0].0;
+    let one = views.execution(&Scope::All, At::Now, id).await;
+    assert!(matches!(one, Err(QueryError::NotReady { .. })), "{one:?}");
+    let page = views.executions(&Scope::All, At::Now, &ExecutionQuery::default()).await;
+    assert!(matches!(page, Err(QueryError::NotReady { .. })), "{page:?}");
+    assert!(!views.health().is_ready());
 }
