@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_execution-ledger");
 /// Whatever takes longer than this has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Between two looks at something that is about to happen.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -59,7 +59,8 @@ impl Run {
     fn script(name: &str) -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/agents").join(name);
         let path = path.to_str().expect("a path of UTF-8").to_owned();
-        let shell = if name.ends_with(".py") { "python3" } else { "sh" };
+        let python = Path::new(name).extension().is_some_and(|extension| extension == "py");
+        let shell = if python { "python3" } else { "sh" };
         Self::of(&[shell, &path])
     }
 
