@@ -28,7 +28,9 @@ pub struct Context {
     /// The story: the root execution, or the request where there is none.
     pub correlation_id: String,
     /// The event or request that led to the command.
-    pub causation_id: String,
+    ///
+    /// Without it, the last event of the stream: the ledger's own acts follow from what it saw there.
+    pub causation_id: Option<String>,
     /// W3C trace context of the request, where the caller sent one.
     pub traceparent: Option<String>,
 }
@@ -80,8 +82,27 @@ pub struct Ledger {
 
 struct Loaded<A> {
     state: A,
-    /// Revision, position and time of the last event.
-    last: Option<(u64, Position, Timestamp)>,
+    last: Option<Last>,
+}
+
+/// The last event of a stream.
+#[derive(Clone, Copy)]
+struct Last {
+    revision: u64,
+    position: Position,
+    recorded_at: Timestamp,
+    id: EventId,
+}
+
+impl Last {
+    fn of(recorded: &Recorded) -> Self {
+        Self {
+            revision: recorded.revision,
+            position: recorded.position,
+            recorded_at: recorded.recorded_at,
+            id: recorded.id,
+        }
+    }
 }
 
 impl Ledger {
@@ -144,12 +165,9 @@ impl Ledger {
         let contents: Vec<_> = contents.iter().map(|c| (c.reference().sha256, c)).collect();
         for _ in 0..CONFLICTS_MAX {
             let decided = loaded.state.decide(command.clone()).map_err(ExecuteError::Refused)?;
-            let expected = loaded.last.map_or(ExpectedRevision::NoStream, |(revision, ..)| {
-                ExpectedRevision::Exact(revision)
-            });
             if decided.is_empty() {
-                let (_, position, recorded_at) =
-                    loaded.last.unwrap_or((0, Position::START, self.now()));
+                let position = loaded.last.map_or(Position::START, |last| last.position);
+                let recorded_at = loaded.last.map_or_else(|| self.now(), |last| last.recorded_at);
                 return Ok(Executed {
                     events: decided,
                     state: loaded.state,
@@ -157,8 +175,12 @@ impl Ledger {
                     recorded_at,
                 });
             }
+            let expected = loaded.last.map_or(ExpectedRevision::NoStream, |last| {
+                ExpectedRevision::Exact(last.revision)
+            });
+            let metadata = metadata(context, loaded.last);
             let new =
-                decided.iter().map(|event| stored_form(&event.clone().into(), &contents, context));
+                decided.iter().map(|event| stored_form(&event.clone().into(), &contents, &metadata));
             match self.store.append(stream, expected, new.collect()).await {
                 Ok(appended) => {
                     let state = decided.iter().fold(loaded.state, A::evolve);
@@ -199,7 +221,7 @@ impl Ledger {
                 .await?;
             for recorded in &page {
                 state = state.evolve(&own_event::<A>(recorded)?);
-                last = Some((recorded.revision, recorded.position, recorded.recorded_at));
+                last = Some(Last::of(recorded));
                 next_revision = recorded.revision + 1;
             }
             if page.len() < STREAM_PAGE {
@@ -221,17 +243,22 @@ fn own_event<A: Aggregate>(recorded: &Recorded) -> Result<A::Event, ExecuteError
     A::Event::try_from(event).map_err(|_| problem(&"it belongs to another kind of stream"))
 }
 
-/// The event as it is appended, with those of the texts beside it that it refers to.
-fn stored_form(event: &Event, contents: &[(Digest, &Content)], context: &Context) -> NewEvent {
-    let (type_name, version) = event.type_and_version();
+fn metadata(context: &Context, last: Option<Last>) -> String {
+    let last_event = || last.map(|last| last.id.to_string());
+    let causation_id = context.causation_id.clone().or_else(last_event);
     let metadata = Metadata {
         actor: context.actor.clone(),
         correlation_id: context.correlation_id.clone(),
-        causation_id: context.causation_id.clone(),
+        causation_id: causation_id.unwrap_or_else(|| context.correlation_id.clone()),
         traceparent: context.traceparent.clone(),
     };
-    let metadata = serde_json::to_string(&metadata)
-        .unwrap_or_else(|error| unreachable!("metadata is plain structs and strings: {error}"));
+    serde_json::to_string(&metadata)
+        .unwrap_or_else(|error| unreachable!("metadata is plain structs and strings: {error}"))
+}
+
+/// The event as it is appended, with those of the texts beside it that it refers to.
+fn stored_form(event: &Event, contents: &[(Digest, &Content)], metadata: &str) -> NewEvent {
+    let (type_name, version) = event.type_and_version();
     let own = |reference: &ContentRef| {
         let (_, content) = contents.iter().find(|(sha256, _)| *sha256 == reference.sha256)?;
         Some((*content).clone())
@@ -240,7 +267,7 @@ fn stored_form(event: &Event, contents: &[(Digest, &Content)], context: &Context
         id: EventId(Uuid::now_v7()),
         type_name: type_name.to_owned(),
         version,
-        metadata,
+        metadata: metadata.to_owned(),
         data: event.to_json(),
         contents: event.content_refs().iter().filter_map(own).collect(),
     }

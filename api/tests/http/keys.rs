@@ -76,7 +76,7 @@ async fn run_token(server: &Server, id: &str) -> String {
     let context = Context {
         actor: Actor::system("test"),
         correlation_id: id.to_owned(),
-        causation_id: id.to_owned(),
+        causation_id: Some(id.to_owned()),
         traceparent: None,
     };
     let start = super::streams::start_of(claim, server.ledger.now());

@@ -183,7 +183,7 @@ async fn start(server: &Server, id: &str) {
     let context = Context {
         actor: Actor::system("test"),
         correlation_id: id.to_owned(),
-        causation_id: id.to_owned(),
+        causation_id: Some(id.to_owned()),
         traceparent: None,
     };
     let stream = StreamName::execution(id.parse().expect("an id"));

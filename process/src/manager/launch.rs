@@ -72,7 +72,7 @@ pub(super) fn system_context(execution: ExecutionId, correlation: Option<String>
     Context {
         actor: Actor::system("process_manager"),
         correlation_id: correlation.unwrap_or_else(|| execution.to_string()),
-        causation_id: execution.to_string(),
+        causation_id: None,
         traceparent: None,
     }
 }

@@ -296,7 +296,7 @@ fn context(caller: &Caller, correlation_id: &str, request: &Request) -> Context 
     Context {
         actor: caller.actor.clone(),
         correlation_id: correlation_id.to_owned(),
-        causation_id: request.id.clone(),
+        causation_id: Some(request.id.clone()),
         traceparent: request.traceparent.clone(),
     }
 }

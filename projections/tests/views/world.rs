@@ -357,7 +357,7 @@ pub fn context() -> Context {
     Context {
         actor: Actor::system("test"),
         correlation_id: "story".to_owned(),
-        causation_id: "cause".to_owned(),
+        causation_id: Some("cause".to_owned()),
         traceparent: None,
     }
 }
