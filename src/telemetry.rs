@@ -9,7 +9,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, Registry};
+use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use crate::config::{LogFormat, Settings};
 
@@ -52,10 +52,19 @@ pub fn start(settings: &Settings) -> Result<Telemetry, TelemetryError> {
     let tracer = traces.as_ref().map(|provider| {
         tracing_opentelemetry::layer()
             .with_tracer(provider.tracer(SERVICE))
-            .with_filter(settings.log_level.to_env_filter())
+            .with_filter(with_requests(settings.log_level.to_env_filter()))
     });
     tracing_subscriber::registry().with(log(settings)).with(tracer).try_init()?;
     Ok(Telemetry { traces })
+}
+
+/// The spans of requests are made at debug level, so that they cost nothing where nobody collects
+/// them; traces always want them.
+fn with_requests(filter: EnvFilter) -> EnvFilter {
+    match "execution_ledger_api::guard=debug".parse() {
+        Ok(directive) => filter.add_directive(directive),
+        Err(_) => filter,
+    }
 }
 
 fn log(settings: &Settings) -> Box<dyn Layer<Registry> + Send + Sync> {

@@ -14,10 +14,11 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::gate::{Gate, Peer, RequestInfo, is_probe};
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Fault, Problem};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -37,21 +38,21 @@ pub(crate) async fn guard(
     let (id, source) = (info.id, info.source);
     request.extensions_mut().insert(info);
 
+    let route = route.unwrap_or_else(|| "none".to_owned());
+    let span = tracing::debug_span!("request", %id, method, route);
+
     let mut response = match gate.admit(&request) {
-        Ok(()) => answer(&gate, request, next).await,
+        Ok(()) => answer(&gate, request, next).instrument(span).await,
         Err(problem) => problem.into_response(),
     };
 
     let status = response.status();
-    let route = route.unwrap_or_else(|| "none".to_owned());
     let elapsed = begun.elapsed();
-    if status.is_server_error() {
-        tracing::warn!(target: "access", %id, %source, method, route, status = status.as_u16(),
-            ms = elapsed.as_millis(), "answered with a fault");
-    } else {
-        tracing::debug!(target: "access", %id, %source, method, route, status = status.as_u16(),
-            ms = elapsed.as_millis(), "answered");
+    if let Some(Fault(cause)) = response.extensions_mut().remove() {
+        tracing::error!(%id, method, route, cause, "a request failed by a fault of the ledger");
     }
+    tracing::debug!(target: "access", %id, %source, method, route, status = status.as_u16(),
+        ms = elapsed.as_millis(), "answered");
     metrics::histogram!("ledger_http_request_duration_seconds",
         "route" => route, "method" => method, "status" => status_text(status.as_u16()))
     .record(elapsed);
@@ -84,16 +85,24 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 fn request_info(gate: &Gate, request: &Request) -> RequestInfo {
     let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     let peer = request.extensions().get::<Peer>().map_or(unknown, |peer| peer.0.ip());
-    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let headers = request.headers();
+    let traceparent = headers.get(&TRACEPARENT).and_then(|value| value.to_str().ok());
     RequestInfo {
         id: Uuid::now_v7(),
         source: if gate.options.trusted_proxies.is_empty() {
             peer.to_canonical()
         } else {
-            gate.options.source(peer, header(&FORWARDED_FOR))
+            gate.options.source(peer, forwarded_for(headers).as_deref())
         },
-        traceparent: header(&TRACEPARENT).filter(|text| is_traceparent(text)).map(str::to_owned),
+        traceparent: traceparent.filter(|text| is_traceparent(text)).map(str::to_owned),
     }
+}
+
+/// All hops in the order in which they were added: a proxy may add its own as a line of its own.
+fn forwarded_for(headers: &HeaderMap) -> Option<String> {
+    let lines = headers.get_all(&FORWARDED_FOR).iter().map(|line| line.to_str().unwrap_or("?"));
+    let hops: Vec<&str> = lines.collect();
+    (!hops.is_empty()).then(|| hops.join(","))
 }
 
 /// W3C Trace Context, version 00: `00-<32 hex>-<16 hex>-<2 hex>`, ids not all zero.
@@ -160,7 +169,45 @@ fn finish_headers(headers: &mut HeaderMap, id: Uuid) {
 
 #[cfg(test)]
 mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::get;
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+
     use super::*;
+    use crate::options::Options;
+
+    #[tokio::test]
+    async fn a_handler_that_panics_is_answered_for_and_says_nothing_of_it() {
+        async fn broken() -> &'static str {
+            panic!("a secret of the inside");
+        }
+        let gate = Arc::new(Gate::new(Options::default()));
+        let router =
+            Router::new().route("/", get(broken)).layer(from_fn_with_state(gate.clone(), guard));
+        for _ in 0..2 {
+            let request = Request::builder().uri("/").header("host", "localhost");
+            let request = request.body(Body::empty()).expect("a request");
+            let response = router.clone().oneshot(request).await.expect("an answer");
+            assert_eq!(response.status().as_u16(), 500);
+            assert!(response.headers().contains_key(&REQUEST_ID));
+            let body = response.into_body().collect().await.expect("a body").to_bytes();
+            let text = String::from_utf8_lossy(&body);
+            assert!(text.contains("\"internal\"") && !text.contains("secret"), "{text}");
+        }
+        assert!(gate.place().is_some());
+    }
+
+    #[test]
+    fn every_line_of_forwarded_hops_counts_in_its_order() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(forwarded_for(&headers), None);
+        headers.append(&FORWARDED_FOR, HeaderValue::from_static("6.6.6.6"));
+        headers.append(&FORWARDED_FOR, HeaderValue::from_static("9.9.9.9, 10.0.0.1"));
+        assert_eq!(forwarded_for(&headers).as_deref(), Some("6.6.6.6,9.9.9.9, 10.0.0.1"));
+    }
 
     #[test]
     fn only_a_well_formed_trace_context_is_kept() {

@@ -30,13 +30,25 @@ struct Body {
     members: Map<String, Value>,
     retry_after_s: Option<u64>,
     allow: Option<String>,
+    cause: Option<String>,
 }
+
+/// The cause of a fault, on its way to the log.
+#[derive(Clone, Debug)]
+pub(crate) struct Fault(pub String);
 
 impl Problem {
     /// A problem of that code; `detail` says for people what is the matter this time.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         let detail = cut(detail.into());
-        Self(Box::new(Body { code, detail, members: Map::new(), retry_after_s: None, allow: None }))
+        Self(Box::new(Body {
+            code,
+            detail,
+            members: Map::new(),
+            retry_after_s: None,
+            allow: None,
+            cause: None,
+        }))
     }
 
     /// A value of the body's field that can't be.
@@ -52,13 +64,13 @@ impl Problem {
         Self::new(Code::InvalidParameter, detail).field(name)
     }
 
-    /// A fault of ours: logged here, in full; the answer says nothing of its cause.
+    /// A fault of ours. The answer says nothing of its cause: that is logged, under the request's
+    /// id, where the answer passes the gate.
     pub fn internal(cause: &dyn fmt::Display) -> Self {
-        tracing::error!(%cause, "a request failed by a fault of the ledger");
-        Self::new(
-            Code::Internal,
-            "the cause is in the ledger's own log, under the id of this request",
-        )
+        let detail = "the cause is in the ledger's own log, under the id of this request";
+        let mut problem = Self::new(Code::Internal, detail);
+        problem.0.cause = Some(cause.to_string());
+        problem
     }
 
     /// Which field, parameter or header is meant.
@@ -126,13 +138,16 @@ fn cut(detail: Cow<'static, str>) -> Cow<'static, str> {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Body { code, detail, mut members, retry_after_s, allow } = *self.0;
+        let Body { code, detail, mut members, retry_after_s, allow, cause } = *self.0;
         members.insert("type".to_owned(), Value::from(format!("{TYPE_PREFIX}{}", code.as_str())));
         members.insert("title".to_owned(), Value::from(code.title()));
         members.insert("status".to_owned(), Value::from(code.status().as_u16()));
         members.insert("code".to_owned(), Value::from(code.as_str()));
         members.insert("detail".to_owned(), Value::String(detail.into_owned()));
         let mut response = (code.status(), Value::Object(members).to_string()).into_response();
+        if let Some(cause) = cause {
+            response.extensions_mut().insert(Fault(cause));
+        }
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = retry_after_s {

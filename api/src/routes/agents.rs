@@ -276,6 +276,7 @@ pub(super) async fn capacity(
     Params(moment): Params<Moment>,
 ) -> Result<Response, Problem> {
     if moment.reach(&app).await? != At::Now {
+        // Why each execution waits is known of now alone.
         let detail = "slots and queue are answered as they are now";
         return Err(Problem::invalid_parameter("as_of", detail));
     }

@@ -8,6 +8,7 @@ use axum::http::header::ACCEPT;
 use axum::response::Response;
 use execution_ledger_domain::stream::STREAM_NAME_MAX_BYTES;
 use execution_ledger_domain::{Actor, Event, Timestamp};
+use execution_ledger_projections::At;
 use execution_ledger_store::{Position, Recorded, Subscription, With};
 use futures::Stream;
 use serde::Serialize;
@@ -182,11 +183,15 @@ pub(super) async fn events(
     let at = moment.reach(&app).await?;
     let head = app.store().head().await?;
     let until = match at {
-        execution_ledger_projections::At::Now => head,
-        execution_ledger_projections::At::Position(position) => position,
+        At::Now => head,
+        At::Position(position) => position,
     };
     let accepts = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if accepts.contains("text/event-stream") {
+        if at != At::Now {
+            let detail = "a stream goes on with what comes: it has no moment that it could end at";
+            return Err(Problem::invalid_parameter("as_of", detail));
+        }
         return follow(&app, &query, last_event_id(&headers)?, head).await;
     }
     let after = match query.after {
@@ -278,8 +283,12 @@ impl Following {
             };
             let mut frames = Frames::new();
             for recorded in batch.iter().filter(|recorded| self.filter.fits(recorded)) {
-                let Ok(text) = self.text(recorded) else {
-                    return last("unreadable_event", "an event of the log can't be read");
+                let text = match self.text(recorded) {
+                    Ok(text) => text,
+                    Err(problem) => {
+                        tracing::error!(?problem, "an event can't be shown");
+                        return last("unreadable_event", "an event of the log can't be read");
+                    }
                 };
                 let id = self.app.position_text(recorded.position);
                 frames.event(Some(&id), None, &text);
