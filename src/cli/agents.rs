@@ -32,11 +32,11 @@ fn is_nothing(value: &Value) -> bool {
         || value.as_object().is_some_and(Map::is_empty)
 }
 
-/// Agents: list, show, register, configure, pause, resume, retire.
+/// Agents: list (also without a command), show, register, configure, pause, resume, retire.
 #[derive(Debug, Args)]
 pub struct Agents {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -79,7 +79,7 @@ impl Agents {
     pub(super) fn execute(self, global: &Global, output: &Output) -> Result<Exit, Failure> {
         let client = global.client()?;
         block_on(async {
-            match self.command {
+            match self.command.unwrap_or(Command::List) {
                 Command::List => list(&client, output).await,
                 Command::Show(named) => show(&client, &named.name, output).await,
                 Command::Register { name, settings } => {

@@ -4,6 +4,10 @@ use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Tab
 
 use super::neutral_line;
 
+/// A terminal that says that it is narrower does not know how wide it is.
+const WIDTH_MIN: u16 = 20;
+/// How wide a terminal is taken to be that does not know.
+const WIDTH_UNKNOWN: u16 = 120;
 /// The longest text of a cell, in characters; what is longer is cut and marked.
 const CELL_MAX_CHARS: usize = 200;
 
@@ -105,6 +109,10 @@ impl Sheet {
         let mut table = Table::new();
         table.load_style(comfy_table::presets::NOTHING);
         table.set_content_arrangement(ContentArrangement::Dynamic);
+        // Some terminals say that they have no columns: they don't know.
+        if table.width().is_some_and(|columns| columns < WIDTH_MIN) {
+            table.set_width(WIDTH_UNKNOWN);
+        }
         if colour {
             table.enforce_styling();
         } else {

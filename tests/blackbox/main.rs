@@ -4,6 +4,7 @@ mod claude_code;
 mod cli;
 mod crash;
 mod misbehaving;
+mod operating;
 mod story;
 mod supervisor;
 mod support;

@@ -47,6 +47,33 @@ impl Server {
         Self::spawn(work, data_dir, environment).await
     }
 
+    /// As [`Server::start`], without waiting until it answers.
+    pub async fn start_unready(environment: &[(&str, &str)]) -> Self {
+        install_crypto();
+        let work = tempfile::tempdir().expect("a temporary directory");
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let environment: Vec<_> = environment.iter().map(owned).collect();
+        let data_dir = work.path().join("data");
+        let child = launch(work.path(), &data_dir, &environment);
+        let client = reqwest::Client::new();
+        let (url, key) = (String::new(), String::new());
+        Self { child, data_dir, work, environment, url, key, client }
+    }
+
+    /// The address that the server wrote down, once it has.
+    pub async fn await_url(&self) -> String {
+        let began = Instant::now();
+        loop {
+            let text = std::fs::read_to_string(self.data_dir.join("server.json"));
+            let file = text.ok().and_then(|text| serde_json::from_str::<Value>(&text).ok());
+            if let Some(url) = file.as_ref().and_then(|file| file["url"].as_str()) {
+                return url.to_owned();
+            }
+            assert!(began.elapsed() < PATIENCE, "no address\n{}", self.log());
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     async fn spawn(work: TempDir, data_dir: PathBuf, environment: Vec<(String, String)>) -> Self {
         install_crypto();
         let child = launch(work.path(), &data_dir, &environment);
@@ -269,13 +296,29 @@ impl Drop for Server {
         // It may have ended by itself; what matters is that nothing of it is left.
         drop(self.child.kill());
         drop(self.child.wait());
-        for pid in supervisors(&self.data_dir) {
-            let pid = nix::unistd::Pid::from_raw(pid);
-            drop(nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL));
-        }
+        end_supervisors(&self.data_dir);
         if std::thread::panicking() {
             eprintln!("--- log of the server\n{}", self.log());
         }
+    }
+}
+
+/// Has every run of a data directory killed with its whole tree, and waits for it.
+fn end_supervisors(data_dir: &Path) {
+    let began = Instant::now();
+    loop {
+        let alive = supervisors(data_dir);
+        if alive.is_empty() || began.elapsed() > PATIENCE {
+            return;
+        }
+        for pid in alive {
+            // The signal by which a lapsed slot is taken back; the supervisor may just have ended.
+            let pid = nix::unistd::Pid::from_raw(pid);
+            if nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGUSR2).is_err() {
+                continue;
+            }
+        }
+        std::thread::sleep(LOOK);
     }
 }
 
