@@ -18,7 +18,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::Sleep;
+use tokio::time::{MissedTickBehavior, Sleep};
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
@@ -31,6 +31,8 @@ use crate::state::App;
 const HEAD_BUFFER_BYTES: usize = 2 * HEADERS_MAX_BYTES + 16 * 1024;
 /// How long the server waits before it accepts again after the system refused it a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How often measurements are folded into their sums.
+const METRICS_EVERY: Duration = Duration::from_secs(5);
 
 /// Answers connections of `listener` until `shutdown` is ready: then accepts no more, finishes what
 /// is being answered, ends streams with a reason, and waits for both no longer than the settings say.
@@ -41,6 +43,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
     let gate = Arc::clone(app.gate());
+    tokio::spawn(keep_metrics(app.clone()));
     let router = routes::router(app);
     let acceptor = tls.map(TlsAcceptor::from);
     let places = Arc::new(Semaphore::new(gate.options.connections_max));
@@ -75,6 +78,17 @@ pub async fn serve(
     drop(listener);
     finish(&gate, &places).await;
     Ok(())
+}
+
+/// Folds what was measured into its sums now and then: until then every single measurement is kept.
+async fn keep_metrics(app: App) {
+    let Some(metrics) = app.metrics() else { return };
+    let mut tick = tokio::time::interval(METRICS_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let stopping = app.gate().stopping().clone();
+    while stopping.run_until_cancelled(tick.tick()).await.is_some() {
+        metrics.run_upkeep();
+    }
 }
 
 async fn finish(gate: &Gate, places: &Semaphore) {

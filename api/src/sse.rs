@@ -124,6 +124,10 @@ impl<S: Stream<Item = Step>> Open<S> {
         let stopping = self.gate.stopping().clone();
         tokio::select! {
             biased;
+            () = stopping.cancelled() => {
+                self.over = true;
+                Some(closing("server_stopping", "the server is being stopped; come again with Last-Event-ID"))
+            }
             step = self.source.next() => Some(match step {
                 Some(Step::Frames(frames)) => frames.into_bytes(),
                 Some(Step::Last(frames)) => {
@@ -135,10 +139,6 @@ impl<S: Stream<Item = Step>> Open<S> {
                     return None;
                 }
             }),
-            () = stopping.cancelled() => {
-                self.over = true;
-                Some(closing("server_stopping", "the server is being stopped; come again with Last-Event-ID"))
-            }
             () = tokio::time::sleep(KEEP_ALIVE) => Some(Bytes::from_static(b": keep-alive\n\n")),
         }
     }

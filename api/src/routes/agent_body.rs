@@ -123,7 +123,7 @@ impl AgentBody {
 
 /// What only those may see who may register agents; null for others.
 #[derive(Debug, Default, Serialize, ToSchema)]
-pub(super) struct Inner {
+pub(super) struct PrivateSettings {
     /// The program and its first arguments.
     command: Option<Vec<String>>,
     /// Where it runs.
@@ -150,7 +150,7 @@ pub(super) struct AgentAnswer {
     #[schema(value_type = String)]
     runtime: Runtime,
     #[serde(flatten)]
-    inner: Inner,
+    inner: PrivateSettings,
     /// argument or stdin.
     #[schema(value_type = String)]
     prompt: PromptBy,
@@ -201,7 +201,7 @@ impl AgentAnswer {
             name: row.name.clone(),
             status: row.status.as_str(),
             runtime: config.runtime,
-            inner: if whole { inner(config) } else { Inner::default() },
+            inner: if whole { inner(config) } else { PrivateSettings::default() },
             prompt: config.prompt,
             models: config.models.clone(),
             allowed_tools: config.allowed_tools.clone(),
@@ -225,7 +225,7 @@ impl AgentAnswer {
 }
 
 /// Secrets have no place in these settings; should one be there all the same, it stays there.
-fn inner(config: &AgentConfig) -> Inner {
+fn inner(config: &AgentConfig) -> PrivateSettings {
     let redacted = |text: &String| Redactor::global().redact(text).0.into_owned();
     let variables = config.env.iter().map(|(name, value)| {
         // Read as an assignment, so that the name counts too.
@@ -234,7 +234,7 @@ fn inner(config: &AgentConfig) -> Inner {
         let shown = shown.split_once('=').map_or("", |(_, shown)| shown);
         (name.clone(), shown.to_owned())
     });
-    Inner {
+    PrivateSettings {
         command: Some(config.command.iter().map(redacted).collect()),
         cwd: config.cwd.clone(),
         env: Some(variables.collect()),

@@ -29,6 +29,8 @@ const LIMIT_DEFAULT: u64 = 100;
 /// Events that are looked at for one page: a filter that few events pass gives a short page with a
 /// cursor instead of a long wait.
 const SCAN_MAX: usize = 20_000;
+/// Data of a page: about at most so large, in bytes.
+const PAGE_BYTES: usize = 8 * 1024 * 1024;
 /// Events that are read from the log at a time.
 const READ_AT_ONCE: usize = 1_000;
 
@@ -211,7 +213,7 @@ async fn page(
     until: Position,
 ) -> Result<(Vec<EventAnswer>, Option<Position>), Problem> {
     let mut answers = Vec::new();
-    let (mut after, mut scanned) = (after, 0);
+    let (mut after, mut scanned, mut bytes) = (after, 0, 0);
     while after < until && scanned < SCAN_MAX {
         let read = app.store().read_all(after, READ_AT_ONCE, With::EventsOnly).await?;
         if read.is_empty() {
@@ -225,7 +227,8 @@ async fn page(
             after = recorded.position;
             if query.filter.fits(&recorded) {
                 answers.push(EventAnswer::of(app, &recorded)?);
-                if answers.len() == query.limit {
+                bytes += recorded.data.len() + recorded.metadata.len();
+                if answers.len() == query.limit || bytes >= PAGE_BYTES {
                     return Ok((answers, (after < until).then_some(after)));
                 }
             }
