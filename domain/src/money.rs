@@ -89,7 +89,8 @@ impl NanoUsd {
         #[expect(clippy::cast_possible_truncation, reason = "the range is checked just above")]
         let nanos = nanos as i64;
         // The product was rounded once more: among its neighbours may stand the very amount.
-        let exact = (nanos - 1..=nanos + 1).find(|near| Self(*near).to_usd().to_bits() == usd.to_bits());
+        let exact =
+            (nanos - 1..=nanos + 1).find(|near| Self(*near).to_usd().to_bits() == usd.to_bits());
         Self::from_nanos(exact.unwrap_or(nanos))
     }
 

@@ -20,6 +20,7 @@ the length of the text. Money is an integer number of nano-dollars. Times are RF
 six decimal places. Integers are below 2^53.
 ";
 
+#[expect(clippy::disallowed_methods, reason = "this test is about a file of the repository")]
 #[test]
 fn the_page_of_events_says_what_the_types_say() {
     let mut page = HEAD.to_owned();

@@ -121,9 +121,8 @@ impl Desk {
         let mut waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
         for sender in waiters.remove(&execution).unwrap_or_default() {
             // Nobody waits any more: then nobody is to be told.
-            if sender.send(position).is_err() {
-                continue;
-            }
+            // An error means that nobody waits any more.
+            sender.send(position).ok();
         }
     }
 

@@ -175,12 +175,13 @@ impl Ledger {
                     recorded_at,
                 });
             }
-            let expected = loaded.last.map_or(ExpectedRevision::NoStream, |last| {
-                ExpectedRevision::Exact(last.revision)
-            });
+            let expected = loaded
+                .last
+                .map_or(ExpectedRevision::NoStream, |last| ExpectedRevision::Exact(last.revision));
             let metadata = metadata(context, loaded.last);
-            let new =
-                decided.iter().map(|event| stored_form(&event.clone().into(), &contents, &metadata));
+            let new = decided
+                .iter()
+                .map(|event| stored_form(&event.clone().into(), &contents, &metadata));
             match self.store.append(stream, expected, new.collect()).await {
                 Ok(appended) => {
                     let state = decided.iter().fold(loaded.state, A::evolve);

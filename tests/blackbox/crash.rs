@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{PROGRAM, Server, is_ended, processes_of};
+use crate::support::{Server, is_ended, processes_of};
 
 /// Rounds of killing the server while runs go on.
 const ROUNDS: u64 = 50;
@@ -135,12 +135,6 @@ async fn a_kill_between_each_two_steps_gives_one_truthful_ending() {
             assert_eq!(processes_of(&id), Vec::<i32>::new(), "{step}");
         }
     }
-}
-
-#[tokio::test]
-async fn the_program_under_test_is_built_with_fail_points() {
-    assert!(std::path::Path::new(PROGRAM).exists());
-    assert!(cfg!(debug_assertions), "fail points exist in builds with debug assertions only");
 }
 
 #[tokio::test]

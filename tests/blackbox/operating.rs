@@ -214,8 +214,7 @@ async fn tls_is_spoken_where_a_certificate_is_given_and_other_addresses_need_it(
     let secured = Server::start_unready(&[
         ("EXECUTION_LEDGER_TLS_CERTIFICATE", &text(&certificate)),
         ("EXECUTION_LEDGER_TLS_KEY", &text(&key)),
-    ])
-    .await;
+    ]);
     let root = reqwest::Certificate::from_pem(&std::fs::read(&certificate).expect("a certificate"))
         .expect("a certificate");
     let client =

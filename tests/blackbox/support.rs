@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Longest that anything is waited for: far above what it takes on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 /// Between two looks at something that is waited for.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -48,7 +48,7 @@ impl Server {
     }
 
     /// As [`Server::start`], without waiting until it answers.
-    pub async fn start_unready(environment: &[(&str, &str)]) -> Self {
+    pub fn start_unready(environment: &[(&str, &str)]) -> Self {
         install_crypto();
         let work = tempfile::tempdir().expect("a temporary directory");
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
@@ -102,11 +102,6 @@ impl Server {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         self.environment = environment.iter().map(owned).collect();
         self.start_again().await;
-    }
-
-    /// Starts the program without waiting for it, as [`Server::start_again`] does.
-    pub fn launch_again(&mut self) {
-        self.child = launch(self.work.path(), &self.data_dir, &self.environment);
     }
 
     /// Waits until it answers that it is ready.
@@ -195,10 +190,6 @@ impl Server {
         answer(self.request(Method::POST, path).json(&body)).await
     }
 
-    pub async fn put(&self, path: &str, body: Value) -> (StatusCode, Value) {
-        answer(self.request(Method::PUT, path).json(&body)).await
-    }
-
     /// Registers a `command` agent with these settings beside.
     pub async fn register(&self, name: &str, command: &[&str], settings: Value) {
         let mut body = json!({"name": name, "runtime": "command", "command": command});
@@ -246,7 +237,7 @@ impl Server {
 
     /// Waits until the execution has ended.
     pub async fn await_end(&self, agent: &str, id: &str) -> Value {
-        self.await_record(agent, id, "ended", |record| is_ended(record)).await
+        self.await_record(agent, id, "ended", is_ended).await
     }
 
     /// Waits until the execution runs.
@@ -314,9 +305,7 @@ fn end_supervisors(data_dir: &Path) {
         for pid in alive {
             // The signal by which a lapsed slot is taken back; the supervisor may just have ended.
             let pid = nix::unistd::Pid::from_raw(pid);
-            if nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGUSR2).is_err() {
-                continue;
-            }
+            nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGUSR2).ok();
         }
         std::thread::sleep(LOOK);
     }

@@ -154,7 +154,9 @@ impl FailureCode {
             Self::AgentError => "the agent reported an error",
             Self::MaxTurns => "the agent stopped at its limit of turns",
             Self::MaxCost => "the agent stopped at its limit of cost",
-            Self::KilledBySignal => "a signal that the ledger did not send ended the agent's process",
+            Self::KilledBySignal => {
+                "a signal that the ledger did not send ended the agent's process"
+            }
             Self::Timeout => "the run took longer than its timeout and was stopped",
             Self::LeaseExpired => "the run held its slot longer than its lease and was killed",
             Self::OutputLimit => "the run printed more than a transcript may hold and was stopped",

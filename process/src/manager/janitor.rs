@@ -14,7 +14,7 @@ use crate::transcript;
 /// Ended runs that wait to be packed; what does not fit is found by the next round.
 pub(super) const ARCHIVE_QUEUE_MAX: usize = 4_096;
 /// Between two rounds over all that is left in `runs/`.
-const ROUND: Duration = Duration::from_secs(60);
+const ROUND: Duration = Duration::from_mins(1);
 /// Between two looks at the disk.
 const DISK_LOOK: Duration = Duration::from_secs(2);
 

@@ -52,8 +52,8 @@ pub(super) async fn carry_out(shared: Arc<Shared>, effect: Effect) -> Option<Eff
         }
     };
     match done {
-        Ok(()) => None,
-        Err(ExecuteError::Refused(
+        Ok(())
+        | Err(ExecuteError::Refused(
             Rejection::AlreadyEnded | Rejection::AlreadyStarted | Rejection::NotFound,
         )) => None,
         Err(ExecuteError::Refused(refused)) => {
@@ -110,8 +110,7 @@ async fn start(
 ) -> Result<(), ExecuteError<Rejection>> {
     let Some(config) = shared.desk.config(agent) else { return Ok(()) };
     let claim = ClaimId(Uuid::now_v7());
-    let command =
-        Command::Start { claim, now: shared.ledger.now(), runtime: config.runtime };
+    let command = Command::Start { claim, now: shared.ledger.now(), runtime: config.runtime };
     command_on(shared, execution, command, &[]).await?;
     failpoint::reach("manager.claimed");
     tokio::spawn(runs::begin(Arc::clone(shared), execution, claim));
@@ -164,7 +163,9 @@ pub(super) async fn launch(
     })
     .await
     .map_err(|panic| LaunchError::Impossible(format!("starting a supervisor panicked: {panic}")))?
-    .map_err(|error| LaunchError::Impossible(format!("its supervisor could not be started: {error}")))
+    .map_err(|error| {
+        LaunchError::Impossible(format!("its supervisor could not be started: {error}"))
+    })
 }
 
 /// What was accepted, and its texts.
@@ -174,11 +175,15 @@ async fn task(
 ) -> Result<(Pending, String, Option<String>), LaunchError> {
     let stream = StreamName::execution(execution);
     let first = shared.ledger.store().read_stream(&stream, 0, 1, With::Contents).await?;
-    let unreadable = || LaunchError::Impossible(format!("the first event of {stream} is not readable"));
+    let unreadable =
+        || LaunchError::Impossible(format!("the first event of {stream} is not readable"));
     let recorded = first.first().ok_or_else(unreadable)?;
     let event = recorded.event().map_err(|_| unreadable())?;
-    let Event::Execution(ExecutionEvent::Pending(pending)) = event else { return Err(unreadable()) };
-    let erased = || LaunchError::Impossible("its message was erased before it was started".to_owned());
+    let Event::Execution(ExecutionEvent::Pending(pending)) = event else {
+        return Err(unreadable());
+    };
+    let erased =
+        || LaunchError::Impossible("its message was erased before it was started".to_owned());
     let message = recorded.text(&pending.message).ok_or_else(erased)?.to_owned();
     let system_prompt = match &pending.system_prompt {
         Some(reference) => Some(recorded.text(reference).ok_or_else(erased)?.to_owned()),

@@ -84,8 +84,10 @@ pub(super) async fn lost(
     let (claim, spool) = (files.claim, files.clone());
     let status = tokio::task::spawn_blocking(move || status_of_lost(&spool, killed)).await;
     let status = status.ok().flatten();
-    retried(execution, || losing(claim, code, code.describe(), status.as_ref().map(|s| (s, &reading))))
-        .await
+    retried(execution, || {
+        losing(claim, code, code.describe(), status.as_ref().map(|s| (s, &reading)))
+    })
+    .await
 }
 
 fn losing(
@@ -149,12 +151,7 @@ async fn started_as(shared: &Shared, execution: ExecutionId) -> (Runtime, bool) 
     }
 }
 
-async fn read(
-    execution: ExecutionId,
-    files: &RunFiles,
-    runtime: Runtime,
-    ended: Ended,
-) -> Reading {
+async fn read(execution: ExecutionId, files: &RunFiles, runtime: Runtime, ended: Ended) -> Reading {
     let spool = files.spool();
     let reading = tokio::task::spawn_blocking(move || {
         let lines = transcript::lines(&spool)?;

@@ -160,12 +160,7 @@ async fn launch_claim(
 }
 
 /// Waits until the supervisor has exited; passes on what it is to be told.
-async fn look_after(
-    shared: &Arc<Shared>,
-    execution: ExecutionId,
-    claim: ClaimId,
-    handle: Handle,
-) {
+async fn look_after(shared: &Arc<Shared>, execution: ExecutionId, claim: ClaimId, handle: Handle) {
     let handle = Arc::new(handle);
     let wanted = {
         let mut runs = shared.runs.lock();
