@@ -15,6 +15,8 @@ use crate::state::App;
 
 /// How long an answer waits for `wait_for`, at most.
 pub(crate) const WAIT_FOR_MAX: Duration = Duration::from_secs(5);
+/// How long an answer about slots and queues waits for the process manager.
+const DESK_WAIT: Duration = Duration::from_secs(1);
 /// When it is worth trying again after the read models were behind, in seconds.
 const BEHIND_RETRY_S: u64 = 1;
 
@@ -95,6 +97,14 @@ impl App {
     pub(crate) fn parse_position(&self, name: &str, text: &str) -> Result<Position, Problem> {
         LogPosition::parse_for(self.log_id(), text)
             .map_err(|error| Problem::from(error).field(name))
+    }
+
+    /// Waits until what is said of slots and queues has seen a position too. What is not there in
+    /// time is left out of the answer.
+    pub(crate) async fn desk_follows(&self, position: Position) {
+        if !self.tasks().caught_up(position, DESK_WAIT).await {
+            tracing::warn!("the process manager is behind the log");
+        }
     }
 
     /// Waits until the read models have seen a position.

@@ -282,6 +282,7 @@ pub(super) async fn capacity(
     }
     let seen = app.views().capacity(&may.caller.scope, &name).await?;
     let capacity = seen.value.ok_or_else(|| no_agent(&name))?;
+    app.desk_follows(seen.position).await;
     let body = CapacityAnswer::of(app.tasks(), capacity);
     Ok(with_position(&app, seen.position, axum::Json(body)).into_response())
 }

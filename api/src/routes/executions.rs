@@ -173,7 +173,12 @@ pub(super) async fn detail(
     let events = recorded.iter().map(|event| EventAnswer::of(&app, event));
     let events = events.collect::<Result<_, _>>()?;
     let waits = at == At::Now && record.status == Status::Pending;
-    let waiting = waits.then(|| WhyWaiting::of(app.tasks(), scope, &record)).flatten();
+    let waiting = if waits {
+        app.desk_follows(seen.position).await;
+        WhyWaiting::of(app.tasks(), scope, &record)
+    } else {
+        None
+    };
     let detail = ExecutionDetail { record, waiting, events };
     Ok(with_position(&app, seen.position, axum::Json(detail)))
 }

@@ -192,6 +192,11 @@ impl Tasks {
         self.desk.capacity(agent, most)
     }
 
+    /// Waits until slots and queues follow the log up to `position`; false where that takes too long.
+    pub async fn caught_up(&self, position: Position, most: Duration) -> bool {
+        self.desk.wait_applied(position, most).await
+    }
+
     /// Why an execution waits; `None` where it does not.
     pub fn why_waiting(&self, execution: ExecutionId) -> Option<Waiting> {
         self.desk.why_waiting(execution)
