@@ -148,7 +148,7 @@ async fn a_backup_of_a_running_server_is_restored_as_another_log() {
 
     let log = |path: &std::path::Path| -> (String, i64) {
         let database = rusqlite::Connection::open(path.join("events.db")).expect("the log");
-        let log = database.query_row("SELECT id FROM log", [], |row| row.get(0)).expect("an id");
+        let log = database.query_row("SELECT id FROM log ORDER BY rowid DESC LIMIT 1", [], |row| row.get(0)).expect("an id");
         let stream = format!("execution-{id}");
         let events = database
             .query_row("SELECT count(*) FROM events WHERE stream = ?1", [stream], |row| row.get(0))

@@ -184,7 +184,7 @@ async fn nothing_is_told_without_a_key() {
         let answer = client.get(format!("{}{path}", server.url)).send().await.expect("an answer");
         assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{path}");
         let problem: Value = answer.json().await.expect("problem JSON");
-        assert_eq!(problem["code"], "unauthenticated");
+        assert_eq!(problem["code"], "unauthorized");
     }
     for path in ["/healthz", "/readyz"] {
         let answer = client.get(format!("{}{path}", server.url)).send().await.expect("an answer");
