@@ -2,7 +2,9 @@
 #
 #   make run     build and start the server on 127.0.0.1:7171 (the first build takes some minutes)
 #   make test    everything that must pass, from a fresh clone
-#   make bench   the measurements of docs/PERFORMANCE.md
+#   make bench   the measurements of docs/PERFORMANCE.md, which it writes (about ten minutes)
+#   make bench-quick   the same with small sizes, to see that it works; writes nothing
+#   make bench-parts   the parts alone: events, store, read models, redaction, supervisor
 #   make lint    formatting, clippy with warnings as errors, and licences where cargo-deny is there
 
 CARGO ?= cargo
@@ -13,7 +15,7 @@ ARGS ?=
 TEST_TOOLS := target/test-tools/claude-code
 TEST_TOOLS_STAMP := $(TEST_TOOLS)/node_modules/.installed
 
-.PHONY: run test test-tools bench lint fmt clean
+.PHONY: run test test-tools bench bench-quick bench-parts lint fmt clean
 
 run:
 	$(CARGO) run --release --locked --bin execution-ledger -- serve $(ARGS)
@@ -33,8 +35,17 @@ $(TEST_TOOLS_STAMP): tests/tools/package.json tests/tools/package-lock.json
 	cd $(TEST_TOOLS) && $(NPM) ci --no-audit --no-fund
 	touch $@
 
+# One selection of packages for all of them, so that nothing is built twice.
+BENCH := $(CARGO) bench --workspace --locked
+
 bench:
-	$(CARGO) bench --workspace --locked --bench '*'
+	$(BENCH) --bench load -- --document docs/PERFORMANCE.md --json target/bench/load.json
+
+bench-quick:
+	$(BENCH) --bench load -- --quick
+
+bench-parts:
+	$(BENCH) --bench events --bench append --bench views --bench redact --bench lifecycles
 
 lint:
 	$(CARGO) fmt --all -- --check
