@@ -21,7 +21,7 @@ pub async fn register_agents(ledger: &Ledger) -> Result<(), ServeError> {
     }
     let context = Context {
         actor: Actor::system("first_start"),
-        correlation_id: "first_start".to_owned(),
+        correlation_id: Some("first_start".to_owned()),
         causation_id: None,
         traceparent: None,
     };

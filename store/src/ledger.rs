@@ -26,7 +26,9 @@ pub struct Context {
     /// Who.
     pub actor: Actor,
     /// The story: the root execution, or the request where there is none.
-    pub correlation_id: String,
+    ///
+    /// Without it, the story of the stream's first event.
+    pub correlation_id: Option<String>,
     /// The event or request that led to the command.
     ///
     /// Without it, the last event of the stream: the ledger's own acts follow from what it saw there.
@@ -82,6 +84,8 @@ pub struct Ledger {
 
 struct Loaded<A> {
     state: A,
+    /// Metadata of the first event.
+    first: Option<String>,
     last: Option<Last>,
 }
 
@@ -150,7 +154,7 @@ impl Ledger {
         contents: &[Content],
         context: &Context,
     ) -> Result<Executed<A>, ExecuteError<A::Rejection>> {
-        let loaded = Loaded { state: A::default(), last: None };
+        let loaded = Loaded { state: A::default(), first: None, last: None };
         self.decide_and_append(stream, loaded, command, contents, context).await
     }
 
@@ -178,7 +182,7 @@ impl Ledger {
             let expected = loaded
                 .last
                 .map_or(ExpectedRevision::NoStream, |last| ExpectedRevision::Exact(last.revision));
-            let metadata = metadata(context, loaded.last);
+            let metadata = metadata(context, loaded.first.as_deref(), loaded.last);
             let new = decided
                 .iter()
                 .map(|event| stored_form(&event.clone().into(), &contents, &metadata));
@@ -213,6 +217,7 @@ impl Ledger {
         stream: &StreamName,
     ) -> Result<Loaded<A>, ExecuteError<A::Rejection>> {
         let mut state = A::default();
+        let mut first = None;
         let mut last = None;
         let mut next_revision = 0;
         loop {
@@ -222,11 +227,14 @@ impl Ledger {
                 .await?;
             for recorded in &page {
                 state = state.evolve(&own_event::<A>(recorded)?);
+                if first.is_none() {
+                    first = Some(recorded.metadata.clone());
+                }
                 last = Some(Last::of(recorded));
                 next_revision = recorded.revision + 1;
             }
             if page.len() < STREAM_PAGE {
-                return Ok(Loaded { state, last });
+                return Ok(Loaded { state, first, last });
             }
             if next_revision >= STREAM_EVENTS_MAX as u64 {
                 let problem = format!("{stream} has more than {STREAM_EVENTS_MAX} events");
@@ -244,13 +252,15 @@ fn own_event<A: Aggregate>(recorded: &Recorded) -> Result<A::Event, ExecuteError
     A::Event::try_from(event).map_err(|_| problem(&"it belongs to another kind of stream"))
 }
 
-fn metadata(context: &Context, last: Option<Last>) -> String {
+fn metadata(context: &Context, first: Option<&str>, last: Option<Last>) -> String {
+    let of_first = || Some(serde_json::from_str::<Metadata>(first?).ok()?.correlation_id);
+    let correlation_id = context.correlation_id.clone().or_else(of_first).unwrap_or_default();
     let last_event = || last.map(|last| last.id.to_string());
     let causation_id = context.causation_id.clone().or_else(last_event);
     let metadata = Metadata {
         actor: context.actor.clone(),
-        correlation_id: context.correlation_id.clone(),
-        causation_id: causation_id.unwrap_or_else(|| context.correlation_id.clone()),
+        causation_id: causation_id.unwrap_or_else(|| correlation_id.clone()),
+        correlation_id,
         traceparent: context.traceparent.clone(),
     };
     serde_json::to_string(&metadata)

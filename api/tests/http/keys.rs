@@ -75,7 +75,7 @@ async fn run_token(server: &Server, id: &str) -> String {
     let claim = ClaimId(Uuid::now_v7());
     let context = Context {
         actor: Actor::system("test"),
-        correlation_id: id.to_owned(),
+        correlation_id: Some(id.to_owned()),
         causation_id: Some(id.to_owned()),
         traceparent: None,
     };

@@ -182,7 +182,7 @@ async fn told(socket: &mut Socket) -> Value {
 async fn start(server: &Server, id: &str) {
     let context = Context {
         actor: Actor::system("test"),
-        correlation_id: id.to_owned(),
+        correlation_id: Some(id.to_owned()),
         causation_id: Some(id.to_owned()),
         traceparent: None,
     };

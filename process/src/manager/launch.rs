@@ -12,7 +12,7 @@ use execution_ledger_domain::policy::Effect;
 use execution_ledger_domain::{
     Actor, AgentName, ClaimId, Content, Event, ExecutionId, StreamName, limits,
 };
-use execution_ledger_store::{Context, ExecuteError, StoreError, With};
+use execution_ledger_store::{Context, ExecuteError, Position, StoreError, With};
 use uuid::Uuid;
 
 use super::{Shared, runs};
@@ -26,6 +26,8 @@ use crate::supervisor;
 const DRAIN_MS: u64 = 2_000;
 /// How long an effect rests after the store failed it.
 const REST_AFTER_FAULT: Duration = Duration::from_secs(1);
+/// How long a start waits until the desk has seen its claim.
+const APPLIED_WAIT: Duration = Duration::from_secs(5);
 
 /// Every run that holds a slot, as the policy knows it at start.
 pub(super) fn take_up_all(shared: &Shared) -> Vec<(ExecutionId, ClaimId)> {
@@ -48,7 +50,7 @@ pub(super) async fn carry_out(shared: Arc<Shared>, effect: Effect) -> Option<Eff
         Effect::Expire { execution } => expire(&shared, *execution).await,
         Effect::CancelWaiting { execution, cause } => {
             let command = Command::Cancel { cause: *cause };
-            command_on(&shared, *execution, command, &[]).await
+            command_on(&shared, *execution, command, &[]).await.map(|_| ())
         }
     };
     match done {
@@ -68,39 +70,28 @@ pub(super) async fn carry_out(shared: Arc<Shared>, effect: Effect) -> Option<Eff
     }
 }
 
-pub(super) fn system_context(execution: ExecutionId, correlation: Option<String>) -> Context {
-    Context {
-        actor: Actor::system("process_manager"),
-        correlation_id: correlation.unwrap_or_else(|| execution.to_string()),
-        causation_id: None,
-        traceparent: None,
-    }
-}
-
 /// Gives a command about an execution in the manager's own name.
 pub(super) async fn command_on(
     shared: &Shared,
     execution: ExecutionId,
     command: Command,
     contents: &[Content],
-) -> Result<(), ExecuteError<Rejection>> {
+) -> Result<Position, ExecuteError<Rejection>> {
+    let context = Context {
+        actor: Actor::system("process_manager"),
+        correlation_id: None,
+        causation_id: None,
+        traceparent: None,
+    };
     let stream = StreamName::execution(execution);
-    let correlation = correlation(shared, &stream).await?;
-    let context = system_context(execution, correlation);
-    shared.ledger.execute::<Execution>(&stream, command, contents, &context).await.map(|_| ())
-}
-
-/// The story that an execution belongs to: its first event says.
-async fn correlation(shared: &Shared, stream: &StreamName) -> Result<Option<String>, StoreError> {
-    let first = shared.ledger.store().read_stream(stream, 0, 1, With::EventsOnly).await?;
-    let metadata = first.first().and_then(|recorded| recorded.parsed_metadata().ok());
-    Ok(metadata.map(|metadata| metadata.correlation_id))
+    let done = shared.ledger.execute::<Execution>(&stream, command, contents, &context).await?;
+    Ok(done.position)
 }
 
 async fn expire(shared: &Shared, execution: ExecutionId) -> Result<(), ExecuteError<Rejection>> {
     let message = Content::new(salt()?, FailureCode::QueueExpired.describe());
     let command = Command::Expire { now: shared.ledger.now(), message: message.reference() };
-    command_on(shared, execution, command, &[message]).await
+    command_on(shared, execution, command, &[message]).await.map(|_| ())
 }
 
 async fn start(
@@ -111,8 +102,12 @@ async fn start(
     let Some(config) = shared.desk.config(agent) else { return Ok(()) };
     let claim = ClaimId(Uuid::now_v7());
     let command = Command::Start { claim, now: shared.ledger.now(), runtime: config.runtime };
-    command_on(shared, execution, command, &[]).await?;
+    let claimed = command_on(shared, execution, command, &[]).await?;
     failpoint::reach("manager.claimed");
+    // The run's token holds while the desk knows of its slot: the run must not be quicker.
+    if !shared.desk.wait_applied(claimed, APPLIED_WAIT).await {
+        tracing::warn!(%execution, "a run is started before the desk has seen its claim");
+    }
     tokio::spawn(runs::begin(Arc::clone(shared), execution, claim));
     Ok(())
 }

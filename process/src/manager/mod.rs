@@ -180,6 +180,7 @@ fn apply(shared: &Shared, batch: &Batch) -> Result<(), ManagerError> {
                 drop(policy);
                 if is_ending(&event) {
                     shared.runs.forget(id);
+                    shared.hub.ended(id);
                     shared.desk.announce_end(id, recorded.position);
                 }
             }

@@ -259,7 +259,6 @@ async fn lose(
 async fn record(shared: &Arc<Shared>, execution: ExecutionId, seen: observe::Seen) {
     end(shared, execution, seen.command, &seen.contents).await;
     failpoint::reach("manager.ended");
-    shared.hub.ended(execution);
     if shared.archive.try_send(execution).is_err() {
         tracing::debug!(%execution, "the archive is behind; its next round takes this transcript up");
     }
@@ -270,7 +269,7 @@ async fn record(shared: &Arc<Shared>, execution: ExecutionId, seen: observe::See
 async fn end(shared: &Shared, execution: ExecutionId, command: Command, contents: &[Content]) {
     loop {
         match command_on(shared, execution, command.clone(), contents).await {
-            Ok(()) => return,
+            Ok(_) => return,
             Err(ExecuteError::Refused(refused)) => {
                 tracing::debug!(%execution, %refused, "this ending was recorded before");
                 return;

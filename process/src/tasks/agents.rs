@@ -94,7 +94,7 @@ impl Tasks {
         command: Command,
         request: &Request,
     ) -> Result<Position, AgentError> {
-        let context = context(caller, &request.id, request);
+        let context = context(caller, Some(request.id.clone()), request);
         let stream = StreamName::agent(name);
         let done = self.ledger.execute::<Agent>(&stream, command, &[], &context).await?;
         // So that whoever changed the agent meets the changed agent with the next request.

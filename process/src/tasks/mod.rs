@@ -252,7 +252,7 @@ impl Tasks {
         if !caller.scope.covers(&ownership) {
             return Err(StopError::NotFound);
         }
-        let context = context(caller, &execution_id.to_string(), request);
+        let context = context(caller, None, request);
         let command = Command::Cancel { cause: CancelCause::Requested };
         let done = self.ledger.execute::<Execution>(&stream, command, &[], &context).await?;
         let stopped = match (done.events.first(), &done.state) {
@@ -297,10 +297,10 @@ impl Tasks {
 }
 
 /// The context of what a caller does in a story.
-fn context(caller: &Caller, correlation_id: &str, request: &Request) -> Context {
+fn context(caller: &Caller, correlation_id: Option<String>, request: &Request) -> Context {
     Context {
         actor: caller.actor.clone(),
-        correlation_id: correlation_id.to_owned(),
+        correlation_id,
         causation_id: Some(request.id.clone()),
         traceparent: request.traceparent.clone(),
     }

@@ -78,7 +78,7 @@ impl Tasks {
         let root = accepted.above.correlation.clone().unwrap_or_else(|| id.to_string());
         let (pending, contents) = self.pending(caller, accepted)?;
         let redactions = pending.redactions;
-        let context = context(caller, &root, request);
+        let context = context(caller, Some(root), request);
         let stream = StreamName::execution(id);
         let command = Command::Submit(Box::new(pending));
         match self.ledger.execute_new::<Execution>(&stream, command, &contents, &context).await {

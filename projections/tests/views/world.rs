@@ -356,7 +356,7 @@ pub fn content(text: &str) -> Content {
 pub fn context() -> Context {
     Context {
         actor: Actor::system("test"),
-        correlation_id: "story".to_owned(),
+        correlation_id: Some("story".to_owned()),
         causation_id: Some("cause".to_owned()),
         traceparent: None,
     }

@@ -31,7 +31,7 @@ fn fixture() -> Fixture {
 fn context() -> Context {
     Context {
         actor: Actor::system("test"),
-        correlation_id: "story".to_owned(),
+        correlation_id: Some("story".to_owned()),
         causation_id: Some("cause".to_owned()),
         traceparent: None,
     }
