@@ -10,8 +10,9 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures::{Stream, StreamExt};
+use futures::Stream;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_stream::StreamExt as _;
 
 use crate::gate::Gate;
 use crate::problem::{Code, Problem};

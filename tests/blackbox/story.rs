@@ -66,15 +66,22 @@ async fn a_waiting_task_says_why_and_is_cancelled_without_ever_starting() {
     server.register("slow", &["/bin/sleep"], json!({"max_parallel_tasks": 1})).await;
     let first = server.submit("slow", "600").await;
     server.await_running("slow", &first).await;
-    let second = server.submit("slow", "600").await;
-    let (status, capacity) = server.get("/api/agents/slow/capacity").await;
+    let request = server.request(Method::POST, "/api/agents/slow/task");
+    let body = json!({"message": "600", "async_mode": true});
+    let accepted = request.json(&body).send().await.expect("an answer");
+    let accepted: Value = accepted.json().await.expect("JSON");
+    let second = accepted["execution_id"].as_str().expect("an id");
+    // Whoever writes reads what was written, by its position.
+    let position = accepted["position"].as_str().expect("a position");
+    let path = format!("/api/agents/slow/capacity?wait_for={position}");
+    let (status, capacity) = server.get(&path).await;
     assert_eq!(status, StatusCode::OK);
     let text = capacity.to_string();
-    assert!(text.contains(&first) && text.contains(&second), "{capacity}");
+    assert!(text.contains(&first) && text.contains(second), "{capacity}");
     let (_, answer) =
         server.post(&format!("/api/agents/slow/executions/{second}/terminate"), json!({})).await;
     assert_eq!(answer["status"], "cancelled", "{answer}");
-    let record = server.await_end("slow", &second).await;
+    let record = server.await_end("slow", second).await;
     assert_eq!(record["status"], "cancelled");
     assert_eq!(record["started_at"], Value::Null);
     server.post(&format!("/api/agents/slow/executions/{first}/terminate"), json!({})).await;

@@ -82,9 +82,6 @@ pub(super) async fn metrics(
     let (running, waiting) = app.tasks().totals();
     metrics::gauge!("ledger_executions_running").set(running);
     metrics::gauge!("ledger_executions_waiting").set(waiting);
-    let ready = f64::from(u8::from(app.views().health().is_ready()));
-    metrics::gauge!("ledger_views_ready").set(ready);
-    metrics::gauge!("ledger_views_position").set(app.views().position().number() as f64);
     let mut response = handle.render().into_response();
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use execution_ledger_domain::execution::ExecutionEvent;
 use execution_ledger_domain::policy::Effect;
 use execution_ledger_domain::{Event, Timestamp};
 use execution_ledger_store::{Batch, Ledger, StoreError, Subscription};
@@ -178,7 +179,9 @@ fn apply(shared: &Shared, batch: &Batch) -> Result<(), ManagerError> {
                 let mut policy = shared.desk.policy();
                 policy.apply_execution(recorded.position.number(), id, &event);
                 drop(policy);
-                if is_ending(&event) {
+                if let Some(outcome) = ending(&event) {
+                    metrics::counter!("ledger_executions_ended_total", "outcome" => outcome)
+                        .increment(1);
                     shared.runs.forget(id);
                     shared.hub.ended(id);
                     shared.desk.announce_end(id, recorded.position);
@@ -199,7 +202,12 @@ fn apply(shared: &Shared, batch: &Batch) -> Result<(), ManagerError> {
     Ok(())
 }
 
-fn is_ending(event: &execution_ledger_domain::execution::ExecutionEvent) -> bool {
-    use execution_ledger_domain::execution::ExecutionEvent as E;
-    matches!(event, E::Completed(_) | E::Failed(_) | E::Cancelled(_))
+/// How the event ends its execution, if it does.
+fn ending(event: &ExecutionEvent) -> Option<&'static str> {
+    match event {
+        ExecutionEvent::Completed(_) => Some("completed"),
+        ExecutionEvent::Failed(_) => Some("failed"),
+        ExecutionEvent::Cancelled(_) => Some("cancelled"),
+        _ => None,
+    }
 }
