@@ -203,7 +203,11 @@ impl<'w> Watch<'w> {
                 Some(_) if self.first_exit.is_some() => self.drain_until = Duration::ZERO,
                 Some(StopCause::LeaseExpired) => self.lapse(),
                 Some(cause) => self.stop(cause),
-                None => {}
+                // A child ended. It may have done so after the last look at the children, and is
+                // not told a second time: without another look nobody would notice.
+                None => {
+                    self.reap();
+                }
             }
         }
     }
