@@ -17,7 +17,8 @@ const ANSWER_MAX_BYTES: usize = 16 * 1024 * 1024;
 /// What is read at once, in bytes.
 const READ_BYTES: usize = 16 * 1024;
 
-/// One connection.
+/// One connection. The server closes it where it is idle for some seconds: to be opened anew for
+/// whatever comes after a measurement.
 pub struct Client {
     stream: TcpStream,
     buffer: Vec<u8>,

@@ -31,14 +31,13 @@ pub async fn measure(folder: &Path, sizes: &Sizes) -> Result<Section, Failure> {
     let duration = Duration::from_secs(sizes.seconds);
     let settings = json!({"queue_limit": QUEUE_LIMIT, "max_parallel_tasks": 16});
     server.register("paused", &["/bin/true"], settings.clone()).await?;
-    let mut client = server.client().await?;
-    client.ask(&server.post("/api/agents/paused/pause", &json!({}))).await?.json(200)?;
+    pause(&server, "paused").await?;
 
     let submit = server.task("paused", MESSAGE);
     raw::asked(&server, submit.clone(), CONNECTIONS, Duration::from_secs(1)).await?;
-    let before = server.metrics(&mut client, COUNTERS).await?;
+    let before = server.metrics(&mut server.client().await?, COUNTERS).await?;
     let (per_s, many) = raw::asked(&server, submit.clone(), CONNECTIONS, duration).await?;
-    let after = server.metrics(&mut client, COUNTERS).await?;
+    let after = server.metrics(&mut server.client().await?, COUNTERS).await?;
     let events_per_commit = (after[0] - before[0]) / (after[1] - before[1]).max(1.0);
     let behind_ms = views_behind_ms(&server).await?;
     let (_, one) = raw::asked(&server, submit, 1, duration / 2).await?;
@@ -49,7 +48,7 @@ pub async fn measure(folder: &Path, sizes: &Sizes) -> Result<Section, Failure> {
     server.register("active", &["/bin/true"], settings).await?;
     let submit = server.task("active", MESSAGE);
     let (while_running, _) = raw::asked(&server, submit, CONNECTIONS, duration / 2).await?;
-    client.ask(&server.post("/api/agents/active/pause", &json!({}))).await?.json(200)?;
+    pause(&server, "active").await?;
     await_no_runs(&server).await?;
     server.stop().await?;
 
@@ -79,6 +78,11 @@ pub async fn measure(folder: &Path, sizes: &Sizes) -> Result<Section, Failure> {
         bytes
     )];
     Ok(Section { letter: 'b', title: "submissions over HTTP", figures, notes })
+}
+
+async fn pause(server: &Server, agent: &str) -> Result<(), Failure> {
+    let request = server.post(&format!("/api/agents/{agent}/pause"), &json!({}));
+    server.client().await?.ask(&request).await?.json(200).map(drop)
 }
 
 /// How long it takes after the load until the read models have seen the log's end.
