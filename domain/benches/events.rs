@@ -8,11 +8,10 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use execution_ledger_domain::agent::Runtime;
 use execution_ledger_domain::content::Digest;
 use execution_ledger_domain::execution::{
-    Command, CostBasis, Evidence, Execution, ExecutionEvent, Exit, Observation, Pending, Requester,
-    Trigger,
+    Command, CostBasis, Evidence, Execution, ExecutionEvent, Exit, Observation, Pending,
 };
 use execution_ledger_domain::{
-    ActorKind, AgentName, Aggregate, ClaimId, Content, Event, NanoUsd, Timestamp, UserName,
+    AgentName, Aggregate, ClaimId, Content, Event, NanoUsd, Timestamp, UserName,
 };
 use uuid::Uuid;
 
@@ -23,30 +22,14 @@ const MESSAGE: &str = "Compare the three candidate suppliers by price, delivery 
 fn submitted() -> Command {
     let message = Content::new([7; 16], MESSAGE);
     Command::Submit(Box::new(Pending {
-        agent: AgentName::new("researcher").expect("a name"),
-        triggered_by: Trigger::Manual,
         message: message.reference(),
-        redactions: 0,
-        requested_by: Requester { kind: ActorKind::Key, id: "admin".to_owned() },
-        user: UserName::new("admin").expect("a name"),
-        expires_at: NOW,
         request_sha256: Digest::of(MESSAGE.as_bytes()),
-        source_agent: None,
-        parent_execution_id: None,
-        depth: 0,
-        chat_session_id: None,
-        inject_result: false,
-        retry_of: None,
-        attempt: 1,
-        schedule_id: None,
-        payment_id: None,
-        model_requested: None,
         timeout_s: 900,
-        max_cost_nano_usd: None,
-        allowed_tools: None,
-        system_prompt: None,
-        max_turns: None,
-        resume_session_id: None,
+        ..execution_ledger_domain::given::task(
+            AgentName::new("researcher").expect("a name"),
+            UserName::new("admin").expect("a name"),
+            NOW,
+        )
     }))
 }
 

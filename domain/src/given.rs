@@ -2,7 +2,10 @@
 
 use std::fmt::Debug;
 
-use crate::Aggregate;
+use crate::content::{ContentRef, Digest};
+use crate::execution::{Pending, Requester, Trigger};
+use crate::ids::{AgentName, UserName};
+use crate::{ActorKind, Aggregate, Timestamp};
 
 /// A state that follows from the given events.
 pub struct Given<A>(A);
@@ -44,5 +47,36 @@ where
     #[track_caller]
     pub fn events(self) -> Vec<A::Event> {
         self.0.unwrap_or_else(|refused| panic!("refused: {refused:?}"))
+    }
+}
+
+/// The plainest task: by hand, on this agent, for this user, of a minute at most, waiting until
+/// `expires_at`; its message is a digest of nothing.
+pub fn task(agent: AgentName, user: UserName, expires_at: Timestamp) -> Pending {
+    Pending {
+        agent,
+        triggered_by: Trigger::Manual,
+        message: ContentRef { sha256: Digest([1; 32]), bytes: 5 },
+        redactions: 0,
+        requested_by: Requester { kind: ActorKind::Key, id: "k".to_owned() },
+        user,
+        expires_at,
+        request_sha256: Digest([2; 32]),
+        source_agent: None,
+        parent_execution_id: None,
+        depth: 0,
+        chat_session_id: None,
+        inject_result: false,
+        retry_of: None,
+        attempt: 1,
+        schedule_id: None,
+        payment_id: None,
+        model_requested: None,
+        timeout_s: 60,
+        max_cost_nano_usd: None,
+        allowed_tools: None,
+        system_prompt: None,
+        max_turns: None,
+        resume_session_id: None,
     }
 }

@@ -135,12 +135,12 @@ impl Event {
         use ExecutionEvent as E;
         let texts: [Option<ContentRef>; 2] = match self {
             Self::Execution(E::Pending(event)) => [Some(event.message), event.system_prompt],
-            Self::Execution(E::Completed(event)) => [event.report.response, None],
-            Self::Execution(E::Failed(event)) => {
-                [event.message, event.report.as_ref().and_then(|report| report.response)]
-            }
-            Self::Execution(E::Cancelled(event)) => {
-                [event.report.as_ref().and_then(|report| report.response), None]
+            Self::Execution(event @ (E::Completed(_) | E::Failed(_) | E::Cancelled(_))) => {
+                let message = match event {
+                    E::Failed(failed) => failed.message,
+                    _ => None,
+                };
+                [message, event.report().and_then(|report| report.response)]
             }
             Self::Execution(E::CostCorrected(event)) => [Some(event.reason), None],
             Self::Execution(

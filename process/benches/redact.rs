@@ -10,7 +10,8 @@ const LARGE_BYTES: usize = 256 * 1024;
 
 fn redacting(criterion: &mut Criterion) {
     let line = "2026-11-21T09:30:00Z INFO step 7 of 12: 3 tests passed, reading src/main.rs\n";
-    let secret = "curl -H 'Authorization: Bearer sk-live-0123456789abcdefghij' https://u:pw@host/x\n";
+    let secret =
+        "curl -H 'Authorization: Bearer sk-live-0123456789abcdefghij' https://u:pw@host/x\n";
     let mut group = criterion.benchmark_group("redact");
     for (name, text) in [
         ("a line of output", line.to_owned()),

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use execution_ledger_domain::agent::Runtime;
 use execution_ledger_domain::execution::{
-    Completed, CostBasis, ExecutionEvent, Pending, Requester, RunReport, Running, Trigger,
+    Completed, CostBasis, ExecutionEvent, Pending, RunReport, Running, Trigger,
 };
 use execution_ledger_domain::{
-    Actor, ActorKind, AgentName, ClaimId, Content, Digest, Event, EventId, ExecutionId, NanoUsd,
-    Scope, StreamName, Timestamp, UserName,
+    Actor, AgentName, ClaimId, Content, Event, EventId, ExecutionId, NanoUsd, Scope, StreamName,
+    Timestamp, UserName,
 };
 use execution_ledger_projections::{
     ActivityQuery, At, Bucket, CostsBy, CostsQuery, ExecutionFilters, ExecutionQuery, Status,
@@ -201,30 +201,14 @@ fn life(number: u64, ended: bool) -> (StreamName, Vec<NewEvent>) {
     let now = Timestamp::from_micros(1_795_219_200_000_000);
     let claim = ClaimId(Uuid::now_v7());
     let pending = Pending {
-        agent: AgentName::new(&format!("agent-{}", number % AGENTS)).expect("a name"),
         triggered_by: Trigger::ALL[(number / AGENTS) as usize % 8],
         message: message.reference(),
-        redactions: 0,
-        requested_by: Requester { kind: ActorKind::Key, id: "key-1".to_owned() },
-        user: UserName::new("admin").expect("a name"),
-        expires_at: now,
-        request_sha256: Digest::of(b"request"),
-        source_agent: None,
-        parent_execution_id: None,
-        depth: 0,
-        chat_session_id: None,
-        inject_result: false,
-        retry_of: None,
-        attempt: 1,
-        schedule_id: None,
-        payment_id: None,
-        model_requested: None,
         timeout_s: 900,
-        max_cost_nano_usd: None,
-        allowed_tools: None,
-        system_prompt: None,
-        max_turns: None,
-        resume_session_id: None,
+        ..execution_ledger_domain::given::task(
+            AgentName::new(&format!("agent-{}", number % AGENTS)).expect("a name"),
+            UserName::new("admin").expect("a name"),
+            now,
+        )
     };
     let mut events = vec![stored(ExecutionEvent::Pending(Box::new(pending)), vec![message])];
     if ended {

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::observation::{CostBasis, Exit, TranscriptRef, Usage};
+use super::state::Outcome;
 use crate::actor::ActorKind;
 use crate::agent::Runtime;
 use crate::content::ContentRef;
@@ -444,4 +445,26 @@ pub enum ExecutionEvent {
     InjectionRefused(InjectionRefused),
     /// `execution.cost_corrected`
     CostCorrected(CostCorrected),
+}
+
+impl ExecutionEvent {
+    /// How the event ends its execution, if it does.
+    pub fn outcome(&self) -> Option<Outcome> {
+        match self {
+            Self::Completed(_) => Some(Outcome::Completed),
+            Self::Failed(_) => Some(Outcome::Failed),
+            Self::Cancelled(_) => Some(Outcome::Cancelled),
+            _ => None,
+        }
+    }
+
+    /// What was observed of the run, where the event is an ending of one.
+    pub fn report(&self) -> Option<&RunReport> {
+        match self {
+            Self::Completed(ended) => Some(&ended.report),
+            Self::Failed(ended) => ended.report.as_ref(),
+            Self::Cancelled(ended) => ended.report.as_ref(),
+            _ => None,
+        }
+    }
 }

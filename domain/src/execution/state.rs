@@ -16,6 +16,17 @@ pub enum Outcome {
     Cancelled,
 }
 
+impl Outcome {
+    /// Its name in JSON, and the status of an execution that ended so.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// The state of one execution.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Execution {
@@ -83,17 +94,15 @@ impl Execution {
                 signals.push(*sent);
                 Self::Running { pending, running, cancellation, signals }
             }
-            (Self::Pending(pending) | Self::Running { pending, .. }, E::Completed(ended)) => {
-                Self::ended(pending, Outcome::Completed, ended.report.cost_nano_usd)
-            }
-            (Self::Pending(pending) | Self::Running { pending, .. }, E::Failed(ended)) => {
-                let cost = ended.report.as_ref().and_then(|report| report.cost_nano_usd);
-                Self::ended(pending, Outcome::Failed, cost)
-            }
-            (Self::Pending(pending) | Self::Running { pending, .. }, E::Cancelled(ended)) => {
-                let cost = ended.report.as_ref().and_then(|report| report.cost_nano_usd);
-                Self::ended(pending, Outcome::Cancelled, cost)
-            }
+            (
+                Self::Pending(pending) | Self::Running { pending, .. },
+                E::Completed(_) | E::Failed(_) | E::Cancelled(_),
+            ) => Self::Ended {
+                pending,
+                outcome: event.outcome().unwrap_or(Outcome::Failed),
+                injection_settled: false,
+                cost: event.report().and_then(|report| report.cost_nano_usd),
+            },
             (
                 Self::Ended { pending, outcome, cost, .. },
                 E::ResultInjected(_) | E::InjectionRefused(_),
@@ -109,9 +118,5 @@ impl Execution {
             },
             (state, _) => state,
         }
-    }
-
-    fn ended(pending: Box<Pending>, outcome: Outcome, cost: Option<NanoUsd>) -> Self {
-        Self::Ended { pending, outcome, injection_settled: false, cost }
     }
 }

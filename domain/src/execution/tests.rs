@@ -28,32 +28,8 @@ fn text() -> ContentRef {
 }
 
 fn task() -> Pending {
-    Pending {
-        agent: AgentName::new("a").expect("name"),
-        triggered_by: Trigger::Manual,
-        message: text(),
-        redactions: 0,
-        requested_by: Requester { kind: crate::ActorKind::Key, id: "k".to_owned() },
-        user: UserName::new("u").expect("name"),
-        expires_at: at(1_000),
-        request_sha256: Digest([2; 32]),
-        source_agent: None,
-        parent_execution_id: None,
-        depth: 0,
-        chat_session_id: None,
-        inject_result: false,
-        retry_of: None,
-        attempt: 1,
-        schedule_id: None,
-        payment_id: None,
-        model_requested: None,
-        timeout_s: 60,
-        max_cost_nano_usd: None,
-        allowed_tools: None,
-        system_prompt: None,
-        max_turns: None,
-        resume_session_id: None,
-    }
+    let (agent, user) = (AgentName::new("a").expect("name"), UserName::new("u").expect("name"));
+    crate::given::task(agent, user, at(1_000))
 }
 
 fn injecting() -> Pending {

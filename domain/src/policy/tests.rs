@@ -7,10 +7,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::agent::{Configured, Paused, Registered, Resumed, Retired, Runtime};
-use crate::content::{ContentRef, Digest};
-use crate::execution::{
-    CancellationRequested, Cancelled, Pending, QueueMoved, Requester, Running, Trigger,
-};
+use crate::execution::{CancellationRequested, Cancelled, Pending, QueueMoved, Running, Trigger};
 use crate::ids::{ClaimId, UserName};
 
 fn agent(name: &str) -> AgentName {
@@ -31,32 +28,12 @@ fn config(slots: u32, queue_limit: u32) -> AgentConfig {
 }
 
 fn pending(of: &str, parent: Option<u64>, chat: Option<u128>) -> ExecutionEvent {
-    let text = ContentRef { sha256: Digest([0; 32]), bytes: 1 };
+    let user = UserName::new("u").expect("name");
     ExecutionEvent::Pending(Box::new(Pending {
-        agent: agent(of),
         triggered_by: if chat.is_some() { Trigger::Chat } else { Trigger::Manual },
-        message: text,
-        redactions: 0,
-        requested_by: Requester { kind: crate::ActorKind::Key, id: "k".to_owned() },
-        user: UserName::new("u").expect("name"),
-        expires_at: at(86_400),
-        request_sha256: Digest([0; 32]),
-        source_agent: None,
         parent_execution_id: parent.map(id),
-        depth: 0,
         chat_session_id: chat.map(|session| SessionId(Uuid::from_u128(session))),
-        inject_result: false,
-        retry_of: None,
-        attempt: 1,
-        schedule_id: None,
-        payment_id: None,
-        model_requested: None,
-        timeout_s: 60,
-        max_cost_nano_usd: None,
-        allowed_tools: None,
-        system_prompt: None,
-        max_turns: None,
-        resume_session_id: None,
+        ..crate::given::task(agent(of), user, at(86_400))
     }))
 }
 

@@ -13,7 +13,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use execution_ledger_domain::execution::ExecutionEvent;
 use execution_ledger_domain::policy::Effect;
 use execution_ledger_domain::{Event, Timestamp};
 use execution_ledger_store::{Batch, Ledger, StoreError, Subscription};
@@ -179,7 +178,8 @@ fn apply(shared: &Shared, batch: &Batch) -> Result<(), ManagerError> {
                 let mut policy = shared.desk.policy();
                 policy.apply_execution(recorded.position.number(), id, &event);
                 drop(policy);
-                if let Some(outcome) = ending(&event) {
+                if let Some(outcome) = event.outcome() {
+                    let outcome = outcome.as_str();
                     metrics::counter!("ledger_executions_ended_total", "outcome" => outcome)
                         .increment(1);
                     shared.runs.forget(id);
@@ -200,14 +200,4 @@ fn apply(shared: &Shared, batch: &Batch) -> Result<(), ManagerError> {
         shared.desk.announce_applied(last.position);
     }
     Ok(())
-}
-
-/// How the event ends its execution, if it does.
-fn ending(event: &ExecutionEvent) -> Option<&'static str> {
-    match event {
-        ExecutionEvent::Completed(_) => Some("completed"),
-        ExecutionEvent::Failed(_) => Some("failed"),
-        ExecutionEvent::Cancelled(_) => Some("cancelled"),
-        _ => None,
-    }
 }

@@ -1,6 +1,5 @@
 //! The agents' own sessions: which execution was in which, so that a caller can go on with one.
 
-use execution_ledger_domain::execution::{ExecutionEvent, RunReport};
 use execution_ledger_domain::wire::Event;
 use rusqlite::{Connection, params};
 
@@ -49,7 +48,8 @@ impl Projection for AgentSessions {
             return Ok(());
         };
         let Event::Execution(event) = change.event else { return Ok(()) };
-        let Some(session) = report(event).and_then(|report| report.agent_session_id.clone()) else {
+        let Some(session) = event.report().and_then(|report| report.agent_session_id.clone())
+        else {
             return Ok(());
         };
         let row = transition.row;
@@ -77,14 +77,5 @@ impl Projection for AgentSessions {
 
     fn forget(&mut self) {
         self.ended.clear();
-    }
-}
-
-fn report(event: &ExecutionEvent) -> Option<&RunReport> {
-    match event {
-        ExecutionEvent::Completed(ended) => Some(&ended.report),
-        ExecutionEvent::Failed(ended) => ended.report.as_ref(),
-        ExecutionEvent::Cancelled(ended) => ended.report.as_ref(),
-        _ => None,
     }
 }

@@ -85,7 +85,12 @@ impl Projection for Costs {
             {
                 self.known.insert(row.no, row.cost_at_end);
                 let amount = row.cost_at_end.unwrap_or(NanoUsd::ZERO).nanos();
-                (1, i64::from(row.cost_at_end.is_none()), amount, reported_basis(event))
+                (
+                    1,
+                    i64::from(row.cost_at_end.is_none()),
+                    amount,
+                    event.report().map_or(CostBasis::Unknown, |report| report.cost_basis),
+                )
             }
             ExecutionEvent::CostCorrected(corrected) => {
                 let before = match self.known.get(&row.no) {
@@ -163,16 +168,6 @@ fn before_correction(connection: &Connection, no: u64) -> Result<Before, Project
         Some(row) => Before { ran: row.get(0)?, cost: columns::optional_money(row, 1)? },
         None => Before { ran: false, cost: None },
     })
-}
-
-fn reported_basis(event: &ExecutionEvent) -> CostBasis {
-    let report = match event {
-        ExecutionEvent::Completed(ended) => Some(&ended.report),
-        ExecutionEvent::Failed(ended) => ended.report.as_ref(),
-        ExecutionEvent::Cancelled(ended) => ended.report.as_ref(),
-        _ => None,
-    };
-    report.map_or(CostBasis::Unknown, |report| report.cost_basis)
 }
 
 /// A basis's number in columns.

@@ -54,10 +54,7 @@ impl Projection for Search {
                 }
                 return Ok(());
             }
-            ExecutionEvent::Completed(ended) => ended.report.response,
-            ExecutionEvent::Failed(ended) => ended.report.as_ref().and_then(|r| r.response),
-            ExecutionEvent::Cancelled(ended) => ended.report.as_ref().and_then(|r| r.response),
-            _ => return Ok(()),
+            ended => ended.report().and_then(|report| report.response),
         };
         let text = response.and_then(|response| change.recorded.text(&response));
         if let Some(text) = text.filter(|_| transition.is_ending()) {
