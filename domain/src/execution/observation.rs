@@ -48,6 +48,8 @@ pub enum CostBasis {
     DerivedFromPartials,
     /// Computed from token counts and a price book.
     PricedLocally,
+    /// Invented by a simulated run: no money was spent.
+    Simulated,
     /// Nobody knows. Never shown as zero.
     #[default]
     Unknown,

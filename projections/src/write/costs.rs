@@ -177,5 +177,6 @@ fn basis_code(basis: CostBasis) -> i64 {
         CostBasis::DerivedFromPartials => 1,
         CostBasis::PricedLocally => 2,
         CostBasis::Unknown => 3,
+        CostBasis::Simulated => 4,
     }
 }
