@@ -28,7 +28,7 @@ fn submitted() -> Command {
         ..execution_ledger_domain::given::task(
             AgentName::new("researcher").expect("a name"),
             UserName::new("admin").expect("a name"),
-            NOW,
+            Timestamp::from_micros(1_000_000),
         )
     }))
 }
