@@ -143,6 +143,7 @@ impl From<AgentError> for Problem {
         let text = error.to_string();
         match error {
             AgentError::NoSuchUser(_) => Self::invalid_field("run_as", text),
+            AgentError::InsideDataDir => Self::invalid_field("cwd", text),
             AgentError::HoldsSecret { .. } => Self::invalid_field("env", text),
             AgentError::Write(error) => write_failed(error, |rule| match rule {
                 agent::Rejection::NotFound => Self::new(Code::AgentNotFound, rule.to_string()),

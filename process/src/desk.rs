@@ -91,8 +91,8 @@ impl Desk {
     }
 
     /// Starts nothing more; what runs goes on.
-    pub fn suspend_starts(&self) {
-        self.policy().suspend_starts(true);
+    pub fn drain(&self) {
+        self.policy().drain();
     }
 
     /// Executions that run, and executions that wait.

@@ -3,13 +3,14 @@
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use execution_ledger_api::{App, KeyDigest, Options, Parts};
 use execution_ledger_domain::policy::Ceiling;
 use execution_ledger_process::desk::Desk;
-use execution_ledger_process::manager::{Manager, ManagerOptions};
+use execution_ledger_process::manager::{Manager, ManagerError, ManagerOptions};
 use execution_ledger_process::run_token::LedgerSecret;
 use execution_ledger_process::tasks::Tasks;
 use execution_ledger_process::transcript::{TranscriptHub, Transcripts};
@@ -33,6 +34,8 @@ use crate::config::Settings;
 const WORKERS_MIN: usize = 2;
 /// Threads for blocking work, at most.
 const BLOCKING_THREADS_MAX: usize = 64;
+/// How long starts that are under way may take to get their supervisors.
+const MANAGER_STOP: Duration = Duration::from_secs(10);
 /// How long the read models may take to notice that they are to stop.
 const VIEWS_STOP: Duration = Duration::from_secs(5);
 /// Between two looks at the runs that a drained stop waits for.
@@ -119,7 +122,8 @@ async fn with_parts(
     let manager_task = tokio::spawn(manager.run(log, manager_stop));
 
     let tasks =
-        Tasks::new(ledger.clone(), Arc::clone(&desk), Arc::new(Sessions(views.clone())), secret);
+        Tasks::new(ledger.clone(), Arc::clone(&desk), Arc::new(Sessions(views.clone())), secret)
+            .keeping_out_of(canonical(data_dir.path()));
     let app = App::new(Parts {
         ledger,
         views,
@@ -131,20 +135,24 @@ async fn with_parts(
         options: api_options(settings, url),
     });
     announce(foundation, server, url)?;
-    let stopping = shutdown.clone();
+    let (stopping, draining) = (shutdown.clone(), Arc::clone(&desk));
     let api = execution_ledger_api::serve(listener, tls, app, async move {
         stopping.requested().await;
+        if drain {
+            // Answered meanwhile: people watch and cancel what is waited for, and runs call back.
+            drained(&draining).await;
+        }
     });
-    let watch_manager = watch_manager(manager_task);
+    let mut manager_task = manager_task;
     tokio::select! {
         served = api => served.map_err(|error| part("the HTTP server", &error))?,
-        failed = watch_manager => return Err(failed),
+        ended = &mut manager_task => return Err(manager_ended(ended)),
     }
 
-    if drain {
-        drained(&desk).await;
-    }
     stop_manager.send_replace(true);
+    if tokio::time::timeout(MANAGER_STOP, manager_task).await.is_err() {
+        tracing::warn!("some runs were still being started; the next start goes on with them");
+    }
     stop_views.send_replace(true);
     if tokio::time::timeout(VIEWS_STOP, views_task).await.is_err() {
         tracing::warn!("the read models did not stop in time; they go on where they were");
@@ -152,15 +160,18 @@ async fn with_parts(
     Ok(())
 }
 
-/// Ready only if the manager ended although nobody stopped it: then nothing would be started any
-/// more, and a supervising system should know.
-async fn watch_manager(
-    task: JoinHandle<Result<(), execution_ledger_process::manager::ManagerError>>,
-) -> ServeError {
-    match task.await {
+/// A directory by its real name, where it has one.
+fn canonical(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+/// Why the manager ended although nobody stopped it: then nothing would be started any more, and a
+/// supervising system should know.
+fn manager_ended(ended: Result<Result<(), ManagerError>, tokio::task::JoinError>) -> ServeError {
+    match ended {
         Ok(Err(error)) => part("the process manager", &error),
         Err(panic) => part("the process manager", &panic),
-        Ok(Ok(())) => std::future::pending().await,
+        Ok(Ok(())) => part("the process manager", &"the event log has ended"),
     }
 }
 
@@ -222,13 +233,17 @@ fn ceiling(settings: &Settings) -> Ceiling {
 
 /// Waits until nothing runs; nothing is started meanwhile. A second signal ends it sooner.
 async fn drained(desk: &Desk) {
-    desk.suspend_starts();
+    desk.drain();
+    let mut told = 0;
     loop {
         let (running, _) = desk.totals();
         if running == 0 {
             return;
         }
-        tracing::info!(running, "waiting for runs to end");
+        if running != told {
+            tracing::info!(running, "waiting for runs to end");
+            told = running;
+        }
         tokio::time::sleep(DRAIN_LOOK).await;
     }
 }

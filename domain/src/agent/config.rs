@@ -45,13 +45,37 @@ pub enum PromptBy {
 }
 
 /// Where a secret is read from at each start. It is never stored.
+///
+/// In JSON `{"file": PATH}` or `{"variable": NAME}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[serde(rename_all = "snake_case", try_from = "SecretFields")]
 pub enum SecretSource {
     /// The content of this file, without a trailing newline.
     File(String),
     /// This variable of the ledger's own environment.
     Variable(String),
+}
+
+/// Where a secret is read from: exactly one of the two.
+#[derive(Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct SecretFields {
+    /// The content of this file, without a trailing newline.
+    file: Option<String>,
+    /// This variable of the ledger's own environment.
+    variable: Option<String>,
+}
+
+impl TryFrom<SecretFields> for SecretSource {
+    type Error = &'static str;
+
+    fn try_from(fields: SecretFields) -> Result<Self, Self::Error> {
+        match (fields.file, fields.variable) {
+            (Some(file), None) => Ok(Self::File(file)),
+            (None, Some(variable)) => Ok(Self::Variable(variable)),
+            _ => Err("a secret comes from either a file or a variable: give one of the two"),
+        }
+    }
 }
 
 /// An agent's settings. Everything but the runtime has a default.

@@ -66,7 +66,7 @@ impl Policy {
         self.begin_lapses(now, &mut effects, most);
         self.begin_expiries(now, &mut effects, most);
         self.begin_orphans(&mut effects, most);
-        if !self.starts_suspended {
+        if !self.draining && !self.disk_nearly_full {
             self.begin_chat_turns(&mut effects, most);
             self.begin_tasks(&mut effects, most);
         }
@@ -85,6 +85,11 @@ impl Policy {
             (Effect::Start { .. }, Stage::Starting) => {
                 entry.stage = Stage::Waiting;
                 line.waiting.insert(place, id);
+                // Its time to wait may have passed, or its agent been retired, while it was begun.
+                self.expiries.insert((entry.expires_at, id));
+                if line.status == AgentStatus::Retired {
+                    self.orphans.insert(id);
+                }
                 if let Kind::ChatTurn(_) = kind {
                     self.chat_waiting.insert((place, id));
                 }
@@ -102,6 +107,9 @@ impl Policy {
             (Effect::Expire { .. }, Stage::Waiting) => {
                 self.expiries.insert((entry.expires_at, id));
                 line.waiting.insert(place, id);
+                if let Kind::ChatTurn(_) = kind {
+                    self.chat_waiting.insert((place, id));
+                }
             }
             _ => {}
         }
@@ -142,6 +150,7 @@ impl Policy {
             && let Some((at, execution)) = self.expiries.first().copied()
             && at <= now
         {
+            // What is being started is not taken here; it comes back with its time if it is given back.
             self.expiries.pop_first();
             if self.busy.insert(execution) {
                 self.unqueue(execution);

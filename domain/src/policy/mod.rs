@@ -77,7 +77,8 @@ pub struct Policy {
     busy: HashSet<ExecutionId>,
     tasks_held: u32,
     chats_held: u32,
-    starts_suspended: bool,
+    draining: bool,
+    disk_nearly_full: bool,
 }
 
 impl Policy {
@@ -131,9 +132,14 @@ impl Policy {
         }
     }
 
-    /// Whether starts are held back, for example because the disk is nearly full.
-    pub fn suspend_starts(&mut self, suspended: bool) {
-        self.starts_suspended = suspended;
+    /// Whether starts are held back because too little room is left for what a run writes.
+    pub fn hold_back_for_disk(&mut self, nearly_full: bool) {
+        self.disk_nearly_full = nearly_full;
+    }
+
+    /// Starts nothing more: the ledger is about to stop. What runs goes on.
+    pub fn drain(&mut self) {
+        self.draining = true;
     }
 
     /// One more event of an agent.

@@ -50,7 +50,9 @@ pub enum Blocker {
     /// Another turn of its session runs.
     SessionBusy,
     /// Nothing starts at the moment: there is too little room on the disk.
-    StartsSuspended,
+    DiskNearlyFull,
+    /// Nothing starts any more: the ledger is about to stop. It starts after the next start.
+    Draining,
     /// Others are before it.
     BehindOthers,
 }
@@ -65,7 +67,8 @@ impl Blocker {
             Self::SlotsTaken => "slots_taken",
             Self::CeilingReached => "max_parallel_total_reached",
             Self::SessionBusy => "session_busy",
-            Self::StartsSuspended => "disk_nearly_full",
+            Self::DiskNearlyFull => "disk_nearly_full",
+            Self::Draining => "server_stopping",
             Self::BehindOthers => "behind_others",
         }
     }
@@ -116,7 +119,8 @@ impl Policy {
     }
 
     /// Whether a run that waited for a new execution of `agent` would wait for itself: every slot of
-    /// the agent is held by the caller or one of those that wait for the caller.
+    /// the agent, or every place for tasks over all agents, is held by the caller or one of those that
+    /// wait for the caller.
     pub fn would_deadlock(&self, agent: &AgentName, caller: ExecutionId) -> bool {
         let Some(line) = self.lines.get(agent) else { return false };
         let mut own = Vec::new();
@@ -129,15 +133,19 @@ impl Policy {
                 self.agent_of.get(&id).and_then(|of| self.lines.get(of)?.executions.get(&id));
             next = entry.and_then(|entry| entry.parent);
         }
-        let held_by_own = own
-            .iter()
-            .filter(|id| {
-                line.executions
-                    .get(*id)
-                    .is_some_and(|entry| entry.slot().is_some() && entry.kind == Kind::Task)
-            })
-            .count();
-        held_by_own > 0 && held_by_own >= line.slots() as usize
+        let holds_slot = |line: &super::lines::Line, id: &ExecutionId| {
+            line.executions
+                .get(id)
+                .is_some_and(|entry| entry.slot().is_some() && entry.kind == Kind::Task)
+        };
+        let anywhere = |id: &&ExecutionId| {
+            let line = self.agent_of.get(*id).and_then(|of| self.lines.get(of));
+            line.is_some_and(|line| holds_slot(line, id))
+        };
+        let of_agent = own.iter().filter(|id| holds_slot(line, id)).count();
+        let of_all = own.iter().filter(anywhere).count();
+        let places = self.ceiling.max_parallel_total.saturating_sub(self.ceiling.kept_for_chat);
+        (of_agent > 0 && of_agent >= line.slots() as usize) || of_all >= places as usize
     }
 
     /// The execution's agent, while it has not ended.
@@ -176,8 +184,11 @@ impl Policy {
             AgentStatus::Retired => return Blocker::AgentRetired,
             AgentStatus::Active => {}
         }
-        if self.starts_suspended {
-            return Blocker::StartsSuspended;
+        if self.draining {
+            return Blocker::Draining;
+        }
+        if self.disk_nearly_full {
+            return Blocker::DiskNearlyFull;
         }
         let all = self.tasks_held + self.chats_held;
         match kind {

@@ -90,7 +90,7 @@ fn a_start_that_led_to_no_event_is_begun_again_in_its_old_place() {
 #[test]
 fn the_moved_are_first_the_last_moved_before_the_others() {
     let mut policy = policy(&[("a", 1, 50)]);
-    policy.suspend_starts(true);
+    policy.hold_back_for_disk(true);
     for number in 1..=4 {
         policy.apply_execution(number, id(number), &pending("a", None, None));
     }
@@ -98,7 +98,7 @@ fn the_moved_are_first_the_last_moved_before_the_others() {
     policy.apply_execution(6, id(4), &ExecutionEvent::QueueMoved(QueueMoved { rank: 2 }));
     let queue = policy.capacity(&agent("a"), 10).expect("known").queue;
     assert_eq!(queue, [id(4), id(3), id(1), id(2)]);
-    policy.suspend_starts(false);
+    policy.hold_back_for_disk(false);
     assert_eq!(started(&policy.begin(at(0), 64)), [id(4)]);
 }
 
@@ -218,6 +218,48 @@ fn waits_and_slots_end_at_their_deadlines() {
     assert_eq!(policy.begin(at(360), 64), [lapse]);
     assert_eq!(policy.begin(at(86_400), 64), [Effect::Expire { execution: id(2) }]);
     assert_eq!(policy.next_deadline(), None);
+}
+
+#[test]
+fn a_start_that_is_given_back_expires_or_is_cancelled_as_if_it_had_never_been_begun() {
+    let mut expiring = policy(&[("a", 1, 50)]);
+    expiring.apply_execution(1, id(1), &pending("a", None, None));
+    let begun = expiring.begin(at(0), 64);
+    assert_eq!(expiring.begin(at(86_400), 64), [], "it is being started");
+    expiring.give_back(&begun[0]);
+    assert_eq!(expiring.begin(at(86_400), 64), [Effect::Expire { execution: id(1) }]);
+
+    let mut retiring = policy(&[("a", 1, 50)]);
+    retiring.apply_execution(1, id(1), &pending("a", None, None));
+    let begun = retiring.begin(at(0), 64);
+    retiring.apply_agent(&agent("a"), &AgentEvent::Retired(Retired {}));
+    assert_eq!(retiring.begin(at(0), 64), []);
+    retiring.give_back(&begun[0]);
+    let cancel = Effect::CancelWaiting { execution: id(1), cause: CancelCause::AgentRetired };
+    assert_eq!(retiring.begin(at(0), 64), [cancel]);
+}
+
+#[test]
+fn a_drained_policy_starts_nothing_even_when_the_disk_has_room_again() {
+    let mut policy = policy(&[("a", 1, 50)]);
+    policy.apply_execution(1, id(1), &pending("a", None, None));
+    policy.hold_back_for_disk(true);
+    policy.drain();
+    policy.hold_back_for_disk(false);
+    assert_eq!(policy.begin(at(0), 64), []);
+    assert_eq!(policy.why_waiting(id(1)).expect("waits").blocker, Blocker::Draining);
+}
+
+#[test]
+fn a_run_that_holds_the_last_place_of_all_would_wait_for_itself_on_any_agent() {
+    let mut policy = Policy::new(Ceiling { max_parallel_total: 2, kept_for_chat: 1 });
+    for name in ["a", "b"] {
+        policy.load_agent(&agent(name), config(5, 50), AgentStatus::Active);
+    }
+    policy.apply_execution(1, id(1), &pending("a", None, None));
+    policy.begin(at(0), 64);
+    policy.apply_execution(2, id(1), &running(1));
+    assert!(policy.would_deadlock(&agent("b"), id(1)));
 }
 
 #[test]

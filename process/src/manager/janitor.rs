@@ -101,7 +101,7 @@ pub(super) async fn watch_disk(shared: Arc<Shared>) {
         if nearly_full != suspended {
             suspended = nearly_full;
             tracing::warn!(free, suspended, "starts are held back while the disk is nearly full");
-            shared.desk.policy().suspend_starts(suspended);
+            shared.desk.policy().hold_back_for_disk(suspended);
             shared.desk.wake();
         }
     }

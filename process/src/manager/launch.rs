@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use execution_ledger_domain::agent::AgentConfig;
+use execution_ledger_domain::agent::{AgentConfig, Runtime};
 use execution_ledger_domain::execution::{
-    Command, Execution, ExecutionEvent, FailureCode, Pending, Rejection,
+    Command, Execution, ExecutionEvent, FailureCode, Pending, Rejection, Running,
 };
 use execution_ledger_domain::policy::Effect;
 use execution_ledger_domain::{
@@ -24,28 +24,29 @@ use crate::supervisor;
 
 /// How long output is drained after the first process has ended.
 const DRAIN_MS: u64 = 2_000;
+/// How long an effect rests after a rule refused it for now.
+const REST_AFTER_REFUSAL: Duration = Duration::from_millis(100);
 /// How long an effect rests after the store failed it.
 const REST_AFTER_FAULT: Duration = Duration::from_secs(1);
+/// How often a claim is tried that the store failed. What is stored all the same after the last
+/// attempt is found by the manager's next round.
+const CLAIM_ATTEMPTS_MAX: u32 = 10;
 /// How long a start waits until the desk has seen its claim.
 const APPLIED_WAIT: Duration = Duration::from_secs(5);
-
-/// Every run that holds a slot, as the policy knows it at start.
-pub(super) fn take_up_all(shared: &Shared) -> Vec<(ExecutionId, ClaimId)> {
-    let holding = shared.desk.policy().holding();
-    holding.into_iter().map(|(execution, _, claim)| (execution, claim)).collect()
-}
 
 /// Does what an effect says. Answers the effect where it led to no event and is to be begun again.
 pub(super) async fn carry_out(shared: Arc<Shared>, effect: Effect) -> Option<Effect> {
     let done = match &effect {
         Effect::Start { execution, agent } => start(&shared, *execution, agent).await,
         Effect::Stop { execution, claim } => {
-            runs::signal(&shared, *execution, *claim, supervisor_signal::CANCEL);
-            Ok(())
+            if runs::signal(&shared, *execution, *claim, supervisor_signal::CANCEL) {
+                return None;
+            }
+            tokio::time::sleep(REST_AFTER_REFUSAL).await;
+            return Some(effect);
         }
         Effect::Lapse { execution, claim } => {
-            runs::lapse(&shared, *execution, *claim);
-            Ok(())
+            return runs::lapse(&shared, *execution, *claim).await.then_some(effect);
         }
         Effect::Expire { execution } => expire(&shared, *execution).await,
         Effect::CancelWaiting { execution, cause } => {
@@ -60,6 +61,7 @@ pub(super) async fn carry_out(shared: Arc<Shared>, effect: Effect) -> Option<Eff
         )) => None,
         Err(ExecuteError::Refused(refused)) => {
             tracing::debug!(?effect, %refused, "an effect came too late");
+            tokio::time::sleep(REST_AFTER_REFUSAL).await;
             Some(effect)
         }
         Err(error) => {
@@ -101,15 +103,49 @@ async fn start(
 ) -> Result<(), ExecuteError<Rejection>> {
     let Some(config) = shared.desk.config(agent) else { return Ok(()) };
     let claim = ClaimId(Uuid::now_v7());
-    let command = Command::Start { claim, now: shared.ledger.now(), runtime: config.runtime };
-    let claimed = command_on(shared, execution, command, &[]).await?;
+    // Looked after from before its claim is in the log, so that nobody else takes it up.
+    let entered = runs::enter(shared, execution, claim);
+    let claimed = win_claim(shared, execution, claim, config.runtime).await?;
     failpoint::reach("manager.claimed");
     // The run's token holds while the desk knows of its slot: the run must not be quicker.
     if !shared.desk.wait_applied(claimed, APPLIED_WAIT).await {
         tracing::warn!(%execution, "a run is started before the desk has seen its claim");
     }
-    tokio::spawn(runs::begin(Arc::clone(shared), execution, claim));
+    tokio::spawn(runs::begin(entered));
     Ok(())
+}
+
+/// Appends the claim. Where the store did not say whether it took it, the same claim is tried again,
+/// and finding it in the log is a win.
+async fn win_claim(
+    shared: &Shared,
+    execution: ExecutionId,
+    claim: ClaimId,
+    runtime: Runtime,
+) -> Result<Position, ExecuteError<Rejection>> {
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let command = Command::Start { claim, now: shared.ledger.now(), runtime };
+        match command_on(shared, execution, command, &[]).await {
+            Err(ExecuteError::Refused(Rejection::AlreadyStarted)) => {
+                let stream = StreamName::execution(execution);
+                match shared.ledger.load::<Execution>(&stream).await? {
+                    Execution::Running { running, .. } if running.claim == claim => {
+                        return Ok(Position::START);
+                    }
+                    _ => return Err(ExecuteError::Refused(Rejection::AlreadyStarted)),
+                }
+            }
+            Err(error @ (ExecuteError::Store(_) | ExecuteError::Contended))
+                if attempt < CLAIM_ATTEMPTS_MAX =>
+            {
+                tracing::error!(%execution, %error, "a claim waits for the log");
+                tokio::time::sleep(REST_AFTER_FAULT).await;
+            }
+            done => return done,
+        }
+    }
 }
 
 /// Why a supervisor was not started.
@@ -127,11 +163,17 @@ pub(super) enum LaunchError {
 pub(super) async fn launch(
     shared: &Arc<Shared>,
     execution: ExecutionId,
-    claim: ClaimId,
+    running: &Running,
 ) -> Result<supervisor::Handle, LaunchError> {
-    let (pending, message, system_prompt) = task(shared, execution).await?;
+    let claim = running.claim;
+    let (mut pending, message, system_prompt) = task(shared, execution).await?;
     let gone = || LaunchError::Impossible(format!("there is no agent {}", pending.agent));
     let config = shared.desk.config(&pending.agent).ok_or_else(gone)?;
+    if config.runtime != running.runtime {
+        let reason = "its agent's runtime was changed between its claim and its start";
+        return Err(LaunchError::Impossible(reason.to_owned()));
+    }
+    narrow_again(&mut pending, &config)?;
     let files = RunFiles::new(&shared.options.runs, execution, claim);
     let mcp_config = files.mcp_config();
     let request = RunRequest {
@@ -161,6 +203,34 @@ pub(super) async fn launch(
     .map_err(|error| {
         LaunchError::Impossible(format!("its supervisor could not be started: {error}"))
     })
+}
+
+/// What was accepted under earlier settings gets no more than today's settings give.
+fn narrow_again(pending: &mut Pending, config: &AgentConfig) -> Result<(), LaunchError> {
+    if let Some(model) = &pending.model_requested
+        && !config.models.contains(model)
+    {
+        let reason = format!("its agent does not list the model {model} any more");
+        return Err(LaunchError::Impossible(reason));
+    }
+    if let (Some(wanted), Some(own)) = (&mut pending.allowed_tools, &config.allowed_tools) {
+        wanted.retain(|tool| own.contains(tool));
+    }
+    pending.timeout_s = pending.timeout_s.min(config.timeout_s);
+    pending.max_turns = least(pending.max_turns, config.max_turns);
+    pending.max_cost_nano_usd = least(pending.max_cost_nano_usd, config.max_cost_nano_usd);
+    if !config.allow_system_prompt && pending.system_prompt.is_some() {
+        let reason = "its agent does not permit a system prompt any more";
+        return Err(LaunchError::Impossible(reason.to_owned()));
+    }
+    Ok(())
+}
+
+fn least<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
 }
 
 /// What was accepted, and its texts.

@@ -9,6 +9,7 @@ mod launch;
 mod observe;
 mod runs;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,10 @@ use runs::Runs;
 
 /// Effects that are under way at once.
 const EFFECTS_MAX: usize = 64;
+/// Faults of the log in a row after which following it is given up.
+const FAULTS_MAX: u32 = 20;
+/// How long the first rest after such a fault is; later ones are longer.
+const REST_AFTER_FAULT: Duration = Duration::from_millis(100);
 /// Longest that the manager sleeps before it looks at the clock again: clocks jump.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
@@ -112,40 +117,94 @@ impl Manager {
         let mut work = JoinSet::new();
         work.spawn(janitor::work(Arc::clone(&shared), self.to_archive));
         work.spawn(janitor::watch_disk(Arc::clone(&shared)));
-        let mut effects: JoinSet<Option<Effect>> = JoinSet::new();
-        let taken_up = launch::take_up_all(&shared);
-        for (execution, claim) in taken_up {
-            work.spawn(runs::take_up(Arc::clone(&shared), execution, claim));
-        }
+        let mut effects = Effects::default();
+        let mut rounds = tokio::time::interval(LOOK_AGAIN);
+        let mut faults = 0;
+        let mut stopping = false;
+        take_up_all(&shared, &mut work);
         loop {
-            let room = EFFECTS_MAX.saturating_sub(effects.len());
-            for effect in shared.desk.policy().begin(shared.ledger.now(), room) {
-                effects.spawn(launch::carry_out(Arc::clone(&shared), effect));
+            if stopping && effects.running.is_empty() {
+                return Ok(());
+            }
+            if !stopping {
+                effects.begin(&shared);
             }
             tokio::select! {
                 batch = log.next() => match batch {
-                    Some(batch) => apply(&shared, &batch.map_err(ManagerError::Log)?)?,
+                    Some(Ok(batch)) => {
+                        faults = 0;
+                        apply(&shared, &batch)?;
+                    }
+                    // The subscription stays where it was: the same events are asked for again.
+                    Some(Err(error)) if faults < FAULTS_MAX => {
+                        faults += 1;
+                        tracing::error!(%error, faults, "the log can't be followed at the moment");
+                        tokio::time::sleep(REST_AFTER_FAULT * faults).await;
+                    }
+                    Some(Err(error)) => return Err(ManagerError::Log(error)),
                     None => return Ok(()),
                 },
-                Some(done) = effects.join_next(), if !effects.is_empty() => {
-                    if let Ok(Some(unfinished)) = done {
-                        shared.desk.policy().give_back(&unfinished);
-                    }
+                Some(ended) = effects.running.join_next_with_id(), if !effects.running.is_empty() => {
+                    effects.ended(&shared, ended);
                 }
                 () = shared.desk.woken() => {}
-                () = tokio::time::sleep(until_deadline(&shared)) => {}
-                () = told_to_stop(&mut stop) => {
-                    // What is being started gets its supervisor; then nothing of ours is needed.
-                    while effects.join_next().await.is_some() {}
-                    return Ok(());
-                }
+                _ = rounds.tick(), if !stopping => take_up_all(&shared, &mut work),
+                () = tokio::time::sleep(until_deadline(&shared)), if !stopping => {}
+                () = told_to_stop(&mut stop), if !stopping => stopping = true,
             }
+            // What has ended of the work in the background is of no interest any more.
+            while work.try_join_next().is_some() {}
+        }
+    }
+}
+
+/// Effects that are under way.
+#[derive(Default)]
+struct Effects {
+    running: JoinSet<Option<Effect>>,
+    begun: HashMap<tokio::task::Id, Effect>,
+}
+
+impl Effects {
+    /// Begins what the policy says is to be done.
+    fn begin(&mut self, shared: &Arc<Shared>) {
+        let room = EFFECTS_MAX.saturating_sub(self.running.len());
+        for effect in shared.desk.policy().begin(shared.ledger.now(), room) {
+            let task = self.running.spawn(launch::carry_out(Arc::clone(shared), effect.clone()));
+            self.begun.insert(task.id(), effect);
         }
     }
 
-    /// A watcher of runs that is told when none is left: for a drained stop.
-    pub fn desk(&self) -> Arc<Desk> {
-        Arc::clone(&self.shared.desk)
+    /// Gives back what led to no event, also where its task panicked.
+    fn ended(
+        &mut self,
+        shared: &Shared,
+        ended: Result<(tokio::task::Id, Option<Effect>), tokio::task::JoinError>,
+    ) {
+        let unfinished = match ended {
+            Ok((id, unfinished)) => {
+                self.begun.remove(&id);
+                unfinished
+            }
+            Err(panic) => {
+                tracing::error!(%panic, "an effect panicked and will be repeated");
+                self.begun.remove(&panic.id())
+            }
+        };
+        if let Some(effect) = unfinished {
+            shared.desk.policy().give_back(&effect);
+        }
+    }
+}
+
+/// Takes up every run that holds a slot and that nobody looks after: all of them at start, and later
+/// whatever a fault has left alone.
+fn take_up_all(shared: &Arc<Shared>, work: &mut JoinSet<()>) {
+    let holding = shared.desk.policy().holding();
+    for (execution, _, claim) in holding {
+        if !shared.runs.has(execution) {
+            work.spawn(runs::take_up(runs::enter(shared, execution, claim)));
+        }
     }
 }
 

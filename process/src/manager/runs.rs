@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use execution_ledger_domain::execution::{Command, Execution, FailureCode};
-use execution_ledger_domain::{ClaimId, Content, ExecutionId, StreamName};
+use execution_ledger_domain::{ClaimId, Content, ExecutionId, StreamName, limits};
 use execution_ledger_store::ExecuteError;
 use nix::sys::signal::Signal;
 
@@ -30,10 +30,18 @@ pub(crate) struct Runs(Mutex<HashMap<ExecutionId, Run>>);
 #[derive(Clone)]
 struct Run {
     claim: ClaimId,
+    /// Since when this process looks after it.
+    since: Instant,
     /// The strongest signal that its supervisor is to be sent as soon as there is one.
     wanted: Option<Signal>,
     lapsed: bool,
     handle: Option<Arc<Handle>>,
+}
+
+impl Run {
+    fn new(claim: ClaimId) -> Self {
+        Self { claim, since: Instant::now(), wanted: None, lapsed: false, handle: None }
+    }
 }
 
 impl Runs {
@@ -52,45 +60,56 @@ impl Runs {
     }
 }
 
-/// Tells a run's supervisor something, now or as soon as it is there.
-pub(super) fn signal(shared: &Shared, execution: ExecutionId, claim: ClaimId, signal: Signal) {
+/// Tells a run's supervisor something, now or as soon as it is there. False where nobody looks after
+/// the run at the moment.
+pub(super) fn signal(
+    shared: &Shared,
+    execution: ExecutionId,
+    claim: ClaimId,
+    signal: Signal,
+) -> bool {
     let handle = {
         let mut runs = shared.runs.lock();
-        // Under the lock of the runs, so that what ends now is not remembered for ever.
-        if shared.desk.holds(execution) != Some(claim) {
-            return;
-        }
-        let run = runs.entry(execution).or_insert_with(|| Run {
-            claim,
-            wanted: None,
-            lapsed: false,
-            handle: None,
-        });
-        if run.claim != claim {
-            return;
-        }
+        let Some(run) = runs.get_mut(&execution).filter(|run| run.claim == claim) else {
+            return false;
+        };
         run.wanted = Some(signal);
         run.handle.clone()
     };
     if let Some(handle) = handle {
         send(&handle, execution, signal);
     }
+    true
 }
 
 /// Has a run's tree killed because its slot has lapsed, and its supervisor too if it does not obey.
-pub(super) fn lapse(shared: &Arc<Shared>, execution: ExecutionId, claim: ClaimId) {
+///
+/// The supervisor keeps the lease by a clock that does not jump and obeys only where it has lapsed
+/// by that one; it is killed only where this process has seen the whole lease go by as well. Answers
+/// whether the lapse is to be looked at again.
+pub(super) async fn lapse(shared: &Arc<Shared>, execution: ExecutionId, claim: ClaimId) -> bool {
     signal(shared, execution, claim, supervisor_signal::LEASE_LAPSED);
-    if let Some(run) = shared.runs.lock().get_mut(&execution) {
-        run.lapsed = true;
-    }
-    let shared = Arc::clone(shared);
-    tokio::spawn(async move {
-        tokio::time::sleep(LAPSE_GRACE).await;
-        let handle = shared.runs.lock().get(&execution).and_then(|run| run.handle.clone());
-        if let Some(handle) = handle {
-            send(&handle, execution, Signal::SIGKILL);
+    tokio::time::sleep(LAPSE_GRACE).await;
+    let stream = StreamName::execution(execution);
+    let lease = match shared.ledger.load::<Execution>(&stream).await {
+        Ok(Execution::Running { pending, .. }) => {
+            Duration::from_secs(pending.timeout_s.saturating_add(limits::LEASE_MARGIN_S))
         }
-    });
+        Ok(_) => return false,
+        Err(_) => return true,
+    };
+    let handle = {
+        let mut runs = shared.runs.lock();
+        let Some(run) = runs.get_mut(&execution).filter(|run| run.claim == claim) else {
+            return true;
+        };
+        run.lapsed = run.since.elapsed() >= lease;
+        run.handle.clone().filter(|_| run.lapsed)
+    };
+    if let Some(handle) = handle {
+        send(&handle, execution, Signal::SIGKILL);
+    }
+    true
 }
 
 fn send(handle: &Handle, execution: ExecutionId, signal: Signal) {
@@ -99,29 +118,44 @@ fn send(handle: &Handle, execution: ExecutionId, signal: Signal) {
     }
 }
 
-/// A claim was won just now: start its supervisor and look after it until the ending is recorded.
-pub(super) async fn begin(shared: Arc<Shared>, execution: ExecutionId, claim: ClaimId) {
-    enter(&shared, execution, claim);
-    if let Some(handle) = launch_claim(&shared, execution, claim).await {
-        failpoint::reach("manager.started");
-        look_after(&shared, execution, claim, handle).await;
-        conclude(&shared, execution, claim).await;
+/// A run that is looked after; dropped, it is not any more.
+pub(super) struct Entered {
+    shared: Arc<Shared>,
+    execution: ExecutionId,
+    claim: ClaimId,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let mut runs = self.shared.runs.lock();
+        if runs.get(&self.execution).is_some_and(|run| run.claim == self.claim) {
+            runs.remove(&self.execution);
+        }
     }
-    shared.runs.lock().remove(&execution);
 }
 
-/// A claim from before a restart: find out what has become of it, and go on from there.
-pub(super) async fn take_up(shared: Arc<Shared>, execution: ExecutionId, claim: ClaimId) {
-    enter(&shared, execution, claim);
-    conclude(&shared, execution, claim).await;
-    shared.runs.lock().remove(&execution);
-}
-
-fn enter(shared: &Shared, execution: ExecutionId, claim: ClaimId) {
+/// Begins to look after a run. A wish to stop it may have come first: it stays.
+pub(super) fn enter(shared: &Arc<Shared>, execution: ExecutionId, claim: ClaimId) -> Entered {
     let mut runs = shared.runs.lock();
-    // A wish to stop it may have come first: it stays.
-    let run = Run { claim, wanted: None, lapsed: false, handle: None };
-    runs.entry(execution).or_insert(run);
+    runs.entry(execution).or_insert_with(|| Run::new(claim));
+    drop(runs);
+    Entered { shared: Arc::clone(shared), execution, claim }
+}
+
+/// A claim was won just now: start its supervisor and look after it until the ending is recorded.
+pub(super) async fn begin(entered: Entered) {
+    let (shared, execution, claim) = (&entered.shared, entered.execution, entered.claim);
+    if let Some(handle) = launch_claim(shared, execution, claim).await {
+        failpoint::reach("manager.started");
+        look_after(shared, execution, claim, handle).await;
+        conclude(shared, execution, claim).await;
+    }
+}
+
+/// A claim that nobody looks after, from before a restart or after a fault: find out what has become
+/// of it, and go on from there.
+pub(super) async fn take_up(entered: Entered) {
+    conclude(&entered.shared, entered.execution, entered.claim).await;
 }
 
 /// Starts the supervisor, unless the run is to stop already. `None` where the run was ended instead.
@@ -132,20 +166,25 @@ async fn launch_claim(
 ) -> Option<Handle> {
     loop {
         // Cancelled before it was started: then it never is.
-        match shared.ledger.load::<Execution>(&StreamName::execution(execution)).await {
-            Ok(Execution::Running { cancellation: None, .. }) => {}
+        let state = shared.ledger.load::<Execution>(&StreamName::execution(execution)).await;
+        let running = match state {
             Ok(Execution::Running { cancellation: Some(_), .. }) => {
                 end(shared, execution, Command::Abandon { claim }, &[]).await;
                 return None;
             }
-            Ok(Execution::Absent | Execution::Pending(_) | Execution::Ended { .. }) => return None,
+            Ok(Execution::Running { running, cancellation: None, .. })
+                if running.claim == claim =>
+            {
+                running
+            }
+            Ok(_) => return None,
             Err(error) => {
                 tracing::error!(%execution, %error, "a run waits for the log before it can start");
                 tokio::time::sleep(REST).await;
                 continue;
             }
-        }
-        match launch::launch(shared, execution, claim).await {
+        };
+        match launch::launch(shared, execution, &running).await {
             Ok(handle) => return Some(handle),
             Err(LaunchError::Store(error)) => {
                 tracing::error!(%execution, %error, "a run waits for the log before it can start");

@@ -1,5 +1,6 @@
 //! Looking after agents.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use execution_ledger_domain::agent::{Agent, AgentConfig, Command, Rejection};
@@ -27,6 +28,9 @@ pub enum AgentError {
         /// Which variable.
         variable: String,
     },
+    /// It would work among the ledger's own files.
+    #[error("cwd: lies inside the ledger's data directory, where keys and the log are")]
+    InsideDataDir,
     /// The write failed.
     #[error(transparent)]
     Write(#[from] ExecuteError<Rejection>),
@@ -41,7 +45,7 @@ impl Tasks {
         config: AgentConfig,
         request: &Request,
     ) -> Result<Position, AgentError> {
-        check(&config)?;
+        self.check_agent(&config)?;
         self.change_agent(caller, name, Command::Register(Box::new(config)), request).await
     }
 
@@ -53,7 +57,7 @@ impl Tasks {
         config: AgentConfig,
         request: &Request,
     ) -> Result<Position, AgentError> {
-        check(&config)?;
+        self.check_agent(&config)?;
         self.change_agent(caller, name, Command::Configure(Box::new(config)), request).await
     }
 
@@ -103,17 +107,24 @@ impl Tasks {
         }
         Ok(done.position)
     }
-}
 
-/// What the domain can't check: it knows neither this system nor the formats of secrets.
-fn check(config: &AgentConfig) -> Result<(), AgentError> {
-    let is_secret = |text: &String| Redactor::global().redact(text).1 > 0;
-    if let Some((variable, _)) = config.env.iter().find(|(_, value)| is_secret(value)) {
-        return Err(AgentError::HoldsSecret { variable: variable.clone() });
-    }
-    let Some(user) = &config.run_as else { return Ok(()) };
-    match nix::unistd::User::from_name(user) {
-        Ok(Some(_)) => Ok(()),
-        Ok(None) | Err(_) => Err(AgentError::NoSuchUser(user.clone())),
+    /// What the domain can't check: it knows neither this system nor the formats of secrets.
+    fn check_agent(&self, config: &AgentConfig) -> Result<(), AgentError> {
+        let is_secret = |text: &String| Redactor::global().redact(text).1 > 0;
+        if let Some((variable, _)) = config.env.iter().find(|(_, value)| is_secret(value)) {
+            return Err(AgentError::HoldsSecret { variable: variable.clone() });
+        }
+        if let (Some(cwd), Some(data_dir)) = (&config.cwd, &self.data_dir) {
+            // A directory that does not exist yet is judged by its name.
+            let real = std::fs::canonicalize(cwd).unwrap_or_else(|_| PathBuf::from(cwd));
+            if real.starts_with(data_dir) {
+                return Err(AgentError::InsideDataDir);
+            }
+        }
+        let Some(user) = &config.run_as else { return Ok(()) };
+        match nix::unistd::User::from_name(user) {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) | Err(_) => Err(AgentError::NoSuchUser(user.clone())),
+        }
     }
 }

@@ -4,6 +4,7 @@ mod agents;
 mod submit;
 mod validate;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -174,6 +175,8 @@ pub struct Tasks {
     desk: Arc<Desk>,
     sessions: Arc<dyn SessionIndex>,
     secret: LedgerSecret,
+    /// Where no agent may work.
+    data_dir: Option<PathBuf>,
 }
 
 impl Tasks {
@@ -184,7 +187,13 @@ impl Tasks {
         sessions: Arc<dyn SessionIndex>,
         secret: LedgerSecret,
     ) -> Self {
-        Self { ledger, desk, sessions, secret }
+        Self { ledger, desk, sessions, secret, data_dir: None }
+    }
+
+    /// Refuses agents that would work inside this directory, the ledger's own.
+    #[must_use]
+    pub fn keeping_out_of(self, data_dir: PathBuf) -> Self {
+        Self { data_dir: Some(data_dir), ..self }
     }
 
     /// An agent's slots and queue; of the queue at most `most`. `None` where there is no such agent.

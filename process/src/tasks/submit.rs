@@ -39,6 +39,17 @@ impl Tasks {
         request: &Request,
     ) -> Result<Submitted, SubmitError> {
         may_call(caller, agent)?;
+        let mark = self.mark(agent, &task);
+        let id = match &task.idempotency_key {
+            None => ExecutionId(Uuid::now_v7()),
+            Some(key) => ExecutionId::derived(&caller.actor.id, agent, key),
+        };
+        // A repeated request is answered as the first one was, whatever has been changed since.
+        if task.idempotency_key.is_some()
+            && let Some(first) = self.submitted_before(id, mark).await?
+        {
+            return Ok(first);
+        }
         let config =
             self.desk.config(agent).ok_or_else(|| NotAdmitted::UnknownAgent(agent.clone()))?;
         self.check(caller, agent, &config, &task).await?;
@@ -51,18 +62,17 @@ impl Tasks {
             return Err(SubmitError::WouldDeadlock(agent.clone()));
         }
 
-        let mark = self.mark(agent, &task);
-        let id = match &task.idempotency_key {
-            None => ExecutionId(Uuid::now_v7()),
-            Some(key) => {
-                let id = ExecutionId::derived(&caller.actor.id, agent, key);
-                if let Some(first) = self.submitted_before(id, mark).await? {
-                    return Ok(first);
-                }
-                id
+        let reservation = match self.desk.reserve(agent, id) {
+            Ok(reservation) => reservation,
+            // The place that is missing may be the one that the first of two equal requests took.
+            Err(full) if task.idempotency_key.is_some() => {
+                return self
+                    .submitted_before(id, mark)
+                    .await?
+                    .ok_or(SubmitError::NotAdmitted(full));
             }
+            Err(full) => return Err(full.into()),
         };
-        let reservation = self.desk.reserve(agent, id)?;
         let accepted = Accepted { id, agent, config: &config, task, narrowed, above, mark };
         self.append(caller, accepted, reservation, request).await
     }

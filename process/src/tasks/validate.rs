@@ -189,7 +189,7 @@ fn not_an_option(field: &'static str, text: &str) -> Result<(), SubmitError> {
 }
 
 fn plain_text(field: &'static str, text: &str) -> Result<(), SubmitError> {
-    let bad = |c: &char| (*c < ' ' && *c != '\t' && *c != '\n') || *c == '\u{7f}';
+    let bad = |c: &char| *c < ' ' && *c != '\t' && *c != '\n';
     match text.chars().find(bad) {
         None => Ok(()),
         Some(found) => {

@@ -57,6 +57,11 @@ impl ExecutionRecord {
             E::Failed(failed) if !ended => {
                 self.end(Status::Failed, recorded, failed.report.as_ref());
                 let message = failed.message.and_then(|text| owned_text(recorded, &text));
+                // A text that was erased stays away; where there never was one, the code says it.
+                let message = match failed.message {
+                    Some(_) => message,
+                    None => Some(failed.code.describe().to_owned()),
+                };
                 self.error = Some(ErrorInfo { code: failed.code, message });
             }
             E::Cancelled(cancelled) if !ended => {
@@ -156,7 +161,6 @@ impl ExecutionRecord {
             self.queue_ms = Some(recorded.recorded_at.ms_since(self.created_at));
         }
         let Some(report) = report else { return };
-        self.started_at = Some(report.started_at);
         self.completed_at = Some(report.ended_at);
         self.duration_ms = Some(report.duration_ms);
         self.exit = report.exit;
