@@ -73,15 +73,18 @@ async fn watched(work: &Path, sizes: &Sizes) -> Result<Idle, Failure> {
     let ticks = cpu_ticks(server.pid())? - before;
     let per_s = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)?.ok_or("no clock tick")?;
     let cpu_percent = ticks as f64 / per_s as f64 / sizes.idle_seconds as f64 * 100.0;
-    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid()))?;
-    let kb = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        let kb = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
-        kb.ok_or_else(|| format!("/proc says nothing of {name}"))
-    };
-    let (memory_mb, anonymous_mb) = (kb("VmRSS:")? / 1e3, kb("RssAnon:")? / 1e3);
+    let rss_mb = memory_mb(server.pid(), "VmRSS:")?;
+    let anonymous_mb = memory_mb(server.pid(), "RssAnon:")?;
     server.stop().await?;
-    Ok(Idle { start_ms, memory_mb, anonymous_mb, cpu_percent })
+    Ok(Idle { start_ms, memory_mb: rss_mb, anonymous_mb, cpu_percent })
+}
+
+/// Memory of a process, in MB: this line of `/proc/PID/status`.
+pub fn memory_mb(pid: u32, name: &str) -> Result<f64, Failure> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let kb = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
+    Ok(kb.ok_or_else(|| format!("/proc says nothing of {name}"))? / 1e3)
 }
 
 /// Processor time of a process so far, its own and the kernel's for it, in clock ticks.

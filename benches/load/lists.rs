@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::client::Client;
 use crate::figures::{Figure, Latencies, Section, Target};
 use crate::server::Server;
-use crate::{Failure, Sizes, seed};
+use crate::{Failure, Sizes, idle, seed};
 
 /// The latest that 99 of 100 pages may come, in milliseconds.
 const P99_MS: f64 = 5.0;
@@ -55,6 +55,9 @@ pub async fn measure(work: &Path, sizes: &Sizes) -> Result<Section, Failure> {
     all.merge(&deep)?;
     figures.push(figure("agent, status, trigger: page after page", &deep, &bare));
     figures.insert(0, figure("all of the below", &all, &bare));
+    // What caches of the read models hold once they have been asked.
+    let memory_mb = idle::memory_mb(server.pid(), "VmRSS:")?;
+    figures.push(Figure::new("memory after all of that (RSS)", memory_mb, "MB"));
     server.stop().await?;
     let notes = vec![format!(
         "{} executions; {} pages of {ROWS} in each case, each for another agent, after {WARM_UP} that \
