@@ -4,7 +4,7 @@ mod config;
 mod decide;
 mod event;
 
-pub use config::{AgentConfig, ConfigError, PromptBy, Runtime, SecretSource};
+pub use config::{AgentConfig, ConfigError, PromptBy, Runtime, SecretSource, is_secret_name};
 pub use decide::{Agent, Command, Rejection};
 pub use event::{AgentEvent, Configured, Paused, Registered, Resumed, Retired};
 

@@ -78,6 +78,21 @@ fn slots_are_given_in_order_and_never_twice_before_their_event_is_seen() {
 }
 
 #[test]
+fn a_claim_that_is_known_at_once_and_again_from_the_log_takes_one_slot() {
+    let mut policy = policy(&[("a", 2, 50)]);
+    policy.apply_execution(1, id(1), &pending("a", None, None));
+    policy.begin(at(0), 64);
+    policy.apply_execution(0, id(1), &running(9));
+    assert!(policy.holds(id(1)).is_some());
+    policy.apply_execution(2, id(1), &running(9));
+    assert_eq!(policy.totals(), (1, 0));
+    policy.apply_execution(3, id(1), &ended());
+    assert_eq!((policy.totals(), policy.next_deadline()), ((0, 0), None));
+    policy.apply_execution(0, id(1), &running(9));
+    assert_eq!(policy.totals(), (0, 0), "what has ended takes no slot, however late it is told");
+}
+
+#[test]
 fn a_start_that_led_to_no_event_is_begun_again_in_its_old_place() {
     let mut policy = policy(&[("a", 1, 50)]);
     policy.apply_execution(1, id(1), &pending("a", None, None));

@@ -12,7 +12,7 @@ use execution_ledger_domain::policy::Effect;
 use execution_ledger_domain::{
     Actor, AgentName, ClaimId, Content, Event, ExecutionId, StreamName, limits,
 };
-use execution_ledger_store::{Context, ExecuteError, Position, StoreError, With};
+use execution_ledger_store::{Context, ExecuteError, StoreError, With};
 use uuid::Uuid;
 
 use super::{Shared, runs};
@@ -31,8 +31,6 @@ const REST_AFTER_FAULT: Duration = Duration::from_secs(1);
 /// How often a claim is tried that the store failed. What is stored all the same after the last
 /// attempt is found by the manager's next round.
 const CLAIM_ATTEMPTS_MAX: u32 = 10;
-/// How long a start waits until the desk has seen its claim.
-const APPLIED_WAIT: Duration = Duration::from_secs(5);
 
 /// Does what an effect says. Answers the effect where it led to no event and is to be begun again.
 pub(super) async fn carry_out(shared: Arc<Shared>, effect: Effect) -> Option<Effect> {
@@ -72,13 +70,13 @@ pub(super) async fn carry_out(shared: Arc<Shared>, effect: Effect) -> Option<Eff
     }
 }
 
-/// Gives a command about an execution in the manager's own name.
+/// Gives a command about an execution in the manager's own name; answers its state after it.
 pub(super) async fn command_on(
     shared: &Shared,
     execution: ExecutionId,
     command: Command,
     contents: &[Content],
-) -> Result<Position, ExecuteError<Rejection>> {
+) -> Result<Execution, ExecuteError<Rejection>> {
     let context = Context {
         actor: Actor::system("process_manager"),
         correlation_id: None,
@@ -87,7 +85,7 @@ pub(super) async fn command_on(
     };
     let stream = StreamName::execution(execution);
     let done = shared.ledger.execute::<Execution>(&stream, command, contents, &context).await?;
-    Ok(done.position)
+    Ok(done.state)
 }
 
 async fn expire(shared: &Shared, execution: ExecutionId) -> Result<(), ExecuteError<Rejection>> {
@@ -105,12 +103,12 @@ async fn start(
     let claim = ClaimId(Uuid::now_v7());
     // Looked after from before its claim is in the log, so that nobody else takes it up.
     let entered = runs::enter(shared, execution, claim);
-    let claimed = win_claim(shared, execution, claim, config.runtime).await?;
+    let running = win_claim(shared, execution, claim, config.runtime).await?;
     failpoint::reach("manager.claimed");
-    // The run's token holds while the desk knows of its slot: the run must not be quicker.
-    if !shared.desk.wait_applied(claimed, APPLIED_WAIT).await {
-        tracing::warn!(%execution, "a run is started before the desk has seen its claim");
-    }
+    // Known at once, not only when the event comes back from the log: the run's token holds while the
+    // desk knows of its slot, and the run may be quicker.
+    let event = ExecutionEvent::Running(running);
+    shared.desk.policy().apply_execution(0, execution, &event);
     tokio::spawn(runs::begin(entered));
     Ok(())
 }
@@ -122,20 +120,18 @@ async fn win_claim(
     execution: ExecutionId,
     claim: ClaimId,
     runtime: Runtime,
-) -> Result<Position, ExecuteError<Rejection>> {
+) -> Result<Running, ExecuteError<Rejection>> {
+    let stream = StreamName::execution(execution);
     let mut attempt = 0;
     loop {
         attempt += 1;
         let command = Command::Start { claim, now: shared.ledger.now(), runtime };
         match command_on(shared, execution, command, &[]).await {
             Err(ExecuteError::Refused(Rejection::AlreadyStarted)) => {
-                let stream = StreamName::execution(execution);
-                match shared.ledger.load::<Execution>(&stream).await? {
-                    Execution::Running { running, .. } if running.claim == claim => {
-                        return Ok(Position::START);
-                    }
-                    _ => return Err(ExecuteError::Refused(Rejection::AlreadyStarted)),
-                }
+                return match shared.ledger.load::<Execution>(&stream).await? {
+                    Execution::Running { running, .. } if running.claim == claim => Ok(running),
+                    _ => Err(ExecuteError::Refused(Rejection::AlreadyStarted)),
+                };
             }
             Err(error @ (ExecuteError::Store(_) | ExecuteError::Contended))
                 if attempt < CLAIM_ATTEMPTS_MAX =>
@@ -143,7 +139,9 @@ async fn win_claim(
                 tracing::error!(%execution, %error, "a claim waits for the log");
                 tokio::time::sleep(REST_AFTER_FAULT).await;
             }
-            done => return done,
+            Err(error) => return Err(error),
+            Ok(Execution::Running { running, .. }) => return Ok(running),
+            Ok(_) => return Err(ExecuteError::Refused(Rejection::NotRunning)),
         }
     }
 }
