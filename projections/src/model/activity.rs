@@ -134,7 +134,8 @@ pub struct Activity {
     #[schema(value_type = Option<String>, format = DateTime)]
     pub completed_at: Option<Timestamp>,
     /// `execution_id` and what else there is to say: of a start `inject_result`, of an end
-    /// `cost_usd`, `execution_time_ms`, `result_injected`, `chat_session_id`, `response_preview`.
+    /// `cost_usd`, `execution_time_ms`, `result_injected`, `chat_session_id`, `response_preview`, and of a
+    /// failure `error` with its `code` and `message`.
     #[schema(value_type = Object)]
     pub details: Value,
 }

@@ -250,14 +250,21 @@ fn details(
         });
     }
     let preview = record.response.as_deref().map(|text| beginning(text, PREVIEW_MAX_CHARS).0);
-    ending_details(
+    let mut details = ending_details(
         record.execution_id.0,
         record.cost,
         record.duration_ms,
         record.result_injected,
         record.chat_session_id,
         preview,
-    )
+    );
+    if state == ActivityState::Failed
+        && let Some(error) = &record.error
+    {
+        let message = error.message.as_deref().map(|text| beginning(text, PREVIEW_MAX_CHARS).0);
+        details["error"] = json!({ "code": error.code, "message": message });
+    }
+    details
 }
 
 fn action(activity_type: ActivityType, record: &ExecutionRecord) -> String {

@@ -62,8 +62,13 @@ impl Conditions {
         let columns = if at.is_some() { &THEN } else { &NOW };
         let position = at.map_or(i64::MAX, |at| columns::number(at.number()));
         let words = filters.q.as_deref().map(words::query_of).transpose()?;
+        let nothing = words == Some(None);
         let values = vec![Value::Integer(position)];
-        let mut this = Self { sql: String::from("e.no <= ?1"), values, words, columns };
+        let mut this =
+            Self { sql: String::from("e.no <= ?1"), values, words: words.flatten(), columns };
+        if nothing {
+            this.and_sql("0");
+        }
         this.scope("e", scope);
         if let Some(agent) = &filters.agent {
             this.and("e.agent =", Value::Text(agent.as_str().to_owned()));

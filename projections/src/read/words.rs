@@ -3,8 +3,9 @@
 use crate::query::{QueryError, SEARCH_MAX_BYTES, SEARCH_WORDS_MAX};
 
 /// The query that finds texts with all of the words. Each word is quoted, so that nothing in it is
-/// taken for an operator; a `*` at its end stands for any ending.
-pub(super) fn query_of(text: &str) -> Result<String, QueryError> {
+/// taken for an operator; a `*` at its end stands for any ending. Nothing where the text has no word
+/// that an index could hold: no text has that.
+pub(super) fn query_of(text: &str) -> Result<Option<String>, QueryError> {
     if text.len() > SEARCH_MAX_BYTES {
         return Err(QueryError::invalid("q", format!("at most {SEARCH_MAX_BYTES} bytes")));
     }
@@ -31,8 +32,8 @@ pub(super) fn query_of(text: &str) -> Result<String, QueryError> {
         }
     }
     match words {
-        0 => Err(QueryError::invalid("q", "holds no word to look for")),
-        1..=SEARCH_WORDS_MAX => Ok(query),
+        0 => Ok(None),
+        1..=SEARCH_WORDS_MAX => Ok(Some(query)),
         _ => Err(QueryError::invalid("q", format!("at most {SEARCH_WORDS_MAX} words"))),
     }
 }
@@ -43,14 +44,17 @@ mod tests {
 
     #[test]
     fn operators_and_quotes_are_words_like_others() {
-        let query = |text| query_of(text).expect("words");
+        let query = |text| query_of(text).expect("a query").expect("words");
         assert_eq!(query("fix OR NEAR(a b)"), r#""fix" "OR" "NEAR(a" "b)""#);
         assert_eq!(query(r#"text:"x" -y ^z comp* -- ' "#), r#""text:x" "-y" "^z" "comp"*"#);
     }
 
     #[test]
-    fn a_text_without_words_or_with_too_many_is_refused_with_its_name() {
-        for text in ["", " \t", "\"\"", "-- *", &"a ".repeat(33), &"a".repeat(1_001)] {
+    fn a_text_without_words_looks_for_nothing_and_one_with_too_many_is_refused_with_its_name() {
+        for text in ["", " \t", "\"\"", "-- *", "\u{1f389}"] {
+            assert_eq!(query_of(text).expect("a query"), None, "{text}");
+        }
+        for text in [&"a ".repeat(33), &"a".repeat(1_001)] {
             let refused = query_of(text);
             assert!(matches!(refused, Err(QueryError::Invalid { field: "q", .. })), "{text}");
         }
