@@ -98,7 +98,7 @@ where
         let app = App::from_ref(state);
         let (caller, request) = recognise(parts, &app).await?;
         if !caller.role.has(R::RIGHT) {
-            return Err(Problem::new(Code::Forbidden, "the role of this key does not allow it"));
+            return Err(forbidden());
         }
         Ok(Self { caller, request, right: PhantomData })
     }
@@ -119,9 +119,14 @@ where
     }
 }
 
-/// Lets pass whoever holds a valid key, by the head of their request.
-pub(crate) async fn recognise_head(parts: &Parts, app: &App) -> Result<(), Problem> {
-    recognise(parts, app).await.map(drop)
+/// Lets pass whoever holds a key with that right, by the head of their request.
+pub(crate) async fn recognise_head(parts: &Parts, app: &App, right: Right) -> Result<(), Problem> {
+    let (caller, _) = recognise(parts, app).await?;
+    if caller.role.has(right) { Ok(()) } else { Err(forbidden()) }
+}
+
+fn forbidden() -> Problem {
+    Problem::new(Code::Forbidden, "the role of this key does not allow it")
 }
 
 async fn recognise(parts: &Parts, app: &App) -> Result<(Caller, RequestInfo), Problem> {

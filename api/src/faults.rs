@@ -1,13 +1,14 @@
 //! What the parts below refuse or fail at, as problems.
 
-use execution_ledger_domain::agent;
 use execution_ledger_domain::policy::NotAdmitted;
+use execution_ledger_domain::{AgentName, agent};
 use execution_ledger_process::tasks::{AgentError, StopError, SubmitError};
 use execution_ledger_projections::QueryError;
 use execution_ledger_store::{ExecuteError, PositionError, StoreError};
 use serde_json::Value;
 
 use crate::problem::{Code, Problem};
+use crate::state::{no_agent, no_execution};
 
 /// When it is worth trying again after a queue was full, in seconds.
 const QUEUE_RETRY_S: u64 = 5;
@@ -130,34 +131,36 @@ impl From<SubmitError> for Problem {
 impl From<StopError> for Problem {
     fn from(error: StopError) -> Self {
         match error {
-            StopError::NotFound => Self::new(Code::ExecutionNotFound, error.to_string()),
-            StopError::Write(error) => {
-                write_failed(error, |rule| Self::new(Code::ExecutionNotFound, rule.to_string()))
-            }
+            StopError::NotFound => no_execution(),
+            StopError::Write(error) => write_failed(error, |_| no_execution()),
         }
     }
 }
 
-impl From<AgentError> for Problem {
-    fn from(error: AgentError) -> Self {
-        let text = error.to_string();
-        match error {
-            AgentError::NoSuchUser(_) => Self::invalid_field("run_as", text),
-            AgentError::InsideDataDir => Self::invalid_field("cwd", text),
-            AgentError::HoldsSecret { .. } => Self::invalid_field("env", text),
-            AgentError::Write(error) => write_failed(error, |rule| match rule {
-                agent::Rejection::NotFound => Self::new(Code::AgentNotFound, rule.to_string()),
-                agent::Rejection::AlreadyRegistered => {
-                    Self::new(Code::AgentExists, rule.to_string())
-                        .field("name")
-                        .hint("PUT /api/agents/{name} changes its settings")
-                }
-                agent::Rejection::Retired => Self::new(Code::AgentRetired, rule.to_string())
-                    .hint("POST /api/agents registers the name again"),
-                agent::Rejection::Config(broken) => {
-                    Self::invalid_field(broken.field, broken.problem)
-                }
-            }),
-        }
+/// Why the agent of that name was not changed.
+pub(crate) fn agent_refused(name: &AgentName, error: AgentError) -> Problem {
+    let text = error.to_string();
+    match error {
+        AgentError::NoSuchUser(_) => Problem::invalid_field("run_as", text),
+        AgentError::InsideDataDir => Problem::invalid_field("cwd", text),
+        AgentError::HoldsSecret { .. } => Problem::invalid_field("env", text),
+        AgentError::Write(error) => write_failed(error, |rule| match rule {
+            agent::Rejection::NotFound => no_agent(name),
+            agent::Rejection::AlreadyRegistered => {
+                let detail = format!("{name} is taken: choose another name, or change that agent");
+                Problem::new(Code::AgentExists, detail)
+                    .field("name")
+                    .hint("PUT /api/agents/{name} changes its settings")
+            }
+            agent::Rejection::Retired => {
+                let detail = format!("{name} takes no more tasks and can't be changed");
+                Problem::new(Code::AgentRetired, detail)
+                    .field("name")
+                    .hint("POST /api/agents registers the name again")
+            }
+            agent::Rejection::Config(broken) => {
+                Problem::invalid_field(broken.field, broken.problem)
+            }
+        }),
     }
 }

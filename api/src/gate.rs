@@ -19,7 +19,7 @@ use crate::problem::{Code, Problem};
 /// Longest path and query, in bytes.
 const URI_MAX_BYTES: usize = 8 * 1024;
 /// Headers of a request: most.
-pub(crate) const HEADERS_MAX: usize = 96;
+const HEADERS_MAX: usize = 96;
 /// Names and values of a request's headers together: largest, in bytes.
 pub(crate) const HEADERS_MAX_BYTES: usize = 32 * 1024;
 /// How often the tables of rate limits forget who has been quiet: once in that many checks.

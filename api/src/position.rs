@@ -73,7 +73,9 @@ impl Moment {
     pub(crate) async fn reach(self, app: &App) -> Result<At, Problem> {
         let at = match self.as_of {
             None => At::Now,
-            Some(AsOf::Position(position)) => At::Position(position),
+            Some(AsOf::Position(position)) => {
+                At::Position(app.within_log("as_of", position).await?)
+            }
             Some(AsOf::Time(time)) => At::Position(app.views().position_at(time).await?),
         };
         let wanted = match at {
@@ -84,6 +86,15 @@ impl Moment {
             app.wait_for(wanted, WAIT_FOR_MAX).await?;
         }
         Ok(at)
+    }
+
+    /// Waits as [`Self::reach`] does, for what is only known of now; `why` says that to a caller who
+    /// asks for another moment.
+    pub(crate) async fn reach_now(self, app: &App, why: &'static str) -> Result<(), Problem> {
+        if self.as_of.is_some() {
+            return Err(Problem::invalid_parameter("as_of", why));
+        }
+        self.reach(app).await.map(drop)
     }
 }
 
@@ -97,6 +108,21 @@ impl App {
     pub(crate) fn parse_position(&self, name: &str, text: &str) -> Result<Position, Problem> {
         LogPosition::parse_for(self.log_id(), text)
             .map_err(|error| Problem::from(error).field(name))
+    }
+
+    /// A position that a caller wants to begin after or to look back to, if the log has come that far.
+    pub(crate) async fn within_log(
+        &self,
+        name: &str,
+        position: Position,
+    ) -> Result<Position, Problem> {
+        let head = self.store().head().await?;
+        if position <= head {
+            return Ok(position);
+        }
+        let detail = "the position lies beyond the end of this log";
+        Err(Problem::invalid_parameter(name, detail)
+            .member("head", Value::from(self.position_text(head))))
     }
 
     /// Waits until what is said of slots and queues has seen a position too. What is not there in

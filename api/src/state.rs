@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use execution_ledger_domain::agent::{Agent, AgentConfig};
 use execution_ledger_domain::execution::Execution;
 use execution_ledger_domain::scope::Ownership;
 use execution_ledger_domain::{AgentName, ExecutionId, Scope, StreamName};
@@ -121,11 +122,7 @@ impl App {
         id: ExecutionId,
     ) -> Result<Execution, Problem> {
         let stream = StreamName::execution(id);
-        let state = match self.0.ledger.load::<Execution>(&stream).await {
-            Ok(state) => state,
-            Err(ExecuteError::Store(fault)) => return Err(fault.into()),
-            Err(error) => return Err(Problem::internal(&error)),
-        };
+        let state = self.0.ledger.load::<Execution>(&stream).await.map_err(unloaded)?;
         let pending = state.pending().filter(|pending| pending.agent == *agent);
         let pending = pending.ok_or_else(no_execution)?;
         let ownership = Ownership {
@@ -134,6 +131,20 @@ impl App {
             source_agent: pending.source_agent.as_ref(),
         };
         if scope.covers(&ownership) { Ok(state) } else { Err(no_execution()) }
+    }
+
+    /// The settings of an agent as the log has them now, ahead of all read models.
+    pub(crate) async fn agent_now(&self, name: &AgentName) -> Result<AgentConfig, Problem> {
+        let state = self.0.ledger.load::<Agent>(&StreamName::agent(name)).await;
+        let state = state.map_err(unloaded)?;
+        state.config().cloned().ok_or_else(|| no_agent(name))
+    }
+}
+
+fn unloaded<R: std::error::Error>(error: ExecuteError<R>) -> Problem {
+    match error {
+        ExecuteError::Store(fault) => fault.into(),
+        other => Problem::internal(&other),
     }
 }
 

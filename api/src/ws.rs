@@ -52,6 +52,7 @@ impl FromQuery for Resume {
     responses(
         (status = 101, description = "Messages follow", body = execution_ledger_projections::ActivityEvent),
         (status = 409, description = "The position is of another log", body = ProblemSchema),
+        (status = 422, description = "The position lies beyond the end of the log", body = ProblemSchema),
         (status = 426, description = "Not asked as WebSocket", body = ProblemSchema),
     ),
 )]
@@ -63,8 +64,11 @@ pub(super) async fn watch(
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     let from = match (from, last_event_id(&headers)?) {
-        (Some(from), _) => Some(from),
-        (None, Some(text)) => Some(app.parse_position("Last-Event-ID", text)?),
+        (Some(from), _) => Some(app.within_log("last_event_id", from).await?),
+        (None, Some(text)) => {
+            let from = app.parse_position("Last-Event-ID", text)?;
+            Some(app.within_log("Last-Event-ID", from).await?)
+        }
         (None, None) => None,
     };
     let upgrade = upgrade.map_err(|error| {

@@ -1,12 +1,15 @@
 //! Bodies: strict JSON, of a limited size, in a limited time.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use axum::extract::{FromRef, FromRequest, Request};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
+use super::words::plain;
 use crate::problem::{Code, Problem};
 use crate::state::App;
 
@@ -22,21 +25,47 @@ where
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let app = App::from_ref(state);
-        let typed = declared_json(request.headers());
-        let body = read_body(request, &app).await?;
-        if body.is_empty() {
-            return parse(b"{}").map(Self);
-        }
-        if !typed {
-            return Err(Problem::new(
-                Code::UnsupportedMediaType,
-                "send the body as `Content-Type: application/json`",
-            )
-            .field("Content-Type"));
-        }
+        let body = json_body(request, &App::from_ref(state)).await?;
         parse(&body).map(Self)
     }
+}
+
+/// A body as [`Json`] takes it, and which fields stand in it: what is not given stays as it was.
+pub struct Partial<T> {
+    /// What the body says, with defaults where it says nothing.
+    pub body: T,
+    /// The names of the fields that it says something of.
+    pub given: BTreeSet<String>,
+}
+
+impl<S, T> FromRequest<S> for Partial<T>
+where
+    S: Send + Sync,
+    App: FromRef<S>,
+    T: DeserializeOwned,
+{
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let json = json_body(request, &App::from_ref(state)).await?;
+        let body = parse(&json)?;
+        let fields: BTreeMap<String, IgnoredAny> = parse(&json)?;
+        Ok(Self { body, given: fields.into_keys().collect() })
+    }
+}
+
+/// A body that declares itself as JSON; where there is none, an empty object.
+async fn json_body(request: Request, app: &App) -> Result<Bytes, Problem> {
+    let typed = declared_json(request.headers());
+    let body = read_body(request, app).await?;
+    if body.is_empty() {
+        return Ok(Bytes::from_static(b"{}"));
+    }
+    if typed {
+        return Ok(body);
+    }
+    let detail = "send the body as `Content-Type: application/json`";
+    Err(Problem::new(Code::UnsupportedMediaType, detail).field("Content-Type"))
 }
 
 /// No body, or an empty object: there is nothing that could be said.
@@ -103,14 +132,19 @@ pub(crate) fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, Problem> {
     match serde_path_to_error::deserialize::<_, T>(deserializer) {
         Err(error) => {
             let path = error.path().to_string();
-            Err(unfit(&path, error.inner()))
+            Err(unfit(json, &path, error.inner()))
         }
         Ok(_) => Err(Problem::new(Code::MalformedJson, "something stands after the JSON object")),
     }
 }
 
-fn unfit(path: &str, error: &serde_json::Error) -> Problem {
+fn unfit(json: &[u8], path: &str, error: &serde_json::Error) -> Problem {
     if !error.is_data() {
+        // A reader that meets another kind of value than it can choose from calls that a fault of
+        // the text, though the text may be well-formed.
+        if serde_json::from_slice::<serde_json::Value>(json).is_ok() {
+            return Problem::invalid_field(path, "its value is of another kind than it must be");
+        }
         return Problem::new(Code::MalformedJson, error.to_string());
     }
     let said = error.to_string();
@@ -118,15 +152,15 @@ fn unfit(path: &str, error: &serde_json::Error) -> Problem {
         said.strip_prefix(begin).and_then(|rest| rest.split_once('`')).map(|(name, _)| name)
     };
     if let Some(name) = quoted("unknown field `") {
-        return Problem::new(Code::UnknownField, said.clone()).field(beside(path, name));
+        return Problem::new(Code::UnknownField, plain(&said)).field(beside(path, name));
     }
     if let Some(name) = quoted("missing field `") {
-        return Problem::new(Code::MissingField, said.clone()).field(beside(path, name));
+        return Problem::new(Code::MissingField, plain(&said)).field(beside(path, name));
     }
     if let Some(name) = quoted("duplicate field `") {
-        return Problem::invalid_field(beside(path, name), said.clone());
+        return Problem::invalid_field(beside(path, name), plain(&said));
     }
-    Problem::invalid_field(path, said)
+    Problem::invalid_field(path, plain(&said))
 }
 
 /// The path of a field beside or below the place where the reader stood.

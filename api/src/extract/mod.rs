@@ -3,7 +3,8 @@
 mod body;
 mod path;
 mod query;
+mod words;
 
-pub use body::{Json, NoBody};
+pub use body::{Json, NoBody, Partial};
 pub use path::{AgentPath, ExecutionPath};
 pub use query::{FromQuery, Params, Query};

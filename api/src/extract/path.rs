@@ -6,6 +6,7 @@ use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use execution_ledger_domain::{AgentName, ExecutionId};
 
+use super::words::EXECUTION_ID;
 use crate::problem::Problem;
 
 async fn path_part<T: FromStr, S: Send + Sync>(
@@ -49,7 +50,9 @@ impl<S: Send + Sync> FromRequestParts<S> for ExecutionPath {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         Ok(Self {
             agent: path_part(parts, state, "name").await?,
-            id: path_part(parts, state, "id").await?,
+            id: path_part(parts, state, "id")
+                .await
+                .map_err(|_| Problem::invalid_parameter("id", EXECUTION_ID))?,
         })
     }
 }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::request::Parts;
 
+use super::words::WHOLE_NUMBER;
 use crate::problem::{Code, Problem};
 use crate::state::App;
 
@@ -54,6 +55,13 @@ impl Query {
         parsed
             .map(Some)
             .map_err(|error: T::Err| Problem::invalid_parameter(name, error.to_string()))
+    }
+
+    /// The parameter as a whole number, however large.
+    pub fn whole(&mut self, name: &str) -> Result<Option<u64>, Problem> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let number = text.parse();
+        number.map(Some).map_err(|_| Problem::invalid_parameter(name, WHOLE_NUMBER))
     }
 
     /// The parameter as one of a few words.

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use axum::http::HeaderValue;
-use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value};
 
@@ -155,6 +155,10 @@ impl IntoResponse for Problem {
         }
         if let Some(methods) = allow.and_then(|methods| HeaderValue::try_from(methods).ok()) {
             headers.insert(ALLOW, methods);
+        }
+        if matches!(code, Code::BodyTooLarge | Code::RequestTimeout) {
+            // The rest of the body is not read, so nothing can follow it.
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if code == Code::Unauthorized {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

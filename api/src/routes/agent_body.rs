@@ -88,6 +88,37 @@ pub(super) struct AgentBody {
 }
 
 impl AgentBody {
+    /// The same, with the settings as they are in place of what is not given.
+    pub(super) fn over(mut self, given: &BTreeSet<String>, config: AgentConfig) -> Self {
+        macro_rules! keep {
+            ($($field:ident = $value:expr;)*) => {
+                $( if !given.contains(stringify!($field)) { self.$field = $value; } )*
+            };
+        }
+        keep! {
+            runtime = Some(config.runtime);
+            command = config.command;
+            cwd = config.cwd;
+            env = config.env;
+            env_from = config.env_from;
+            env_allow = config.env_allow;
+            run_as = config.run_as;
+            prompt = Some(config.prompt);
+            models = config.models;
+            allowed_tools = config.allowed_tools;
+            allow_system_prompt = config.allow_system_prompt;
+            may_call = config.may_call;
+            max_parallel_tasks = Some(config.max_parallel_tasks);
+            timeout_s = Some(config.timeout_s);
+            queue_limit = Some(config.queue_limit);
+            grace_s = Some(config.grace_s);
+            max_cost_usd = config.max_cost_nano_usd.map(NanoUsd::to_usd);
+            max_turns = config.max_turns;
+            memory_max_bytes = config.memory_max_bytes;
+        }
+        self
+    }
+
     /// The settings, not yet checked against their limits.
     pub(super) fn into_config(self) -> Result<AgentConfig, Problem> {
         let Some(runtime) = self.runtime else {
@@ -151,9 +182,10 @@ pub(super) struct AgentAnswer {
     runtime: Runtime,
     #[serde(flatten)]
     inner: PrivateSettings,
-    /// argument or stdin.
-    #[schema(value_type = String)]
-    prompt: PromptBy,
+    /// How a command is given its message: argument or stdin; null for other runtimes, which have
+    /// a way of their own.
+    #[schema(value_type = Option<String>)]
+    prompt: Option<PromptBy>,
     /// The models that callers may choose from.
     models: Vec<String>,
     /// The tools that its runs may use.
@@ -202,7 +234,7 @@ impl AgentAnswer {
             status: row.status.as_str(),
             runtime: config.runtime,
             inner: if whole { inner(config) } else { PrivateSettings::default() },
-            prompt: config.prompt,
+            prompt: (config.runtime == Runtime::Command).then_some(config.prompt),
             models: config.models.clone(),
             allowed_tools: config.allowed_tools.clone(),
             allow_system_prompt: config.allow_system_prompt,

@@ -4,16 +4,17 @@ use axum::extract::State;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use execution_ledger_domain::{AgentName, Caller, Right};
+use execution_ledger_domain::{AgentName, Caller, Right, Scope};
 use execution_ledger_process::tasks::Tasks;
-use execution_ledger_projections::{At, Capacity, Slot, Waiting};
+use execution_ledger_projections::{AgentRow, At, Capacity, Slot, Waiting};
 use execution_ledger_store::Position;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::agent_body::{AgentAnswer, AgentBody};
 use crate::auth::{ManageAgents, May, Read};
-use crate::extract::{AgentPath, Json, NoBody, Params};
+use crate::extract::{AgentPath, Json, NoBody, Params, Partial};
+use crate::faults::agent_refused;
 use crate::position::{Moment, MomentParams, WAIT_FOR_MAX, with_position};
 use crate::problem::{Code, Problem, ProblemSchema};
 use crate::state::{App, cause, no_agent};
@@ -22,8 +23,26 @@ use crate::state::{App, cause, no_agent};
 #[derive(Serialize, ToSchema)]
 pub(super) struct AgentList {
     agents: Vec<AgentAnswer>,
+    /// Other agents that the caller may give tasks to, as far as it may see them; only for a run.
+    callable: Vec<Callable>,
     /// Always null: all agents are on one page.
     next_cursor: Option<String>,
+}
+
+/// An agent that a run may give tasks to.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Callable {
+    #[schema(value_type = String)]
+    name: AgentName,
+    /// active, paused or retired.
+    status: &'static str,
+}
+
+impl Callable {
+    fn of(caller: &Caller, row: &AgentRow) -> Option<Self> {
+        let may = caller.may_call.as_ref().is_some_and(|names| names.contains(&row.name));
+        may.then(|| Self { name: row.name.clone(), status: row.status.as_str() })
+    }
 }
 
 fn may_manage(caller: &Caller) -> bool {
@@ -41,10 +60,14 @@ pub(super) async fn list(
     Params(moment): Params<Moment>,
 ) -> Result<Response, Problem> {
     let at = moment.reach(&app).await?;
-    let seen = app.views().agents(&may.caller.scope, at).await?;
-    let whole = may_manage(&may.caller);
-    let agents = seen.value.iter().map(|row| AgentAnswer::of(&app, row, whole)).collect();
-    let list = AgentList { agents, next_cursor: None };
+    let caller = &may.caller;
+    let seen = app.views().agents(&Scope::All, at).await?;
+    let foreign = |row: &&AgentRow| matches!(&caller.scope, Scope::Agent(own) if *own != row.name);
+    let (others, visible): (Vec<_>, Vec<_>) = seen.value.iter().partition(foreign);
+    let callable = others.into_iter().filter_map(|row| Callable::of(caller, row)).collect();
+    let whole = may_manage(caller);
+    let agents = visible.into_iter().map(|row| AgentAnswer::of(&app, row, whole)).collect();
+    let list = AgentList { agents, callable, next_cursor: None };
     Ok(with_position(&app, seen.position, axum::Json(list)))
 }
 
@@ -107,7 +130,8 @@ pub(super) async fn register(
     };
     let config = body.into_config()?;
     let request = cause(&may.request);
-    let position = app.tasks().register_agent(&may.caller, &name, config, &request).await?;
+    let position = app.tasks().register_agent(&may.caller, &name, config, &request).await;
+    let position = position.map_err(|error| agent_refused(&name, error))?;
     let mut response = changed(&app, &may.caller, &name, position).await?;
     *response.status_mut() = StatusCode::CREATED;
     if let Ok(location) = HeaderValue::try_from(format!("/api/agents/{name}")) {
@@ -116,7 +140,8 @@ pub(super) async fn register(
     Ok(response)
 }
 
-/// Replaces an agent's settings: what is left out is as by default.
+/// Changes an agent's settings: what is left out stays as it is, and null puts an optional setting
+/// back to its default.
 #[utoipa::path(
     put, path = "/api/agents/{name}", operation_id = "configure_agent", tag = "agents",
     params(("name" = String, Path, description = "The agent")),
@@ -133,14 +158,16 @@ pub(super) async fn configure(
     State(app): State<App>,
     AgentPath(name): AgentPath,
     Params(()): Params<()>,
-    Json(body): Json<AgentBody>,
+    Partial { body, given }: Partial<AgentBody>,
 ) -> Result<Response, Problem> {
     if body.name.as_ref().is_some_and(|given| *given != name) {
         return Err(Problem::invalid_field("name", "an agent keeps its name"));
     }
-    let config = body.into_config()?;
+    let current = app.agent_now(&name).await?;
+    let config = body.over(&given, current).into_config()?;
     let request = cause(&may.request);
-    let position = app.tasks().configure_agent(&may.caller, &name, config, &request).await?;
+    let position = app.tasks().configure_agent(&may.caller, &name, config, &request).await;
+    let position = position.map_err(|error| agent_refused(&name, error))?;
     changed(&app, &may.caller, &name, position).await
 }
 
@@ -160,7 +187,8 @@ pub(super) async fn retire(
     Params(()): Params<()>,
     NoBody: NoBody,
 ) -> Result<Response, Problem> {
-    let position = app.tasks().retire_agent(&may.caller, &name, &cause(&may.request)).await?;
+    let position = app.tasks().retire_agent(&may.caller, &name, &cause(&may.request)).await;
+    let position = position.map_err(|error| agent_refused(&name, error))?;
     changed(&app, &may.caller, &name, position).await
 }
 
@@ -181,7 +209,8 @@ pub(super) async fn pause(
     Params(()): Params<()>,
     NoBody: NoBody,
 ) -> Result<Response, Problem> {
-    let position = app.tasks().pause_agent(&may.caller, &name, &cause(&may.request)).await?;
+    let position = app.tasks().pause_agent(&may.caller, &name, &cause(&may.request)).await;
+    let position = position.map_err(|error| agent_refused(&name, error))?;
     changed(&app, &may.caller, &name, position).await
 }
 
@@ -202,7 +231,8 @@ pub(super) async fn resume(
     Params(()): Params<()>,
     NoBody: NoBody,
 ) -> Result<Response, Problem> {
-    let position = app.tasks().resume_agent(&may.caller, &name, &cause(&may.request)).await?;
+    let position = app.tasks().resume_agent(&may.caller, &name, &cause(&may.request)).await;
+    let position = position.map_err(|error| agent_refused(&name, error))?;
     changed(&app, &may.caller, &name, position).await
 }
 
@@ -275,11 +305,8 @@ pub(super) async fn capacity(
     AgentPath(name): AgentPath,
     Params(moment): Params<Moment>,
 ) -> Result<Response, Problem> {
-    if moment.reach(&app).await? != At::Now {
-        // Why each execution waits is known of now alone.
-        let detail = "slots and queue are answered as they are now";
-        return Err(Problem::invalid_parameter("as_of", detail));
-    }
+    // Why each execution waits is known of now alone.
+    moment.reach_now(&app, "slots and queue are answered as they are now").await?;
     let seen = app.views().capacity(&may.caller.scope, &name).await?;
     let capacity = seen.value.ok_or_else(|| no_agent(&name))?;
     app.desk_follows(seen.position).await;

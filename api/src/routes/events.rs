@@ -25,7 +25,7 @@ use crate::state::App;
 /// Events of a page: most.
 const LIMIT_MAX: u64 = 1_000;
 /// Events of a page where nobody asks for a number.
-const LIMIT_DEFAULT: u64 = 100;
+const LIMIT_DEFAULT: usize = 100;
 /// Events that are looked at for one page: a filter that few events pass gives a short page with a
 /// cursor instead of a long wait.
 const SCAN_MAX: usize = 20_000;
@@ -60,6 +60,9 @@ pub(super) struct EventAnswer {
     correlation_id: String,
     /// The event or request that led to it.
     causation_id: String,
+    /// The W3C trace context of the request that led to it, where that carried one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
     /// What happened.
     #[schema(value_type = Object)]
     data: Box<RawValue>,
@@ -79,6 +82,7 @@ impl EventAnswer {
             actor: metadata.actor,
             correlation_id: metadata.correlation_id,
             causation_id: metadata.causation_id,
+            traceparent: metadata.traceparent,
             data: RawValue::from_string(recorded.data.clone())
                 .map_err(|error| Problem::internal(&error))?,
         })
@@ -89,13 +93,14 @@ impl EventAnswer {
 #[derive(Clone)]
 pub(super) struct EventQuery {
     after: Option<After>,
-    limit: usize,
+    limit: Option<usize>,
     filter: Arc<EventFilter>,
 }
 
 #[derive(Clone, Copy)]
 enum After {
-    Position(Position),
+    /// A position, and the parameter that named it.
+    Position(&'static str, Position),
     Head,
 }
 
@@ -122,9 +127,13 @@ impl FromQuery for EventQuery {
                     "give a cursor or after, not both",
                 ));
             }
-            (Some(cursor), None) => Some(After::Position(app.parse_position("cursor", &cursor)?)),
+            (Some(cursor), None) => {
+                Some(After::Position("cursor", app.parse_position("cursor", &cursor)?))
+            }
             (None, Some(after)) if after == "head" => Some(After::Head),
-            (None, Some(after)) => Some(After::Position(app.parse_position("after", &after)?)),
+            (None, Some(after)) => {
+                Some(After::Position("after", app.parse_position("after", &after)?))
+            }
             (None, None) => None,
         };
         let stream = query.text("stream");
@@ -137,12 +146,12 @@ impl FromQuery for EventQuery {
         }
         let types: Vec<_> = Event::TYPES.iter().map(|(name, _)| (*name, *name)).collect();
         let filter = EventFilter { stream, type_name: query.one_of("type", &types)? };
-        let limit = query.number("limit", (1, LIMIT_MAX), LIMIT_DEFAULT)?;
-        Ok(Self {
-            after,
-            limit: usize::try_from(limit).unwrap_or(READ_AT_ONCE),
-            filter: Arc::new(filter),
-        })
+        // Zero stands for "nobody asked": it is no limit that can be asked for.
+        let limit = match query.number("limit", (1, LIMIT_MAX), 0)? {
+            0 => None,
+            limit => Some(usize::try_from(limit).unwrap_or(READ_AT_ONCE)),
+        };
+        Ok(Self { after, limit, filter: Arc::new(filter) })
     }
 }
 
@@ -164,7 +173,7 @@ pub(super) struct EventList {
     params(
         ("after" = Option<String>, Query, description = "Begin after this position; `head`: with what comes from now on"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
-        ("limit" = Option<u32>, Query, description = "Events of a page, 1 to 1000; 100 by default"),
+        ("limit" = Option<u32>, Query, description = "Events of a page, 1 to 1000; 100 by default. A stream takes none"),
         ("stream" = Option<String>, Query, description = "Only streams whose name begins so"),
         ("type" = Option<String>, Query, description = "Only events of this type"),
         ("Last-Event-ID" = Option<String>, Header, description = "Resume a stream after this position"),
@@ -174,6 +183,7 @@ pub(super) struct EventList {
         (status = 200, description = "A page, or a stream of events", body = EventList),
         (status = 403, description = "The key does not allow it", body = ProblemSchema),
         (status = 409, description = "The position is of another log", body = ProblemSchema),
+        (status = 422, description = "A parameter can't be as it is, or a position lies beyond the end of the log", body = ProblemSchema),
     ),
 )]
 pub(super) async fn events(
@@ -194,11 +204,16 @@ pub(super) async fn events(
             let detail = "a stream goes on with what comes: it has no moment that it could end at";
             return Err(Problem::invalid_parameter("as_of", detail));
         }
-        return follow(&app, &query, last_event_id(&headers)?, head).await;
+        if query.limit.is_some() {
+            let detail = "a stream has no pages: limit is for answers without text/event-stream";
+            return Err(Problem::invalid_parameter("limit", detail));
+        }
+        let following = follow(&app, &query, last_event_id(&headers)?, head).await?;
+        return Ok(with_position(&app, head, following));
     }
     let after = match query.after {
         None => Position::START,
-        Some(After::Position(position)) => position,
+        Some(After::Position(name, position)) => app.within_log(name, position).await?,
         Some(After::Head) => until,
     };
     let (events, next) = page(&app, &query, after, until).await?;
@@ -212,6 +227,7 @@ async fn page(
     after: Position,
     until: Position,
 ) -> Result<(Vec<EventAnswer>, Option<Position>), Problem> {
+    let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
     let mut answers = Vec::new();
     let (mut after, mut scanned, mut bytes) = (after, 0, 0);
     while after < until && scanned < SCAN_MAX {
@@ -228,7 +244,7 @@ async fn page(
             if query.filter.fits(&recorded) {
                 answers.push(EventAnswer::of(app, &recorded)?);
                 bytes += recorded.data.len() + recorded.metadata.len();
-                if answers.len() == query.limit || bytes >= PAGE_BYTES {
+                if answers.len() == limit || bytes >= PAGE_BYTES {
                     return Ok((answers, (after < until).then_some(after)));
                 }
             }
@@ -244,8 +260,11 @@ async fn follow(
     head: Position,
 ) -> Result<Response, Problem> {
     let after = match (resumed, query.after) {
-        (Some(text), _) => app.parse_position("Last-Event-ID", text)?,
-        (None, Some(After::Position(position))) => position,
+        (Some(text), _) => {
+            let resumed = app.parse_position("Last-Event-ID", text)?;
+            app.within_log("Last-Event-ID", resumed).await?
+        }
+        (None, Some(After::Position(name, position))) => app.within_log(name, position).await?,
         (None, Some(After::Head)) => head,
         (None, None) => Position::START,
     };

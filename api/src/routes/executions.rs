@@ -5,7 +5,8 @@ use axum::response::Response;
 use execution_ledger_domain::{Scope, StreamName, Timestamp};
 use execution_ledger_process::tasks::Tasks;
 use execution_ledger_projections::{
-    At, Bucket, ExecutionFilters, ExecutionQuery, ExecutionRecord, Seen, Stats, Status, Timeline,
+    At, Bucket, ExecutionFilters, ExecutionQuery, ExecutionRecord, Page, Seen, Stats, Status,
+    Timeline,
 };
 use execution_ledger_store::With;
 use serde::Serialize;
@@ -19,10 +20,29 @@ use crate::position::{Moment, MomentParams, WAIT_FOR_MAX, with_position};
 use crate::problem::{Problem, ProblemSchema};
 use crate::state::{App, no_agent, no_execution};
 
+/// What keeps a waiting execution, in short.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Waits {
+    /// What keeps it: starting, agent_paused, agent_retired, slots_taken, max_parallel_total_reached,
+    /// session_busy, disk_nearly_full or behind_others.
+    reason: &'static str,
+    /// Its place in the queue, from 1; 0 while it is being started.
+    place: u32,
+}
+
+/// An execution of a list.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Listed {
+    #[serde(flatten)]
+    record: ExecutionRecord,
+    /// Why it waits, while it does; null in answers as of another moment.
+    waiting: Option<Waits>,
+}
+
 /// A page of executions. Long texts are cut; the execution itself has them whole.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ExecutionList {
-    executions: Vec<ExecutionRecord>,
+    executions: Vec<Listed>,
     /// What to ask for the next page with; null on the last one.
     next_cursor: Option<String>,
 }
@@ -44,11 +64,21 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let at = moment.reach(&app).await?;
     let seen = app.views().executions(&may.caller.scope, at, &query).await?;
-    Ok(page(&app, seen))
+    Ok(page(&app, at, seen).await)
 }
 
-fn page(app: &App, seen: Seen<execution_ledger_projections::Page<ExecutionRecord>>) -> Response {
-    let list = ExecutionList { executions: seen.value.items, next_cursor: seen.value.next_cursor };
+async fn page(app: &App, at: At, seen: Seen<Page<ExecutionRecord>>) -> Response {
+    let waits = |record: &ExecutionRecord| at == At::Now && record.status == Status::Pending;
+    if seen.value.items.iter().any(waits) {
+        app.desk_follows(seen.position).await;
+    }
+    let listed = |record: ExecutionRecord| {
+        let why = waits(&record).then(|| app.tasks().why_waiting(record.execution_id)).flatten();
+        let waiting = why.map(|why| Waits { reason: why.blocker.as_str(), place: why.place });
+        Listed { record, waiting }
+    };
+    let executions = seen.value.items.into_iter().map(listed).collect();
+    let list = ExecutionList { executions, next_cursor: seen.value.next_cursor };
     with_position(app, seen.position, axum::Json(list))
 }
 
@@ -80,7 +110,7 @@ pub(super) async fn list_of_agent(
     if seen.value.items.is_empty() && app.views().agent(scope, at, &agent).await?.value.is_none() {
         return Err(no_agent(&agent));
     }
-    Ok(page(&app, seen))
+    Ok(page(&app, at, seen).await)
 }
 
 /// Who holds a slot that others wait for.

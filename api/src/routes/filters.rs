@@ -70,7 +70,11 @@ pub(super) fn time(query: &mut Query, name: &str) -> Result<Option<Timestamp>, P
 }
 
 fn min_cost(query: &mut Query) -> Result<Option<NanoUsd>, Problem> {
-    let Some(usd) = query.parsed::<f64>("min_cost")? else { return Ok(None) };
+    let Some(text) = query.text("min_cost") else { return Ok(None) };
+    let usd = text.parse().ok().filter(|usd: &f64| usd.is_finite() && *usd >= 0.0);
+    let usd = usd.ok_or_else(|| {
+        Problem::invalid_parameter("min_cost", "it must be a number of dollars from 0, as 0.25")
+    })?;
     let amount = NanoUsd::from_usd(usd);
     amount.map(Some).map_err(|error| Problem::invalid_parameter("min_cost", error.to_string()))
 }

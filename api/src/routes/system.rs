@@ -5,6 +5,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use execution_ledger_domain::Right;
 use execution_ledger_projections::Health;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -60,12 +61,13 @@ pub(super) async fn ready(State(app): State<App>) -> Result<axum::Json<Alive>, P
     Err(Problem::new(Code::NotReady, reason).retry_after(READY_RETRY_S))
 }
 
-/// Metrics in the text format of Prometheus.
+/// Metrics in the text format of Prometheus, of the whole ledger: for keys that may read its log.
 #[utoipa::path(
     get, path = "/metrics", operation_id = "get_metrics", tag = "system",
     responses(
         (status = 200, description = "The metrics", content((String = "text/plain"))),
         (status = 401, description = "No valid key", body = ProblemSchema),
+        (status = 403, description = "The key does not allow it", body = ProblemSchema),
     ),
 )]
 pub(super) async fn metrics(
@@ -74,7 +76,7 @@ pub(super) async fn metrics(
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     if !app.gate().options.metrics_without_key {
-        recognise_head(&parts, &app).await?;
+        recognise_head(&parts, &app, Right::ReadLog).await?;
     }
     let Some(handle) = app.metrics() else {
         return Err(Problem::new(Code::NotFound, "metrics are switched off"));

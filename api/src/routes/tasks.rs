@@ -3,7 +3,8 @@
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use execution_ledger_domain::{AgentName, ExecutionId, NanoUsd, SessionId};
+use execution_ledger_domain::execution::{Execution, Outcome};
+use execution_ledger_domain::{AgentName, ExecutionId, NanoUsd, Scope, SessionId};
 use execution_ledger_process::tasks::{NewTask, Stopped, Submitted, Via, Waited};
 use execution_ledger_projections::{At, ExecutionRecord};
 use serde::{Deserialize, Serialize};
@@ -129,7 +130,8 @@ pub struct Accepted {
     /// Its execution.
     #[schema(value_type = String, format = Uuid)]
     execution_id: ExecutionId,
-    /// Always `pending`: what it is now, its record says.
+    /// `pending`; where an idempotency key was sent again, what has become of the execution since:
+    /// pending, running, completed, failed or cancelled.
     status: &'static str,
     /// Where it was recorded: `wait_for` takes it.
     position: String,
@@ -175,7 +177,7 @@ pub(super) async fn submit(
     let submitted = app.tasks().submit(&may.caller, &agent, task, &cause(&may.request)).await?;
     let mut response = match room {
         Some(_) => finished(&app, &may, &agent, &submitted).await.into_response(),
-        None => accepted(&app, &agent, &submitted),
+        None => accepted(&app, &agent, &submitted).await?,
     };
     if submitted.replayed {
         response.headers_mut().insert(&IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
@@ -183,15 +185,34 @@ pub(super) async fn submit(
     Ok(response)
 }
 
-fn accepted(app: &App, agent: &AgentName, submitted: &Submitted) -> Response {
+async fn accepted(
+    app: &App,
+    agent: &AgentName,
+    submitted: &Submitted,
+) -> Result<Response, Problem> {
+    let status = if submitted.replayed {
+        status_now(&app.execution_now(&Scope::All, agent, submitted.execution_id).await?)
+    } else {
+        "pending"
+    };
     let body = Accepted {
         execution_id: submitted.execution_id,
-        status: "pending",
+        status,
         position: app.position_text(submitted.position),
         redactions: submitted.redactions,
         links: Links::of(agent, submitted.execution_id),
     };
-    (StatusCode::ACCEPTED, axum::Json(body)).into_response()
+    Ok((StatusCode::ACCEPTED, axum::Json(body)).into_response())
+}
+
+fn status_now(state: &Execution) -> &'static str {
+    match state {
+        Execution::Absent | Execution::Pending(_) => "pending",
+        Execution::Running { .. } => "running",
+        Execution::Ended { outcome: Outcome::Completed, .. } => "completed",
+        Execution::Ended { outcome: Outcome::Failed, .. } => "failed",
+        Execution::Ended { outcome: Outcome::Cancelled, .. } => "cancelled",
+    }
 }
 
 async fn finished(

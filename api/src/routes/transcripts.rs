@@ -22,6 +22,7 @@ use utoipa::ToSchema;
 
 use crate::auth::{May, Read};
 use crate::extract::{ExecutionPath, FromQuery, Params, Query};
+use crate::position::{Moment, with_position};
 use crate::problem::{Code, Problem, ProblemSchema};
 use crate::sse::{self, Frames, Step, closing_text, last_event_id};
 use crate::state::App;
@@ -35,6 +36,10 @@ const PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// Frames of one write to a follower: about at most so large, in bytes.
 const WRITE_BYTES: usize = 256 * 1024;
 
+/// Why a transcript has no past.
+const NO_PAST: &str =
+    "a transcript is answered as it is now; after_seq and limit choose lines of it";
+
 /// How long an ending is waited for: longer than an execution can wait and run together.
 const FOLLOWED_MAX: Duration = Duration::from_hours(9 * 24);
 
@@ -47,7 +52,7 @@ pub(super) struct Lines {
 
 impl FromQuery for Lines {
     fn from_query(query: &mut Query, _: &App) -> Result<Self, Problem> {
-        let after_seq = query.parsed("after_seq")?;
+        let after_seq = query.whole("after_seq")?;
         // Zero stands for "nobody asked": it is no limit that can be asked for.
         let limit = match query.number("limit", (1, LIMIT_MAX), 0)? {
             0 => None,
@@ -78,6 +83,7 @@ pub(super) struct LineList {
         ("id" = String, Path, description = "The execution"),
         ("after_seq" = Option<u64>, Query, description = "Lines after this one"),
         ("limit" = Option<u32>, Query, description = "Lines of a page, 1 to 1000; 200 by default"),
+        ("wait_for" = Option<String>, Query, description = "Answer only once this position has been seen"),
     ),
     responses(
         (status = 200, description = "Lines", content(
@@ -90,12 +96,15 @@ pub(super) async fn log(
     may: May<Read>,
     State(app): State<App>,
     path: ExecutionPath,
-    Params(lines): Params<Lines>,
+    Params((lines, moment)): Params<(Lines, Moment)>,
 ) -> Result<Response, Problem> {
+    moment.reach_now(&app, NO_PAST).await?;
+    // Before the execution is looked at: all up to here has been seen.
+    let seen = app.store().head().await?;
     let state = app.execution_now(&may.caller.scope, &path.agent, path.id).await?;
     check_kept(&app, &path, &state).await?;
     if lines.after_seq.is_none() && lines.limit.is_none() {
-        return whole(&app, path.id);
+        return whole(&app, path.id).map(|whole| with_position(&app, seen, whole));
     }
     let after = lines.after_seq.unwrap_or(0);
     let limit = lines.limit.unwrap_or(usize::try_from(LIMIT_DEFAULT).unwrap_or(1));
@@ -108,7 +117,7 @@ pub(super) async fn log(
     let raw = |entry: &Entry| RawValue::from_string(entry.json.as_ref().to_owned());
     let lines = page.entries.iter().map(raw).collect::<Result<_, _>>();
     let lines = lines.map_err(|error| Problem::internal(&error))?;
-    Ok(axum::Json(LineList { lines, next_after_seq }).into_response())
+    Ok(with_position(&app, seen, axum::Json(LineList { lines, next_after_seq })))
 }
 
 /// Refuses a transcript that was removed: what ended with lines must have them.
@@ -166,6 +175,7 @@ fn ndjson(entries: &[Entry]) -> Bytes {
         ("name" = String, Path, description = "The agent"),
         ("id" = String, Path, description = "The execution"),
         ("after_seq" = Option<u64>, Query, description = "Begin after this line"),
+        ("wait_for" = Option<String>, Query, description = "Begin only once this position has been seen"),
         ("Last-Event-ID" = Option<u64>, Header, description = "Begin after this line; goes before after_seq"),
     ),
     responses(
@@ -178,9 +188,10 @@ pub(super) async fn stream(
     may: May<Read>,
     State(app): State<App>,
     path: ExecutionPath,
-    Params(AfterSeq(after)): Params<AfterSeq>,
+    Params(begin): Params<(AfterSeq, Moment)>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let (AfterSeq(after), moment) = begin;
     let resumed = last_event_id(&headers)?.map(|text| {
         text.parse::<u64>().map_err(|_| {
             let detail = "it must be the seq of a line, as the stream's ids are";
@@ -188,21 +199,24 @@ pub(super) async fn stream(
         })
     });
     let after = resumed.transpose()?.or(after).unwrap_or(0);
+    moment.reach_now(&app, NO_PAST).await?;
+    let seen = app.store().head().await?;
     let state = app.execution_now(&may.caller.scope, &path.agent, path.id).await?;
     check_kept(&app, &path, &state).await?;
     let live = !matches!(state, Execution::Ended { .. });
     let follower = app.hub().follow(path.id, after, live);
     let follower = follower.map_err(|error| Problem::internal(&error))?;
     let gate = std::sync::Arc::clone(app.gate());
-    let end = EndOf { app, agent: path.agent, id: path.id };
-    sse::respond(&gate, frames(follower, live, end))
+    let end = EndOf { app: app.clone(), agent: path.agent, id: path.id };
+    let following = sse::respond(&gate, frames(follower, live, end))?;
+    Ok(with_position(&app, seen, following))
 }
 
 pub(super) struct AfterSeq(Option<u64>);
 
 impl FromQuery for AfterSeq {
     fn from_query(query: &mut Query, _: &App) -> Result<Self, Problem> {
-        query.parsed("after_seq").map(Self)
+        query.whole("after_seq").map(Self)
     }
 }
 

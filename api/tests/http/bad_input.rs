@@ -3,7 +3,7 @@
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::Server;
+use crate::support::{Answer, Server};
 
 /// A task with this field beside a message.
 fn task(field: &str, value: Value) -> Value {
@@ -254,4 +254,70 @@ async fn a_body_that_is_no_json_object_is_refused() {
     let answer = server.post("/api/agents/a/pause", &json!({"really": true})).await;
     assert_eq!(answer.problem(), (422, "unknown_field".to_owned(), Some("really".to_owned())));
     assert_eq!(server.head().await, head, "something was stored");
+}
+
+#[tokio::test]
+async fn a_refusal_speaks_of_no_types_and_of_no_parser() {
+    let server = Server::start().await;
+    server.paused_agent("a").await;
+    let detail = |answer: &Answer, field: &str| {
+        assert_eq!(answer.status.as_u16(), 422, "{}", answer.text);
+        assert_eq!(answer.problem().2.as_deref(), Some(field), "{}", answer.text);
+        answer.json()["detail"].as_str().expect("a text").to_owned()
+    };
+    let number = "it must be a whole number from 0";
+    let id = "018f0000-0000-7000-8000-000000000000";
+    for (path, field, says) in [
+        ("/api/executions?min_cost=NaN", "min_cost", "it must be a number of dollars from 0"),
+        ("/api/executions?min_cost=-1", "min_cost", "it must be a number of dollars from 0"),
+        ("/api/executions?min_cost=x", "min_cost", "it must be a number of dollars from 0"),
+        ("/api/agents/a/executions/xyz", "id", "an execution's id is a UUID such as"),
+        (&format!("/api/agents/a/executions/{id}/log?after_seq=x"), "after_seq", number),
+    ] {
+        let said = detail(&server.get(path).await, field);
+        assert!(said.starts_with(says), "{path}: {said}");
+    }
+    for (field, value, says) in [
+        ("timeout_s", json!("x"), number),
+        ("max_cost_usd", json!("x"), "it must be a number"),
+        ("message", json!(1), "it must be a text"),
+        ("async_mode", json!(1), "it must be true or false"),
+        ("parent_execution_id", json!("x"), "it must be a UUID such as"),
+        ("colour", json!(1), "there is no such field; there are: message, async_mode"),
+    ] {
+        let said = detail(&server.post("/api/agents/a/task", &task(field, value)).await, field);
+        assert!(said.starts_with(says), "{field}: {said}");
+    }
+    for (field, value, says) in [
+        ("runtime", json!("bash"), "it must be one of: command, claude_code, demo"),
+        ("runtime", json!(7), "its value is of another kind"),
+        ("env_from.X", json!("plain"), "it must be an object"),
+        ("env_from.X", json!({"file": "/a", "variable": "B"}), "a secret comes from either"),
+        (
+            "env_from.X.shell",
+            json!({"shell": "id"}),
+            "there is no such field; there are: file, variable",
+        ),
+    ] {
+        let body = match field.split_once('.') {
+            None => agent(field, value),
+            Some((outer, _)) => agent(outer, json!({ "X": value })),
+        };
+        let said = detail(&server.post("/api/agents", &body).await, field);
+        assert!(said.starts_with(says), "{field}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_search_for_signs_alone_finds_nothing() {
+    let server = Server::start().await;
+    server.paused_agent("a").await;
+    let (_, position) = server.submit("a", "x").await;
+    for q in ["%21%3F", "%F0%9F%8E%89", "", "*"] {
+        let answer = server.get(&format!("/api/executions?q={q}&wait_for={position}")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+        assert_eq!(answer.json()["executions"], json!([]), "{q}");
+        let stats = server.get(&format!("/api/executions/stats?q={q}")).await.json();
+        assert_eq!(stats["total"], 0, "{q}");
+    }
 }

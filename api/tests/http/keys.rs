@@ -107,7 +107,9 @@ async fn a_run_sees_and_does_only_what_its_agent_may() {
     let agents: Vec<_> =
         list["executions"].as_array().expect("rows").iter().map(|r| &r["agent_name"]).collect();
     assert_eq!(agents, ["a"]);
-    assert_eq!(get("/api/events").await.problem(), (403, "forbidden".to_owned(), None));
+    for path in ["/api/events", "/metrics"] {
+        assert_eq!(get(path).await.problem(), (403, "forbidden".to_owned(), None), "{path}");
+    }
     let agent = get("/api/agents/a").await.json();
     assert_eq!((&agent["name"], &agent["command"]), (&json!("a"), &json!(null)));
 
@@ -139,6 +141,25 @@ async fn a_run_sees_and_does_only_what_its_agent_may() {
     assert_eq!(record["triggered_by"], "self_task");
     assert_eq!(record["parent_execution_id"], own.as_str());
     assert_eq!(record["waiting"]["slot_holders"][0]["execution_id"], own.as_str());
+}
+
+#[tokio::test]
+async fn a_run_finds_the_agents_that_it_may_call_but_not_their_settings() {
+    let server = Server::start().await;
+    for name in ["a", "b", "c"] {
+        server.paused_agent(name).await;
+    }
+    let change = json!({"may_call": ["b"]}).to_string();
+    let changed = server.call(Method::PUT, "/api/agents/a", change).await;
+    assert_eq!(changed.status, StatusCode::OK, "{}", changed.text);
+    let (own, _) = server.submit("a", "mine").await;
+    let key = run_token(&server, &own).await;
+    let list = with_key(&server, Some(&key), Method::GET, "/api/agents").await.json();
+    let names: Vec<_> =
+        list["agents"].as_array().expect("agents").iter().map(|agent| &agent["name"]).collect();
+    assert_eq!(names, ["a"]);
+    assert_eq!(list["callable"], json!([{"name": "b", "status": "paused"}]));
+    assert_eq!(server.get("/api/agents").await.json()["callable"], json!([]));
 }
 
 #[tokio::test]

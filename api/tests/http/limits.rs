@@ -29,6 +29,7 @@ async fn a_body_beyond_the_limit_is_refused_however_it_comes() {
     let whole = server.send(task(Body::from(large.clone()))).await;
     assert_eq!(whole.problem(), (413, "body_too_large".to_owned(), None));
     assert_eq!(whole.json()["limit"], 1_000);
+    assert_eq!(whole.header("connection"), Some("close"), "the rest is not read");
     let parts = futures::stream::iter(
         large
             .into_bytes()
@@ -74,6 +75,28 @@ async fn addresses_and_headers_beyond_the_limits_are_refused() {
     }
     let answer = server.send(many.body(Body::empty()).expect("a request")).await;
     assert_eq!(answer.problem().0, 431);
+}
+
+#[tokio::test]
+async fn heads_beyond_the_limits_are_answered_with_a_problem_on_a_real_connection_too() {
+    let server = Server::start().await;
+    let listening = server.listen().await;
+    let many = (0..150).fold(String::new(), |text, index| format!("{text}X-{index}: x\r\n"));
+    let long = "x".repeat(60_000);
+    for (path, headers, status, code) in [
+        ("/api/agents", many.as_str(), "431", "headers_too_large"),
+        (&format!("/api/agents?q={long}"), "", "414", "uri_too_long"),
+    ] {
+        let head =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
+        let mut socket = TcpStream::connect(listening.address).await.expect("a connection");
+        socket.write_all(head.as_bytes()).await.expect("sent");
+        let mut text = String::new();
+        let read = tokio::time::timeout(PATIENCE, socket.read_to_string(&mut text)).await;
+        read.expect("an answer in time").expect("an answer");
+        assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{text}");
+        assert!(text.contains(code), "{text}");
+    }
 }
 
 #[tokio::test]
@@ -146,5 +169,7 @@ async fn a_trace_context_is_kept_with_what_a_request_leads_to() {
     let events = server.store.read_stream(&stream, 0, 1, with).await.expect("events");
     let metadata = events[0].parsed_metadata().expect("metadata");
     assert_eq!(metadata.traceparent.as_deref(), Some(trace));
+    let events = server.get(&format!("/api/events?stream={}", stream.as_str())).await.json();
+    assert_eq!(events["events"][0]["traceparent"], trace);
     assert_eq!(Some(metadata.causation_id.as_str()), answer.header("x-request-id"));
 }

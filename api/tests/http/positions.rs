@@ -1,6 +1,7 @@
 //! Reading one's own writes, and the past.
 
-use axum::http::StatusCode;
+use axum::body::Body;
+use axum::http::{Method, StatusCode};
 use serde_json::json;
 
 use crate::support::Server;
@@ -80,4 +81,56 @@ async fn the_log_is_read_by_pages_and_filters() {
         .json();
     assert_eq!(own["events"].as_array().map(Vec::len), Some(1));
     assert_eq!(own["next_cursor"], json!(null));
+}
+
+#[tokio::test]
+async fn a_position_beyond_the_end_of_the_log_is_refused_by_the_name_of_its_parameter() {
+    let server = Server::start().await;
+    server.paused_agent("a").await;
+    let far = format!("{}-999999", server.store.log_id());
+    let refused = |field: &str| (422, "invalid_parameter".to_owned(), Some(field.to_owned()));
+    for (path, field) in [
+        (format!("/api/events?after={far}"), "after"),
+        (format!("/api/events?cursor={far}"), "cursor"),
+        (format!("/api/events?as_of={far}"), "as_of"),
+        (format!("/api/executions?as_of={far}"), "as_of"),
+        (format!("/ws?last_event_id={far}"), "last_event_id"),
+    ] {
+        let answer = server.get(&path).await;
+        assert_eq!(answer.problem(), refused(field), "{path}");
+        assert!(answer.json()["detail"].as_str().is_some_and(|text| text.contains("beyond")));
+    }
+    for (path, last, field) in [
+        ("/api/events", Some(far.as_str()), "Last-Event-ID"),
+        (&format!("/api/events?after={far}"), None, "after"),
+        ("/api/events?limit=3", None, "limit"),
+    ] {
+        let mut request = Server::request(Method::GET, path).header("accept", "text/event-stream");
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let answer = server.send(request.body(Body::empty()).expect("a request")).await;
+        assert_eq!(answer.problem(), refused(field), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_transcript_says_what_it_has_seen_and_has_no_past() {
+    let server = Server::start().await;
+    server.paused_agent("a").await;
+    let (id, position) = server.submit("a", "x").await;
+    let path = format!("/api/agents/a/executions/{id}");
+    for query in ["", "&limit=5"] {
+        let answer = server.get(&format!("{path}/log?wait_for={position}{query}")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+        assert_eq!(answer.header("ledger-position"), Some(position.as_str()));
+    }
+    for kind in ["log", "stream"] {
+        let past = server.get(&format!("{path}/{kind}?as_of={position}")).await;
+        let field = Some("as_of".to_owned());
+        assert_eq!(past.problem(), (422, "invalid_parameter".to_owned(), field));
+    }
+    let far = format!("{}-999999", server.store.log_id());
+    let late = server.get(&format!("{path}/log?wait_for={far}")).await;
+    assert_eq!(late.problem().1, "projection_behind");
 }

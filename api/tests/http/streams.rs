@@ -43,6 +43,7 @@ impl Events {
         let response = server.router.clone().oneshot(request).await.expect("an answer");
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
+        assert!(response.headers().contains_key("ledger-position"), "{path}");
         Self { body: response.into_body(), text: String::new() }
     }
 

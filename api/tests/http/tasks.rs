@@ -52,6 +52,9 @@ async fn the_same_idempotency_key_gives_the_same_execution_and_never_another() {
     let again = send("k-1", "x").await;
     assert_eq!(again.header("idempotent-replayed"), Some("true"));
     assert_eq!(first.json(), again.json());
+    let own = first.json()["links"]["terminate"].as_str().expect("a link").to_owned();
+    assert_eq!(server.post(&own, &json!({})).await.status, StatusCode::ACCEPTED);
+    assert_eq!(send("k-1", "x").await.json()["status"], "cancelled", "what has become of it");
     let reused = send("k-1", "y").await;
     let field = Some("Idempotency-Key".to_owned());
     assert_eq!(reused.problem(), (422, "idempotency_key_reused".to_owned(), field.clone()));
@@ -161,6 +164,10 @@ async fn every_list_and_sum_says_what_it_has_seen() {
         assert!(answer.header("ledger-position").is_some(), "{path}");
         assert!(!answer.json()[key].is_null(), "{path}: {}", answer.text);
     }
+    let waiting = &server.get("/api/executions").await.json()["executions"][0]["waiting"];
+    assert_eq!(*waiting, json!({"reason": "agent_paused", "place": 1}));
+    let past = server.get(&format!("/api/executions?as_of={position}")).await.json();
+    assert_eq!(past["executions"][0]["waiting"], json!(null));
     let stats = server.get("/api/executions/stats").await.json();
     assert_eq!((&stats["total"], &stats["pending"]), (&json!(1), &json!(1)));
     assert_eq!(
