@@ -22,11 +22,15 @@ const DEMO_AGENT: &str = "demo-agent";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
-    match arguments.next().as_deref().and_then(OsStr::to_str) {
+    let first = arguments.next();
+    if first.is_none() {
+        return cli::first_steps().into();
+    }
+    match first.as_deref().and_then(OsStr::to_str) {
         Some(SUPERVISE) => supervisor::main(arguments),
         Some(DEMO_AGENT) => {
-            let message = arguments.next().unwrap_or_default();
-            runtimes::demo::main(&message.to_string_lossy())
+            let message = arguments.next();
+            runtimes::demo::main(message.as_deref().map(OsStr::to_string_lossy).as_deref())
         }
         _ => command_line(),
     }

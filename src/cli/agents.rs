@@ -3,13 +3,13 @@
 use clap::{Args, Subcommand};
 use execution_ledger_domain::AgentName;
 use reqwest::Method;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::agent_settings::{AgentSettings, replaceable};
-use super::task::{moment, now, text, when};
-use super::{Exit, Failure, Global, block_on};
-use crate::client::Client;
-use crate::output::{Align, Output, Sheet, Tone, ago, amount, neutral_line, paint};
+use super::task::text;
+use super::{Exit, Failure, Global, agent_sheet, block_on};
+use crate::client::{Answer, Client};
+use crate::output::{Align, Output, Sheet, Tone, neutral_line};
 
 const REGISTER_HELP: &str = "\
 Registering an agent is the right to run that command as the server's user, so it needs the
@@ -22,15 +22,6 @@ Examples:
   execution-ledger agents register deploy --runtime command \\
       --env-from TOKEN=file:/etc/deploy/token --run-as deploy -- /opt/deploy
 ";
-
-/// What is shown of an agent first.
-const FIRST: [&str; 4] = ["name", "status", "runtime", "command"];
-
-fn is_nothing(value: &Value) -> bool {
-    value.is_null()
-        || value.as_array().is_some_and(Vec::is_empty)
-        || value.as_object().is_some_and(Map::is_empty)
-}
 
 /// Agents: list (also without a command), show, register, configure, pause, resume, retire.
 #[derive(Debug, Args)]
@@ -92,7 +83,8 @@ impl Agents {
                 }
                 Command::Configure { name, settings } => {
                     let path = ["api", "agents", name.as_str()];
-                    let present = replaceable(&client.get(&path, &[]).await?);
+                    let present = client.get(&path, &[]).await?;
+                    let present = replaceable(&present);
                     let body = Value::Object(settings.into_body(Some(present))?);
                     let agent = client.change(Method::PUT, &path, Some(&body)).await?;
                     changed(&agent, "is configured", output)
@@ -117,9 +109,9 @@ impl Agents {
     }
 }
 
-fn changed(agent: &Value, what: &str, output: &Output) -> Result<Exit, Failure> {
+fn changed(agent: &Answer, what: &str, output: &Output) -> Result<Exit, Failure> {
     if output.is_json() {
-        output.json(agent)?;
+        output.json(&agent.ordered()?)?;
     } else {
         output.line(&format!("{} {what}", neutral_line(&text(agent, "name"))))?;
     }
@@ -129,7 +121,7 @@ fn changed(agent: &Value, what: &str, output: &Output) -> Result<Exit, Failure> 
 async fn list(client: &Client, output: &Output) -> Result<Exit, Failure> {
     let answer = client.get(&["api", "agents"], &[]).await?;
     if output.is_json() {
-        output.json(&answer)?;
+        output.json(&answer.ordered()?)?;
         return Ok(Exit::Success);
     }
     let mut sheet = Sheet::new(&[
@@ -166,58 +158,14 @@ async fn list(client: &Client, output: &Output) -> Result<Exit, Failure> {
 }
 
 async fn show(client: &Client, name: &AgentName, output: &Output) -> Result<Exit, Failure> {
-    let mut agent = client.get(&["api", "agents", name.as_str()], &[]).await?;
+    let agent = client.get(&["api", "agents", name.as_str()], &[]).await?;
     let capacity = client.get(&["api", "agents", name.as_str(), "capacity"], &[]).await?;
     if output.is_json() {
-        if let Some(agent) = agent.as_object_mut() {
-            agent.insert("capacity".to_owned(), capacity);
-        }
+        let mut agent = agent.ordered()?;
+        agent.put("capacity", capacity.ordered()?);
         output.json(&agent)?;
         return Ok(Exit::Success);
     }
-    let fields = agent.as_object().into_iter().flatten();
-    let first = FIRST.iter().filter_map(|name| Some(((*name).to_owned(), agent.get(*name)?)));
-    let others = fields.filter(|(name, _)| !FIRST.contains(&name.as_str()));
-    for (field, value) in first.chain(others.map(|(name, value)| (name.clone(), value))) {
-        if is_nothing(value) {
-            continue;
-        }
-        let value = match field.as_str() {
-            "max_cost_usd" => amount(value),
-            "registered_at" | "changed_at" => when(&agent, &field),
-            _ => text(&agent, &field),
-        };
-        let field = paint(&format!("{:<20}", neutral_line(&field)), Tone::Quiet, output.colour());
-        output.line(&format!("{field} {}", neutral_line(&value)))?;
-    }
-    let mut sheet = Sheet::new(&[
-        ("SLOT", Align::Left),
-        ("EXECUTION", Align::Left),
-        ("TRIGGER", Align::Left),
-        ("SINCE", Align::Left),
-        ("WHY", Align::Left),
-    ]);
-    let now = now();
-    for (part, kind) in [("slots", "runs"), ("chats", "chats"), ("queue", "waits")] {
-        for entry in capacity.get(part).and_then(Value::as_array).into_iter().flatten() {
-            let since = moment(entry, "since").map_or_else(|| "-".to_owned(), |at| ago(at, now));
-            let why = entry.get("reason").or_else(|| entry.get("blocker")).unwrap_or(&Value::Null);
-            let why = why.as_str().map_or_else(String::new, str::to_owned);
-            sheet.row(vec![
-                (
-                    kind.to_owned(),
-                    Tone::of_status(if kind == "waits" { "pending" } else { "running" }),
-                ),
-                (text(entry, "execution_id"), Tone::Plain),
-                (text(entry, "triggered_by"), Tone::Plain),
-                (since, Tone::Plain),
-                (why, Tone::Quiet),
-            ]);
-        }
-    }
-    if !sheet.is_empty() {
-        output.line("")?;
-        output.sheet(&sheet)?;
-    }
+    agent_sheet::write(&agent, &capacity, output)?;
     Ok(Exit::Success)
 }

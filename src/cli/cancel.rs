@@ -5,7 +5,7 @@ use execution_ledger_domain::{AgentName, ExecutionId};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::task::{Which, text};
+use super::task::{Which, execution_id, text};
 use super::{Exit, Failure, Global, block_on};
 use crate::output::{Output, neutral_line};
 
@@ -25,6 +25,7 @@ Examples:
 pub struct Cancel {
     /// The executions' ids.
     #[arg(required = true, value_name = "EXECUTION", num_args = 1..=1000)]
+    #[arg(value_parser = execution_id)]
     ids: Vec<ExecutionId>,
     /// The agent that runs them; found by the id where it is not given.
     #[arg(long, value_name = "NAME")]

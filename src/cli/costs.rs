@@ -59,7 +59,7 @@ impl Costs {
         query.extend(self.to.map(|to| ("to", to.to_string())));
         let answer = block_on(async { Ok(client.get(&["api", "costs"], &query).await?) })?;
         if output.is_json() {
-            output.json(&answer)?;
+            output.json(&answer.ordered()?)?;
             return Ok(Exit::Success);
         }
         let mut sheet = Sheet::new(&[

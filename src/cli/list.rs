@@ -1,11 +1,15 @@
 //! `list`: executions.
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
+use execution_ledger_domain::execution::Trigger;
 use execution_ledger_domain::{AgentName, Timestamp};
-use serde_json::{Value, json};
+use execution_ledger_projections::Status;
+use serde_json::Value;
 
 use super::task::{moment, now, status, text};
 use super::{Exit, Failure, Global, block_on};
+use crate::client::Ordered;
 use crate::output::{Align, Output, Sheet, Tone, ago, amount, duration, exact};
 
 /// Rows of one request: most.
@@ -29,11 +33,13 @@ pub struct List {
     /// Only of this agent.
     #[arg(long, short, value_name = "NAME")]
     agent: Option<AgentName>,
-    /// Only in this status: pending, running, completed, failed, cancelled.
+    /// Only in this status.
     #[arg(long, short, value_name = "STATUS")]
+    #[arg(value_parser = PossibleValuesParser::new(Status::ALL.map(Status::as_str)))]
     status: Option<String>,
-    /// Only triggered in this way: manual, agent, self_task, chat, schedule, paid, retry, mcp.
-    #[arg(long, value_name = "TRIGGER")]
+    /// Only triggered in this way.
+    #[arg(long, visible_alias = "trigger", value_name = "TRIGGER")]
+    #[arg(value_parser = PossibleValuesParser::new(Trigger::ALL.map(Trigger::as_str)))]
     triggered_by: Option<String>,
     /// Only accepted at this time or later (RFC 3339).
     #[arg(long, value_name = "TIME")]
@@ -50,8 +56,9 @@ pub struct List {
     /// Only of this model.
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
-    /// The order: -created_at, created_at or -cost.
+    /// The order; - for the newest or the dearest first.
     #[arg(long, value_name = "ORDER", allow_hyphen_values = true)]
+    #[arg(value_parser = ["-created_at", "created_at", "-cost"])]
     sort: Option<String>,
     /// How many, at most.
     #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
@@ -68,26 +75,35 @@ pub struct List {
 impl List {
     pub(super) fn execute(&self, global: &Global, output: &Output) -> Result<Exit, Failure> {
         let client = global.client()?;
-        let (rows, cursor) = block_on(async {
+        let (rows, printed, cursor) = block_on(async {
             let mut rows: Vec<Value> = Vec::new();
+            let mut printed: Vec<Ordered> = Vec::new();
             let mut cursor: Option<String> = None;
             // Ends: every page but the last has rows, and there are at most `limit` rows.
             loop {
                 let missing = self.limit - u32::try_from(rows.len()).unwrap_or(self.limit);
                 let query = self.query(missing.min(PAGE_MAX), cursor.as_deref());
-                let mut page = client.get(&["api", "executions"], &query).await?;
-                let found = page.get_mut("executions").and_then(Value::as_array_mut);
-                let found = found.map(std::mem::take).unwrap_or_default();
+                let page = client.get(&["api", "executions"], &query).await?;
+                let found = page.get("executions").and_then(Value::as_array);
+                let found = found.cloned().unwrap_or_default();
+                if output.is_json()
+                    && let Some(Ordered::List(items)) = page.ordered()?.take("executions")
+                {
+                    printed.extend(items);
+                }
                 cursor = page.get("next_cursor").and_then(Value::as_str).map(str::to_owned);
                 let empty = found.is_empty();
                 rows.extend(found);
                 if empty || cursor.is_none() || rows.len() >= self.limit as usize {
-                    return Ok((rows, cursor));
+                    return Ok((rows, printed, cursor));
                 }
             }
         })?;
         if output.is_json() {
-            output.json(&json!({"executions": rows, "next_cursor": cursor}))?;
+            output.json(&Ordered::Fields(vec![
+                ("executions".to_owned(), Ordered::List(printed)),
+                ("next_cursor".to_owned(), Ordered::Scalar(cursor.into())),
+            ]))?;
         } else if rows.is_empty() {
             output.remark("no executions");
         } else {

@@ -1,6 +1,7 @@
 //! The command line: what can be asked for, and how a command ends.
 
 mod agent_settings;
+mod agent_sheet;
 mod agents;
 mod backup;
 mod cancel;
@@ -20,6 +21,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
@@ -49,6 +51,26 @@ Output is a table on a terminal and JSON elsewhere; --json and --table choose.
 The server is found by EXECUTION_LEDGER_URL and EXECUTION_LEDGER_KEY (or --url and --key-file),
 else by the data directory of a server on this machine.
 ";
+
+/// What is said where no command is given.
+const FIRST_STEPS: &str = "\
+A ledger of what AI agents ran, cost and answered.
+
+First steps:
+  execution-ledger serve                   start the server, in a terminal of its own
+  execution-ledger run demo \"Say hello\"   run a task on the simulated agent
+  execution-ledger list                    what was run
+  execution-ledger doctor                  check this machine and this set-up
+
+`execution-ledger --help` lists all commands.
+";
+
+/// Says how to begin, where no command was given: wrong usage, but nobody's fault.
+pub fn first_steps() -> Exit {
+    // Nobody is left to be told that standard error can't be written to.
+    drop(std::io::stderr().write_all(FIRST_STEPS.as_bytes()));
+    Exit::Usage
+}
 
 /// A ledger of what AI agents ran, cost and answered.
 ///

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::follow::{Shown, follow};
 use super::task::{Execution, status, text};
 use super::{Exit, Failure, Global, block_on};
-use crate::client::Client;
+use crate::client::{Answer, Client};
 use crate::output::{Output, Tone, amount, duration, neutral_text, paint};
 
 /// How often the record is read until it shows the end that the transcript told.
@@ -24,7 +24,7 @@ const AFTER_HELP: &str = "\
 The message is the second argument, or standard input where that is - or missing.
 
 While it runs, Ctrl-C asks the server to stop the run; a second Ctrl-C leaves it to itself.
-With --json the output is the finished record.
+With --json the output is the finished record, without its events (`show --json` has them).
 
 Examples:
   execution-ledger run demo \"Say hello\"
@@ -91,7 +91,7 @@ impl Run {
             })?;
             if self.detach {
                 let done = if output.is_json() {
-                    output.json(&accepted)
+                    accepted.ordered().map_err(Failure::from).and_then(|it| output.json(&it))
                 } else {
                     output.line(&id.to_string())
                 };
@@ -188,6 +188,9 @@ impl Run {
         }
         let record = ended_record(client, execution).await?;
         if output.is_json() {
+            let mut record = record.ordered()?;
+            // The record says how it ended; `show --events` says by what steps.
+            drop(record.take("events"));
             output.json(&record)?;
         } else {
             summary(&record, output)?;
@@ -201,7 +204,7 @@ impl Run {
 }
 
 /// The record once it shows the end; the read models follow the log within moments.
-async fn ended_record(client: &Client, execution: &Execution) -> Result<Value, Failure> {
+async fn ended_record(client: &Client, execution: &Execution) -> Result<Answer, Failure> {
     for _ in 0..RECORD_READS_MAX {
         let record = execution.record(client).await?;
         if matches!(text(&record, "status").as_str(), "completed" | "failed" | "cancelled") {

@@ -15,8 +15,9 @@ The first start makes the data directory, the administrator's key (admin.key, mo
 simulated agent `demo`, and, where `claude` is on the PATH, the agent `claude`.
 
 SIGTERM or Ctrl-C: no new requests, answers are finished, runs go on without the server and are
-found again by the next start. With --drain the server waits for the runs first. A second signal
-ends it at once; no run is lost by that either.
+found again by the next start. With --drain the server waits for the runs first, and goes on
+answering meanwhile: new tasks are accepted and wait for the next start. A second signal ends it at
+once; no run is lost by that either.
 
 Examples:
   execution-ledger serve
@@ -28,7 +29,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Serve {
-    /// When told to stop, wait for the runs that go on; none is started meanwhile.
+    /// When told to stop, go on answering until no run goes on; none is started meanwhile.
     #[arg(long, env = "EXECUTION_LEDGER_DRAIN", hide_env_values = true)]
     drain: bool,
     #[command(flatten)]

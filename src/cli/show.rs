@@ -33,11 +33,11 @@ impl Show {
         let client = global.client()?;
         let record = block_on(async { self.which.find(&client).await?.record(&client).await })?;
         if output.is_json() {
-            output.json(&record)?;
+            output.json(&record.ordered()?)?;
             return Ok(Exit::Success);
         }
         for (name, value, tone) in facts(&record) {
-            let name = paint(&format!("{name:<12}"), Tone::Quiet, output.colour());
+            let name = paint(&format!("{name:<14}"), Tone::Quiet, output.colour());
             output
                 .line(&format!("{name} {}", paint(&neutral_line(&value), tone, output.colour())))?;
         }
@@ -83,7 +83,7 @@ fn facts(record: &Value) -> Vec<(&'static str, String, Tone)> {
     add("Started", time("started_at"));
     add("Ended", time("completed_at"));
     add("Took", ms("duration_ms"));
-    add("Stop wished", time("cancellation_requested_at"));
+    add("Stop asked for", time("cancellation_requested_at"));
     let basis = field("cost_basis").map(|basis| format!(" ({basis})")).unwrap_or_default();
     add("Cost", deep("/cost_usd").map(|cost| format!("{}{basis}", amount(cost))));
     add("Tokens", deep("/usage").map(tokens));

@@ -5,14 +5,22 @@ use execution_ledger_domain::{AgentName, ExecutionId, Timestamp};
 use serde_json::Value;
 
 use super::Failure;
-use crate::client::{Client, ClientError, Problem};
+use crate::client::{Answer, Client, ClientError, Problem};
 use crate::output::{Tone, ago, exact};
+
+/// An execution's id, from an argument.
+pub fn execution_id(text: &str) -> Result<ExecutionId, &'static str> {
+    text.parse().map_err(|_| {
+        "an execution's id is a UUID such as 0192f0c1-2d3e-7a4b-8c5d-6e7f80910a1b; \
+         `execution-ledger list` shows them"
+    })
+}
 
 /// Which execution is meant.
 #[derive(Debug, Args)]
 pub struct Which {
     /// The execution's id.
-    #[arg(value_name = "EXECUTION")]
+    #[arg(value_name = "EXECUTION", value_parser = execution_id)]
     pub id: ExecutionId,
     /// The agent that runs it; found by the id where it is not given.
     #[arg(long, value_name = "NAME")]
@@ -52,7 +60,7 @@ impl Execution {
     }
 
     /// Its record.
-    pub async fn record(&self, client: &Client) -> Result<Value, Failure> {
+    pub async fn record(&self, client: &Client) -> Result<Answer, Failure> {
         Ok(client.get(&self.path(&[]), &[]).await?)
     }
 }

@@ -52,6 +52,9 @@ fn what_can_not_be_meant_is_refused_before_anything_is_asked() {
         "",
         "list --limit 0",
         "list --unknown x",
+        "list --status odd",
+        "list --trigger odd",
+        "list --sort odd",
         "show not-an-id",
         "show ../x",
         "run UPPER hello",
@@ -90,6 +93,7 @@ fn help_tells_settings_with_variables_examples_and_exit_codes() {
     let serve = help("serve --help");
     assert!(serve.contains("EXECUTION_LEDGER_TRANSCRIPTS_KEEP_DAYS"), "{serve}");
     assert!(serve.contains("[default: 67108864 = 64 MiB]"), "{serve}");
+    assert!(serve.contains("[16 to 100000] [default: 4096]"), "{serve}");
 }
 
 #[test]

@@ -73,10 +73,17 @@ pub struct Problem {
     pub retry_after_s: Option<u64>,
 }
 
+/// Whether two sentences say the same.
+fn same(one: &str, other: &str) -> bool {
+    let bare = |text: &str| text.trim().trim_end_matches('.').to_lowercase();
+    bare(one) == bare(other)
+}
+
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", self.title)?;
-        if let Some(detail) = &self.detail {
+        // Some refusals have nothing to add to their title.
+        if let Some(detail) = self.detail.as_ref().filter(|detail| !same(detail, &self.title)) {
             write!(f, ": {detail}")?;
         }
         if let Some(field) = &self.field {
@@ -112,6 +119,7 @@ impl Problem {
         }
     }
 
+    /// What to do next, in commands where there is one; else what the server advises.
     fn advice(&self) -> Option<String> {
         let code = self.code.as_deref().unwrap_or_default();
         let advice = match code {
@@ -121,7 +129,9 @@ impl Problem {
             }
             "agent_not_found" => "`execution-ledger agents list` shows the agents",
             "execution_not_found" => "`execution-ledger list` shows the executions",
-            "agent_exists" => "`execution-ledger agents configure` changes an agent's settings",
+            "agent_exists" => "`execution-ledger agents configure NAME` changes its settings",
+            "agent_retired" => "`execution-ledger agents register NAME` registers the name again",
+            "still_running" => "`execution-ledger tail EXECUTION` follows it",
             "queue_full" => {
                 "wait, or give the agent more slots or a longer queue with `execution-ledger agents \
                  configure`"
@@ -134,7 +144,7 @@ impl Problem {
             }
             "internal" => "the server's log says why; `execution-ledger doctor` may, too",
             "host_not_allowed" => "name this host in the server's setting allowed_hosts",
-            _ => return None,
+            _ => return self.hint.clone().filter(|hint| !hint.contains("/api/")),
         };
         Some(advice.to_owned())
     }
@@ -170,7 +180,7 @@ impl ClientError {
             Self::Key(_) => fixed("give the key by EXECUTION_LEDGER_KEY or --key-file"),
             Self::Refused(problem) => {
                 let wait = problem.retry_after_s.map(|s| format!("try again in {s} s"));
-                let advice = problem.hint.clone().or_else(|| problem.advice());
+                let advice = problem.advice();
                 match (advice, wait) {
                     (Some(advice), Some(wait)) => Some(format!("{advice}; {wait}")),
                     (advice, wait) => advice.or(wait),
@@ -196,6 +206,21 @@ mod tests {
         );
         let hint = ClientError::Refused(Box::new(problem)).hint().expect("a hint");
         assert!(hint.ends_with("try again in 7 s"), "{hint}");
+    }
+
+    #[test]
+    fn what_to_do_next_is_said_in_commands_and_nothing_is_said_twice() {
+        let body = br#"{"title":"There is such an agent","detail":"there is such an agent.",
+            "code":"agent_exists","hint":"PUT /api/agents/{name} changes its settings"}"#;
+        let problem = Problem::from_answer(409, None, body);
+        assert_eq!(problem.to_string(), "There is such an agent [agent_exists]");
+        let hint = |problem: Problem| ClientError::Refused(Box::new(problem)).hint();
+        let told = hint(problem).expect("a hint");
+        assert!(told.contains("execution-ledger agents configure NAME"), "{told}");
+        let other = br#"{"title":"t","code":"new_code","hint":"do this"}"#;
+        assert_eq!(hint(Problem::from_answer(409, None, other)).as_deref(), Some("do this"));
+        let route = br#"{"title":"t","code":"new_code","hint":"GET /api/x"}"#;
+        assert_eq!(hint(Problem::from_answer(409, None, route)), None);
     }
 
     #[test]

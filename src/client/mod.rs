@@ -1,5 +1,6 @@
 //! The command line's HTTP client: finds the server, asks it, and explains its refusals.
 
+mod answer;
 mod error;
 mod key;
 mod sse;
@@ -11,10 +12,12 @@ use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Method, RequestBuilder, Response, Url};
 use serde_json::Value;
 
+pub use answer::{Answer, Ordered};
 pub use error::{ClientError, Problem};
 pub use sse::{Frame, Stream};
 
 use crate::compose::server_file::ServerFile;
+use crate::config::begins_as_http;
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -83,7 +86,11 @@ impl Client {
     }
 
     /// Asks; a request without effect, so it is repeated where the connection fails.
-    pub async fn get(&self, path: &[&str], query: &[(&str, String)]) -> Result<Value, ClientError> {
+    pub async fn get(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+    ) -> Result<Answer, ClientError> {
         let mut url = self.url(path)?;
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
@@ -99,7 +106,7 @@ impl Client {
         method: Method,
         path: &[&str],
         body: Option<&Value>,
-    ) -> Result<Value, ClientError> {
+    ) -> Result<Answer, ClientError> {
         let mut request = self.request(method, self.url(path)?).timeout(ANSWER_TIMEOUT);
         if let Some(body) = body {
             request = request.json(body);
@@ -114,7 +121,7 @@ impl Client {
         path: &[&str],
         idempotency_key: &str,
         body: &Value,
-    ) -> Result<Value, ClientError> {
+    ) -> Result<Answer, ClientError> {
         let request = self
             .request(Method::POST, self.url(path)?)
             .timeout(ANSWER_TIMEOUT)
@@ -180,10 +187,10 @@ fn base_url(target: &Target) -> Result<Url, ClientError> {
         (None, None) => return Err(ClientError::NoPlace),
     };
     let refused = |why: &str| ClientError::Setup(format!("the address of {origin}: {why}"));
-    let url = Url::parse(&text).map_err(|error| refused(&error.to_string()))?;
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+    if !begins_as_http(&text) {
         return Err(refused("it must begin with http:// or https://"));
     }
+    let url = Url::parse(&text).map_err(|error| refused(&error.to_string()))?;
     let local = url.host_str().is_some_and(is_loopback);
     if url.scheme() == "http" && !local {
         return Err(refused(
@@ -213,13 +220,8 @@ async fn accepted(response: Response) -> Result<Response, ClientError> {
     Err(ClientError::Refused(Box::new(Problem::from_answer(status, retry_after, &body))))
 }
 
-async fn read_json(response: Response) -> Result<Value, ClientError> {
-    let body = read_body(response).await?;
-    if body.is_empty() {
-        return Ok(Value::Null);
-    }
-    serde_json::from_slice(&body)
-        .map_err(|error| ClientError::Unexpected(format!("its answer is no JSON: {error}")))
+async fn read_json(response: Response) -> Result<Answer, ClientError> {
+    Answer::from_body(read_body(response).await?)
 }
 
 async fn read_body(mut response: Response) -> Result<Vec<u8>, ClientError> {

@@ -67,7 +67,7 @@ async fn run(foundation: &Foundation, drain: bool) -> Result<(), ServeError> {
     )
     .map_err(|error| part("the event log", &error))?;
     let store: Arc<dyn EventStore> = store;
-    let listener = listen(settings.listen).await?;
+    let listener = listen(settings.listen.0).await?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let address = listener.local_addr().map_err(|error| part("the HTTP server", &error))?;
     let server = ServerFile { url: local_url(scheme, address), pid: std::process::id() };
@@ -343,5 +343,7 @@ fn announce(foundation: &Foundation, server: &ServerFile, url: &str) -> Result<(
 }
 
 fn part(what: &str, error: &dyn std::fmt::Display) -> ServeError {
-    ServeError::Part(format!("{what}: {error}"))
+    let error = error.to_string();
+    // Some errors name the part themselves.
+    ServeError::Part(if error.starts_with(what) { error } else { format!("{what}: {error}") })
 }

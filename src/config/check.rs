@@ -28,7 +28,7 @@ impl Settings {
         }
         let protected =
             self.tls_certificate.is_some() || !self.trusted_proxies.entries().is_empty();
-        if self.listen.ip().is_loopback() || protected {
+        if self.listen.0.ip().is_loopback() || protected {
             return Ok(());
         }
         together(&format!(

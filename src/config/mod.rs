@@ -20,7 +20,7 @@ use figment::providers::{Format, Serialized, Toml};
 
 pub use places::Places;
 pub use settings::{Overrides, Settings};
-pub use values::LogFormat;
+pub use values::{LogFormat, begins_as_http};
 
 /// Variables of our prefix that are no settings: for clients, for runs, and for tests.
 const OTHER_VARIABLES: [&str; 11] = [
@@ -134,20 +134,18 @@ impl Settings {
     }
 }
 
-/// Refuses a variable that has our prefix and no meaning: most likely a slip in a name.
+/// Variables that have our prefix and no meaning: most likely slips in their names.
+pub fn unknown_variables(names: impl Iterator<Item = std::ffi::OsString>) -> Vec<String> {
+    let known = |name: &str| OTHER_VARIABLES.contains(&name) || settings::VARIABLES.contains(&name);
+    let names = names.map(|name| name.to_string_lossy().into_owned());
+    names.filter(|name| name.starts_with(VARIABLE_PREFIX) && !known(name)).collect()
+}
+
+/// Refuses a variable that has our prefix and no meaning.
 pub fn refuse_unknown_variables(
     names: impl Iterator<Item = std::ffi::OsString>,
 ) -> Result<(), ConfigError> {
-    for name in names {
-        let name = name.to_string_lossy();
-        let known = || {
-            OTHER_VARIABLES.contains(&name.as_ref()) || settings::VARIABLES.contains(&name.as_ref())
-        };
-        if name.starts_with(VARIABLE_PREFIX) && !known() {
-            return Err(ConfigError::Variable(name.into_owned()));
-        }
-    }
-    Ok(())
+    unknown_variables(names).into_iter().next().map_or(Ok(()), |name| Err(ConfigError::Variable(name)))
 }
 
 /// The file that was named, else the first that exists of the data directory's and the user's own.

@@ -11,11 +11,14 @@ use super::values::{Described, ValueError};
 const UNITS: [(&str, u64); 5] =
     [("PiB", 1 << 50), ("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
 
-/// A whole number between two others, both allowed. As text it may have a unit: `256MiB`.
+/// A whole number between two others, both allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Within<const LEAST: u64, const MOST: u64>(u64);
+pub struct Within<const LEAST: u64, const MOST: u64, const BYTES: bool = false>(u64);
 
-impl<const LEAST: u64, const MOST: u64> Within<LEAST, MOST> {
+/// A number of bytes between two others, both allowed. As text it may have a unit: `256MiB`.
+pub type Bytes<const LEAST: u64, const MOST: u64> = Within<LEAST, MOST, true>;
+
+impl<const LEAST: u64, const MOST: u64, const BYTES: bool> Within<LEAST, MOST, BYTES> {
     /// A fixed number; held to the range.
     pub const fn fixed(number: u64) -> Self {
         if number < LEAST {
@@ -67,22 +70,23 @@ pub fn with_unit(number: u64) -> Option<String> {
     Some(format!("{} {unit}", number / size))
 }
 
-fn number_in_words(number: u64) -> String {
-    with_unit(number).unwrap_or_else(|| number.to_string())
-}
-
-impl<const LEAST: u64, const MOST: u64> Described for Within<LEAST, MOST> {
+impl<const LEAST: u64, const MOST: u64, const BYTES: bool> Described
+    for Within<LEAST, MOST, BYTES>
+{
     fn range() -> String {
-        format!("{} to {}", number_in_words(LEAST), number_in_words(MOST))
+        // 4096 bytes are 4 KiB; 4096 connections are not.
+        let unit = |number| if BYTES { with_unit(number) } else { None };
+        let in_words = |number: u64| unit(number).unwrap_or_else(|| number.to_string());
+        format!("{} to {}", in_words(LEAST), in_words(MOST))
     }
 }
 
-impl<const LEAST: u64, const MOST: u64> FromStr for Within<LEAST, MOST> {
+impl<const LEAST: u64, const MOST: u64, const BYTES: bool> FromStr for Within<LEAST, MOST, BYTES> {
     type Err = ValueError;
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
         let text = text.trim();
-        let unit = UNITS.iter().find(|(unit, _)| text.ends_with(unit));
+        let unit = UNITS.iter().find(|(unit, _)| BYTES && text.ends_with(unit));
         let (digits, size) = match unit {
             Some((unit, size)) => (text[..text.len() - unit.len()].trim_end(), *size),
             None => (text, 1),
@@ -93,13 +97,17 @@ impl<const LEAST: u64, const MOST: u64> FromStr for Within<LEAST, MOST> {
     }
 }
 
-impl<const LEAST: u64, const MOST: u64> Serialize for Within<LEAST, MOST> {
+impl<const LEAST: u64, const MOST: u64, const BYTES: bool> Serialize
+    for Within<LEAST, MOST, BYTES>
+{
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_u64(self.0)
     }
 }
 
-impl<'de, const LEAST: u64, const MOST: u64> Deserialize<'de> for Within<LEAST, MOST> {
+impl<'de, const LEAST: u64, const MOST: u64, const BYTES: bool> Deserialize<'de>
+    for Within<LEAST, MOST, BYTES>
+{
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(untagged, expecting = "a whole number, or a size such as \"256MiB\"")]

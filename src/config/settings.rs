@@ -6,8 +6,10 @@ use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
-use super::number::{Within, with_unit};
-use super::values::{Described, HostName, HttpUrl, List, LogFilter, LogFormat, Network};
+use super::number::{Bytes, Within, with_unit};
+use super::values::{
+    Described, HostName, HttpUrl, List, ListenAddress, LogFilter, LogFormat, Network,
+};
 
 /// One kibibyte.
 const KIB: u64 = 1024;
@@ -88,7 +90,8 @@ macro_rules! settings {
 settings! {
     /// The address that the server listens on. Another than loopback needs TLS or a trusted proxy.
     "EXECUTION_LEDGER_LISTEN"
-    listen: SocketAddr => SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT));
+    listen: ListenAddress => ListenAddress
+        = ListenAddress(SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)));
     /// The address by which people and agents reach the server, where that is not what it listens on.
     "EXECUTION_LEDGER_PUBLIC_URL"
     public_url: HttpUrl => Option<HttpUrl> = None;
@@ -115,21 +118,21 @@ settings! {
     sync_wait_s: Within<1, 86_400> => Within<1, 86_400> = Within::fixed(900);
     /// Free space below which no run is started, in bytes.
     "EXECUTION_LEDGER_MIN_FREE_BYTES"
-    min_free_bytes: Within<MIB, PIB> => Within<MIB, PIB> = Within::fixed(256 * MIB);
+    min_free_bytes: Bytes<MIB, PIB> => Bytes<MIB, PIB> = Bytes::fixed(256 * MIB);
     /// What one run may write to its transcript, in bytes; then it fails as output_limit.
     "EXECUTION_LEDGER_OUTPUT_MAX_BYTES"
-    output_max_bytes: Within<{ 4 * KIB }, GIB> => Within<{ 4 * KIB }, GIB>
-        = Within::fixed(64 * MIB);
+    output_max_bytes: Bytes<{ 4 * KIB }, GIB> => Bytes<{ 4 * KIB }, GIB>
+        = Bytes::fixed(64 * MIB);
     /// All archived transcripts together, in bytes; the oldest go first.
     "EXECUTION_LEDGER_TRANSCRIPTS_MAX_BYTES"
-    transcripts_max_bytes: Within<MIB, PIB> => Within<MIB, PIB> = Within::fixed(20 * GIB);
+    transcripts_max_bytes: Bytes<MIB, PIB> => Bytes<MIB, PIB> = Bytes::fixed(20 * GIB);
     /// How long archived transcripts are kept, in days.
     "EXECUTION_LEDGER_TRANSCRIPTS_KEEP_DAYS"
     transcripts_keep_days: Within<1, 36_500> => Within<1, 36_500> = Within::fixed(365);
     /// The largest request body, in bytes. The largest message needs 1.5 MiB where all of it is escaped.
     "EXECUTION_LEDGER_BODY_MAX_BYTES"
-    body_max_bytes: Within<{ 4 * KIB }, { 16 * MIB }> => Within<{ 4 * KIB }, { 16 * MIB }>
-        = Within::fixed(2 * MIB);
+    body_max_bytes: Bytes<{ 4 * KIB }, { 16 * MIB }> => Bytes<{ 4 * KIB }, { 16 * MIB }>
+        = Bytes::fixed(2 * MIB);
     /// How long a client may take to send the head of a request, in seconds.
     "EXECUTION_LEDGER_HEADER_TIMEOUT_S"
     header_timeout_s: Within<1, 300> => Within<1, 300> = Within::fixed(10);
@@ -206,9 +209,10 @@ pub fn default_text(defaults: &serde_json::Value, name: &str) -> Option<String> 
         serde_json::Value::Null => None,
         serde_json::Value::Array(items) if items.is_empty() => None,
         serde_json::Value::String(text) => Some(text.clone()),
-        serde_json::Value::Number(number) => number
-            .as_u64()
-            .map(|n| with_unit(n).map_or_else(|| n.to_string(), |unit| format!("{n} = {unit}"))),
+        serde_json::Value::Number(number) => {
+            let unit = number.as_u64().filter(|_| name.ends_with("_bytes")).and_then(with_unit);
+            Some(unit.map_or_else(|| number.to_string(), |unit| format!("{number} = {unit}")))
+        }
         other => Some(other.to_string()),
     }
 }

@@ -102,7 +102,7 @@ fn a_value_out_of_its_range_is_refused_with_the_range() {
     for (text, name, part) in [
         ("max_parallel_total = 1\n", "max_parallel_total", "2 to 10000"),
         ("min_free_bytes = \"1 parsec\"\n", "min_free_bytes", "1 MiB to 1 PiB"),
-        ("listen = \"nowhere\"\n", "listen", "socket address"),
+        ("listen = \"nowhere\"\n", "listen", "address:port"),
         ("metrics = 3\n", "metrics", "bool"),
         ("log_format = \"xml\"\n", "log_format", "text nor json"),
         ("log_level = \"a=b=c\"\n", "log_level", "log filter"),
@@ -265,5 +265,32 @@ fn worth(expression: &str) -> u64 {
     match expression.split_once("<<") {
         Some((one, bits)) => number(one) << number(bits),
         None => expression.split('*').map(number).product(),
+    }
+}
+
+#[test]
+fn only_sizes_have_units() {
+    let defaults = documented_defaults();
+    let text = |name| default_text(&defaults, name).expect("a default");
+    assert_eq!(text("connections_max"), "4096");
+    assert_eq!(text("body_max_bytes"), "2097152 = 2 MiB");
+    let home = Home::new();
+    let error = home.refusal("connections_max = \"4KiB\"\n", &[]);
+    assert!(error.contains("16 to 100000"), "{error}");
+    let error = home.refusal("body_max_bytes = 1\n", &[]);
+    assert!(error.contains("4 KiB to 16 MiB"), "{error}");
+}
+
+#[test]
+fn the_address_to_listen_on_may_be_localhost_and_else_is_explained() {
+    let home = Home::new();
+    let file = home.file("c.toml", "listen = \"localhost:7\"\n");
+    let from_file = home.load(Some(file.clone()), &[]).expect("settings").listen;
+    assert_eq!(from_file.to_string(), "127.0.0.1:7");
+    let flag = home.load(Some(file), &["--listen", "localhost:0"]).expect("settings").listen;
+    assert_eq!(flag.to_string(), "127.0.0.1:0");
+    for wrong in ["foo", "localhost", "localhost:x", "example.com:80"] {
+        let error = home.refusal(&format!("listen = {wrong:?}\n"), &[]);
+        assert!(error.contains("address:port, for example 127.0.0.1:7171"), "{error}");
     }
 }

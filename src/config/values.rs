@@ -1,7 +1,7 @@
 //! The types of settings: each can only hold what is allowed and says what that is.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -171,6 +171,14 @@ impl FromStr for HostName {
     }
 }
 
+/// Whether an address begins as one of HTTP does.
+pub fn begins_as_http(text: &str) -> bool {
+    let begins = |scheme: &str| {
+        text.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme))
+    };
+    begins("http://") || begins("https://")
+}
+
 /// An address that begins with http:// or https://, without user, query or fragment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpUrl(reqwest::Url);
@@ -207,10 +215,10 @@ impl FromStr for HttpUrl {
     fn from_str(text: &str) -> Result<Self, ValueError> {
         // The text may hold a password, so it is not repeated.
         let refused = |why: &str| ValueError(format!("this is no usable address: {why}"));
-        let url = reqwest::Url::parse(text.trim()).map_err(|error| refused(&error.to_string()))?;
-        if !matches!(url.scheme(), "http" | "https") {
+        if !begins_as_http(text.trim()) {
             return Err(refused("it must begin with http:// or https://"));
         }
+        let url = reqwest::Url::parse(text.trim()).map_err(|error| refused(&error.to_string()))?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err(refused("it must not hold a user or a password"));
         }
@@ -300,9 +308,35 @@ impl FromStr for LogFilter {
     }
 }
 
-impl Described for SocketAddr {
+/// An address and a port to listen on. `localhost` stands for 127.0.0.1: no other name is looked
+/// up, because what the server listens on must not depend on who answers for a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenAddress(pub SocketAddr);
+
+as_text!(ListenAddress);
+
+impl Described for ListenAddress {
     fn range() -> String {
         "address:port".to_owned()
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for ListenAddress {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let refused =
+            || ValueError(format!("{text:?} is no address:port, for example 127.0.0.1:7171"));
+        let local = text.strip_prefix("localhost:").map(|port| {
+            port.parse().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))).ok()
+        });
+        local.unwrap_or_else(|| text.parse().ok()).map(Self).ok_or_else(refused)
     }
 }
 

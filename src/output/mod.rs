@@ -7,6 +7,7 @@ mod words;
 
 use std::io::{self, IsTerminal, Write};
 
+use serde::Serialize;
 use serde_json::Value;
 
 pub use neutral::{neutral_json, neutral_line, neutral_text};
@@ -64,7 +65,7 @@ impl Output {
     }
 
     /// Writes a value as JSON, indented for a terminal.
-    pub fn json(&self, value: &Value) -> Result<(), Failure> {
+    pub fn json(&self, value: &impl Serialize) -> Result<(), Failure> {
         let text = if io::stdout().is_terminal() {
             serde_json::to_string_pretty(value)
         } else {

@@ -25,6 +25,7 @@ async fn run_ends_as_the_execution_ends_and_later_commands_tell_the_same() {
     assert_eq!(completed.status.code(), Some(0), "{}", text(&completed.stderr));
     let record = json(&completed);
     assert_eq!(record["status"], "completed");
+    assert!(record.get("events").is_none(), "{record}");
     let failed = server.command(&["run", "demo", "please fail"]);
     assert_eq!(failed.status.code(), Some(1));
     assert_eq!(json(&failed)["status"], "failed");
@@ -50,8 +51,13 @@ async fn refusals_say_what_to_do_next_and_exit_by_their_kind() {
     for (arguments, code, told) in [
         (&["run", "nobody", "x"][..], 4, "agents list"),
         (&["show", unknown], 4, "execution_not_found"),
-        (&["list", "--status", "odd"], 1, "status"),
+        (&["list", "--status", "odd"], 2, "completed"),
+        (&["list", "--trigger", "odd"], 2, "self_task"),
+        (&["show", "nope"], 2, "is a UUID such as"),
+        (&["list", "--url", "nonsense"], 2, "must begin with http:// or https://"),
+        (&["serve", "--listen", "foo"], 2, "127.0.0.1:7171"),
         (&["list", "--limit", "0"], 2, "--limit"),
+        (&["agents", "register", "demo", "--runtime", "demo"], 1, "agents configure NAME"),
         (&["rebuild"], 1, "in use"),
         (&["serve", "--listen", "127.0.0.1:0"], 1, "in use"),
         (&["serve", "--listen", "0.0.0.0:0"], 2, "trusted_proxies"),
@@ -62,10 +68,69 @@ async fn refusals_say_what_to_do_next_and_exit_by_their_kind() {
         assert!(error.contains(told), "{arguments:?}: {error}");
         assert!(output.stdout.is_empty(), "{arguments:?} wrote {}", text(&output.stdout));
     }
+    let twice = text(&server.command(&["serve", "--listen", "localhost:0"]).stderr);
+    assert_eq!(twice.matches("the event log").count(), 1, "{twice}");
     server.stop().await;
     let output = server.command(&["list"]);
     assert_eq!(output.status.code(), Some(3));
     assert!(text(&output.stderr).contains("execution-ledger serve"));
+}
+
+#[test]
+fn without_a_command_the_first_steps_are_told() {
+    let output = Command::new(PROGRAM).output().expect("the program runs");
+    assert_eq!(output.status.code(), Some(2));
+    let told = text(&output.stderr);
+    for part in ["execution-ledger serve", "execution-ledger run demo", "--help"] {
+        assert!(told.contains(part), "{told}");
+    }
+    assert!(told.lines().count() < 15, "{told}");
+}
+
+#[tokio::test]
+async fn json_keeps_the_order_of_fields_of_the_api() {
+    let server = Server::start(&[]).await;
+    let shown = server.command(&["run", "demo", "hello", "--json"]);
+    let id = json(&shown)["execution_id"].as_str().expect("an id").to_owned();
+    let outputs = [
+        shown,
+        server.command(&["show", &id, "--json"]),
+        server.command(&["agents", "show", "demo", "--json"]),
+        server.command(&["list", "--json"]),
+    ];
+    let begins = [
+        "{\"execution_id\":",
+        "{\"execution_id\":",
+        "{\"name\":\"demo\",\"status\":",
+        "{\"executions\":[{\"execution_id\":",
+    ];
+    for (output, begin) in outputs.iter().zip(begins) {
+        let printed = text(&output.stdout);
+        assert!(printed.starts_with(begin), "{printed}");
+    }
+}
+
+#[tokio::test]
+async fn doctor_names_misspelt_variables_and_what_agents_lack() {
+    let server = Server::start(&[]).await;
+    server.register("lacking", &["/no/such/program"], serde_json::json!({})).await;
+    let output = Command::new(PROGRAM)
+        .args(["doctor", "--json"])
+        .env("EXECUTION_LEDGER_DATA_DIR", server.data_dir())
+        .env("EXECUTION_LEDGER_LISTN", "x")
+        .env_remove("EXECUTION_LEDGER_URL")
+        .output()
+        .expect("the program runs");
+    let report = json(&output);
+    let finding = |name: &str| {
+        let checks = report["checks"].as_array().expect("checks");
+        let found = checks.iter().find(|check| check["check"] == name).expect(name);
+        assert_eq!(found["result"], "warn", "{found}");
+        found["found"].as_str().expect("a text").to_owned()
+    };
+    assert!(finding("variables").contains("EXECUTION_LEDGER_LISTN"));
+    let settings = finding("agents' settings");
+    assert!(settings.contains("lacking") && settings.contains("/no/such/program"), "{settings}");
 }
 
 #[tokio::test]
@@ -148,7 +213,9 @@ async fn a_backup_of_a_running_server_is_restored_as_another_log() {
 
     let log = |path: &std::path::Path| -> (String, i64) {
         let database = rusqlite::Connection::open(path.join("events.db")).expect("the log");
-        let log = database.query_row("SELECT id FROM log ORDER BY rowid DESC LIMIT 1", [], |row| row.get(0)).expect("an id");
+        let log = database
+            .query_row("SELECT id FROM log ORDER BY rowid DESC LIMIT 1", [], |row| row.get(0))
+            .expect("an id");
         let stream = format!("execution-{id}");
         let events = database
             .query_row("SELECT count(*) FROM events WHERE stream = ?1", [stream], |row| row.get(0))

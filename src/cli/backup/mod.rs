@@ -30,8 +30,9 @@ Examples:
 ";
 
 const RESTORE_HELP: &str = "\
-The data directory must not be there yet, or be empty. The log is given a new id, so that positions and cursors
-that clients kept from before are refused instead of skipping what the backup does not hold.
+The data directory must not be there yet, or be empty. The log is given a new id, so that positions
+and cursors that clients kept from before are refused instead of skipping what the backup does not
+hold.
 
 Do not start a restored copy on a machine where the original still runs: both would take the same
 runs for theirs.

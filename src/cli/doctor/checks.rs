@@ -6,11 +6,10 @@ use std::path::Path;
 
 use execution_ledger_domain::Timestamp;
 use execution_ledger_store::sqlite::SqliteStore;
-use serde_json::Value;
 
-use super::super::task::{now, text};
+use super::super::task::now;
 use super::super::{Global, block_on};
-use super::Finding;
+use super::{Finding, agents};
 use crate::compose::data_dir::{DataDir, OTHERS};
 use crate::compose::server_file::ServerFile;
 use crate::config::Settings;
@@ -151,7 +150,13 @@ pub fn server(global: &Global, settings: &Settings) -> Vec<Finding> {
         Err(error) => return vec![Finding::fail(CHECK, error.to_string(), "remove the file")],
     }
     match global.client() {
-        Ok(client) => vec![ready(&client), agents(&client)],
+        Ok(client) => {
+            // Of another machine's agents only the rights can be told from here.
+            let work_dir = (!named).then_some(settings.work_dir.as_path());
+            let mut findings = vec![ready(&client)];
+            findings.extend(agents::all(&client, work_dir));
+            findings
+        }
         Err(error) => {
             vec![Finding::fail(CHECK, error.to_string(), error.hint().unwrap_or_default())]
         }
@@ -168,39 +173,10 @@ fn ready(client: &crate::client::Client) -> Finding {
     }
 }
 
-/// Agents that have the ledger's own rights.
-fn agents(client: &crate::client::Client) -> Finding {
-    const CHECK: &str = "agents' rights";
-    let answer = match block_on(async { Ok(client.get(&["api", "agents"], &[]).await?) }) {
-        Ok(answer) => answer,
-        Err(failure) => {
-            return Finding::warn(CHECK, failure.to_string(), failure.hint().unwrap_or_default());
-        }
-    };
-    let agents = answer.get("agents").and_then(Value::as_array);
-    let open: Vec<String> = agents
-        .into_iter()
-        .flatten()
-        .filter(|agent| agent.get("run_as").is_none_or(Value::is_null))
-        .filter(|agent| text(agent, "status") != "retired" && text(agent, "runtime") != "demo")
-        .map(|agent| text(agent, "name"))
-        .collect();
-    if open.is_empty() {
-        return Finding::ok(CHECK, "every agent has a system user of its own, or is simulated");
-    }
-    Finding::warn(
-        CHECK,
-        format!("agents without run_as have the ledger's rights: {}", open.join(", ")),
-        "such an agent can read the keys and the log, and change them: give it a user of its own \
-         with `execution-ledger agents configure NAME --run-as USER` (the server must be root's for \
-         that), or run the ledger on a machine where that is acceptable",
-    )
-}
-
 /// Whether the server could listen on its address.
 fn address(settings: &Settings) -> Finding {
     const CHECK: &str = "address";
-    match TcpListener::bind(settings.listen) {
+    match TcpListener::bind(settings.listen.0) {
         Ok(_) => Finding::ok(CHECK, format!("{} is free", settings.listen)),
         Err(error) => Finding::fail(
             CHECK,

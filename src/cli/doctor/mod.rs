@@ -1,5 +1,6 @@
 //! `doctor`: checks this machine and this set-up, and says what to do.
 
+mod agents;
 mod checks;
 mod system;
 
@@ -7,6 +8,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{Exit, Failure, Global};
+use crate::config::unknown_variables;
 use crate::output::{Align, Output, Sheet, Tone};
 
 const AFTER_HELP: &str = "\
@@ -76,7 +78,7 @@ impl Finding {
 
 /// Does it.
 pub fn execute(global: &Global, output: &Output) -> Result<Exit, Failure> {
-    let mut findings = Vec::new();
+    let mut findings = vec![variables(unknown_variables(std::env::vars_os().map(|(name, _)| name)))];
     match global.settings_from_environment() {
         Ok(settings) => {
             findings.push(Finding::ok("settings", "every setting is within its range"));
@@ -93,6 +95,17 @@ pub fn execute(global: &Global, output: &Output) -> Result<Exit, Failure> {
     let failed = findings.iter().any(|finding| finding.verdict == Verdict::Fail);
     tell(&findings, output)?;
     Ok(if failed { Exit::Failed } else { Exit::Success })
+}
+
+/// Variables that look like settings and are none: most likely slips in their names.
+fn variables(unknown: Vec<String>) -> Finding {
+    const CHECK: &str = "variables";
+    if unknown.is_empty() {
+        return Finding::ok(CHECK, "every EXECUTION_LEDGER_* variable has a meaning");
+    }
+    let next = "the server does not start with them: correct or unset them; `execution-ledger serve \
+                --help` lists all settings with their variables";
+    Finding::warn(CHECK, format!("these mean nothing: {}", unknown.join(", ")), next)
 }
 
 fn tell(findings: &[Finding], output: &Output) -> Result<(), Failure> {
