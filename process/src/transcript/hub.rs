@@ -22,6 +22,8 @@ const SEARCH_TICKS: u64 = 5;
 const BATCHES_KEPT: usize = 64;
 /// Read of one spool at once, in bytes: a batch is what complete lines this holds.
 const CHUNK_BYTES: usize = 64 * 1024;
+/// How far back the last complete line of a spool is looked for, in bytes: it, and a begun one.
+const LAST_LINE_SEARCH_BYTES: u64 = 2 * JSON_LINE_MAX_BYTES as u64;
 /// Chunks of one spool that are read in one tick, so that one run can't starve the others.
 const CHUNKS_A_TICK: usize = 32;
 /// Ended runs that are remembered, for those who ask while the news of the end is on its way.
@@ -165,6 +167,29 @@ fn read_followed(shared: &Weak<Shared>) {
     }
 }
 
+/// Where the last complete line of a spool begins, whatever begun line follows it; 0 where there is
+/// one line or none. Of what holds no line of ours so far back, the place where the search ended.
+fn before_last_line(file: &File, length: u64) -> io::Result<u64> {
+    let mut chunk = vec![0_u8; CHUNK_BYTES];
+    let earliest = length.saturating_sub(LAST_LINE_SEARCH_BYTES);
+    let mut newlines = 0;
+    let mut end = length;
+    while end > earliest {
+        let start = end.saturating_sub(CHUNK_BYTES as u64).max(earliest);
+        let chunk = &mut chunk[..usize::try_from(end - start).unwrap_or(CHUNK_BYTES)];
+        file.read_exact_at(chunk, start)?;
+        let found = chunk.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n');
+        for (at, _) in found {
+            newlines += 1;
+            if newlines == 2 {
+                return Ok(start + at as u64 + 1);
+            }
+        }
+        end = start;
+    }
+    Ok(earliest)
+}
+
 /// Where the shared reader is in one spool.
 #[derive(Default)]
 struct Tail {
@@ -175,17 +200,15 @@ struct Tail {
 }
 
 impl Tail {
-    /// Opens the spool at the last line border near its end: what is before, followers read
-    /// themselves. A spool that can't be read (yet) is looked for again.
+    /// Opens the spool before its last complete line. A follower that began before there was any
+    /// is so told of that line; one that lacks lines before it sees the gap, and reads the file. A
+    /// spool that can't be read (yet) is looked for again.
     fn find(&mut self, transcripts: &Transcripts, execution: ExecutionId) {
         let Ok(Some(path)) = transcripts.spool_of(execution) else { return };
         let Ok(file) = File::open(path) else { return };
         let Ok(length) = file.metadata().map(|metadata| metadata.len()) else { return };
-        let start = length.saturating_sub(CHUNK_BYTES as u64);
-        let mut end = vec![0_u8; CHUNK_BYTES];
-        let Ok(read) = file.read_at(&mut end, start) else { return };
-        let border = end[..read].iter().rposition(|&byte| byte == b'\n');
-        self.offset = start + border.map_or(0, |newline| newline as u64 + 1);
+        let Ok(offset) = before_last_line(&file, length) else { return };
+        self.offset = offset;
         self.file = Some(file);
     }
 
@@ -228,5 +251,32 @@ impl Tail {
             .collect();
         self.partial.drain(..=end);
         batch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn the_shared_reader_begins_before_the_last_complete_line_however_long_it_is() {
+        let long = "x".repeat(3 * CHUNK_BYTES);
+        for (text, expected) in [
+            (String::new(), 0),
+            ("half a line".to_owned(), 0),
+            ("one\n".to_owned(), 0),
+            ("one\ntwo\n".to_owned(), 4),
+            ("one\ntwo\nhalf".to_owned(), 4),
+            (format!("one\n{long}\nhalf"), 4),
+            (format!("one\ntwo\n{long}"), 4),
+            (format!("{long}\n"), 0),
+        ] {
+            let mut file = tempfile::tempfile().expect("a file");
+            file.write_all(text.as_bytes()).expect("written");
+            let found = before_last_line(&file, text.len() as u64).expect("read");
+            assert_eq!(found, expected, "{} bytes", text.len());
+        }
     }
 }

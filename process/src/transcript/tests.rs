@@ -230,6 +230,25 @@ async fn a_line_is_delivered_while_the_run_goes_on() {
 }
 
 #[tokio::test]
+async fn the_first_lines_of_a_run_are_delivered_although_nothing_follows_them() {
+    let place = place();
+    let (spool, ahead) = (place.files.spool(), place.files.directory.join("ahead"));
+    place.append(1..=3);
+    // Its first lines come into view all at once, as those of a quick agent do.
+    fs::rename(&spool, &ahead).expect("moved");
+    let hub = TranscriptHub::new(place.transcripts.clone());
+    let mut follower = hub.follow(place.execution, 0, true).expect("followed");
+    let mut next = std::pin::pin!(follower.next());
+    // It looks into the files, finds nothing, and waits to be told.
+    let listens = tokio::time::timeout(Duration::from_millis(200), &mut next).await;
+    assert!(listens.is_err(), "there are no lines yet");
+    fs::rename(&ahead, &spool).expect("moved");
+    let first = tokio::time::timeout(PATIENCE, next).await.expect("in time");
+    let first = first.expect("goes on").expect("read");
+    assert_eq!(first.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [1, 2, 3]);
+}
+
+#[tokio::test]
 async fn a_slow_follower_misses_nothing() {
     let place = place();
     let hub = TranscriptHub::new(place.transcripts.clone());
