@@ -18,6 +18,8 @@ use std::sync::LazyLock;
 pub const MARK: &str = "[redacted]";
 /// A shorter value is no secret that could be told from ordinary text, in bytes.
 const SECRET_MIN_BYTES: usize = 6;
+/// A secret is known as it stands in JSON that is itself a string of JSON, and no deeper.
+const JSON_DEPTH_MAX: usize = 2;
 /// What was hidden behind one secret may turn out to be another when that is gone: after so many
 /// passes at most, there is nothing left that is not made for it.
 const PASSES_MAX: usize = 8;
@@ -65,14 +67,15 @@ impl Redactor {
         &GLOBAL
     }
 
-    /// One that also knows these values, each line of them by itself.
+    /// One that also knows these values, each line of them by itself, also as they stand in JSON
+    /// and in JSON within JSON: what an agent prints is lines of that.
     pub fn with_secrets(secrets: &[String]) -> Self {
         let known = secrets
             .iter()
             .flat_map(|secret| secret.lines())
             .map(str::trim)
             .filter(|secret| secret.len() >= SECRET_MIN_BYTES && !MARK.contains(secret))
-            .map(str::to_owned)
+            .flat_map(as_written)
             .collect();
         Self { known }
     }
@@ -161,6 +164,25 @@ impl Redactor {
         }
         found.extend(here.into_iter().map(|secret| secret.start + offset..secret.end + offset));
     }
+}
+
+/// A secret in all the ways in which it is printed.
+fn as_written(secret: &str) -> Vec<String> {
+    let mut forms = vec![secret.to_owned()];
+    for _ in 0..JSON_DEPTH_MAX {
+        match forms.last().and_then(|form| escaped(form)) {
+            Some(form) => forms.push(form),
+            None => break,
+        }
+    }
+    forms
+}
+
+/// As it stands in a string of JSON; `None` where that is no different.
+fn escaped(text: &str) -> Option<String> {
+    let quoted = serde_json::to_string(text).ok()?;
+    let escaped = quoted.strip_prefix('"')?.strip_suffix('"')?;
+    (escaped != text).then(|| escaped.to_owned())
 }
 
 fn without(text: &str, secrets: &[Range<usize>]) -> String {

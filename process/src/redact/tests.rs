@@ -196,3 +196,16 @@ fn the_time_is_linear_in_hostile_text() {
         assert!(began.elapsed() < std::time::Duration::from_secs(20), "{piece}");
     }
 }
+
+#[test]
+fn a_known_secret_is_found_as_it_stands_in_json_and_in_json_within_json() {
+    let secret = r#"al"pha\beta	gamma"#;
+    let redactor = Redactor::with_secrets(&[secret.to_owned()]);
+    let once = serde_json::to_string(secret).expect("json");
+    let twice = serde_json::to_string(&once).expect("json");
+    for text in [secret.to_owned(), once, twice] {
+        let (clean, found) = redactor.redact(&text);
+        assert!(found >= 1 && !clean.contains("pha") && !clean.contains("beta"), "{clean}");
+        assert!(!clean.contains("gamma"), "{clean}");
+    }
+}

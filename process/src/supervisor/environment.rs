@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use execution_ledger_domain::agent::SecretSource;
+use execution_ledger_domain::agent::{SecretSource, is_secret_name};
 use nix::unistd::User;
 
 use crate::orders::{MARKER_VARIABLE, Orders};
@@ -17,8 +17,6 @@ const ALLOWED: [&str; 8] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "USER", "LOG
 const ALLOWED_PREFIX: &[u8] = b"LC_";
 /// Where programs are looked for if the ledger itself has no PATH.
 const PATH_DEFAULT: &str = "/usr/local/bin:/usr/bin:/bin";
-/// The variable with the run token.
-const TOKEN_VARIABLE: &str = "EXECUTION_LEDGER_KEY";
 /// A secret's file is never longer, in bytes.
 const SECRET_MAX_BYTES: u64 = 64 * 1024;
 
@@ -55,8 +53,12 @@ impl Environment {
         for (name, value) in &orders.env {
             variables.insert(name.into(), value.into());
         }
-        let mut secrets: Vec<String> =
-            orders.env.get(TOKEN_VARIABLE).cloned().into_iter().collect();
+        // The run token is among them, and what was taken over, such as a model provider's key.
+        let mut secrets: Vec<String> = variables
+            .iter()
+            .filter(|(name, _)| is_secret_name(&name.to_string_lossy()))
+            .map(|(_, value)| value.to_string_lossy().into_owned())
+            .collect();
         for (name, source) in &orders.env_from {
             let value = read(source).map_err(|why| format!("env_from {name}: {why}"))?;
             secrets.push(value.to_string_lossy().into_owned());
