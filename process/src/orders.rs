@@ -120,7 +120,9 @@ pub mod supervisor_signal {
 
     /// Somebody wants the run to stop: SIGINT to the group, the grace period, SIGKILL to the tree.
     pub const CANCEL: Signal = Signal::SIGUSR1;
-    /// The slot has lapsed: SIGKILL to the tree at once.
+    /// The slot has lapsed: SIGKILL to the tree at once, if it has by the supervisor's own clock,
+    /// which stands still for nobody and is never set. Otherwise it is passed over: the sender's
+    /// clock was set.
     pub const LEASE_LAPSED: Signal = Signal::SIGUSR2;
     /// The host goes down: like a cancel, recorded as such.
     pub const HOST_SHUTDOWN: Signal = Signal::SIGTERM;

@@ -92,6 +92,17 @@ impl Run {
         .expect("a supervisor")
     }
 
+    /// The program with variables of its own: the environment of this process is shared by all
+    /// tests, so a shell between sets them for one supervisor alone.
+    fn wrapped(&self, variables: &str) -> PathBuf {
+        let program = self.directory.path().join("ledger");
+        let script = format!("#!/bin/sh\n{variables} exec '{PROGRAM}' \"$@\"\n");
+        fs::write(&program, script).expect("written");
+        let executable = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755);
+        fs::set_permissions(&program, executable).expect("set");
+        program
+    }
+
     async fn to_its_end(&self) -> Status {
         ended(&self.start()).await;
         self.status()
@@ -323,7 +334,8 @@ async fn an_agent_that_closes_its_output_and_hangs_is_stopped_by_the_timeout() {
 
 #[tokio::test]
 async fn a_lapsed_lease_kills_at_once() {
-    let run = Run::script("ignores_sigint.sh");
+    // So near its lapse that the ledger's word is believed.
+    let run = Run::script("ignores_sigint.sh").with(|orders| orders.lease_ms = 5_000);
     let handle = run.start();
     run.printed("ready").await;
     handle.signal(supervisor_signal::LEASE_LAPSED).expect("sent");
@@ -331,12 +343,64 @@ async fn a_lapsed_lease_kills_at_once() {
     let status = run.status();
     assert_eq!(status.stopped, Some(StopCause::LeaseExpired));
     assert_eq!(signals(&status), [Signal::Kill]);
+    assert!(status.duration_ms < 4_500, "it waited for its own clock: {status:?}");
     run.assert_consistent(&status);
 
     let alone = Run::script("ignores_sigint.sh").with(|orders| orders.lease_ms = 300);
     let status = alone.to_its_end().await;
     assert_eq!(status.stopped, Some(StopCause::LeaseExpired));
     alone.assert_consistent(&status);
+}
+
+#[tokio::test]
+async fn a_lease_that_lapsed_only_by_the_ledgers_clock_has_not_lapsed() {
+    let run = Run::shell("trap 'echo bye; exit 0' INT; echo ready; while :; do sleep 0.05; done");
+    let handle = run.start();
+    handle.signal(supervisor_signal::LEASE_LAPSED).expect("sent");
+    run.printed("ready").await;
+    handle.signal(supervisor_signal::LEASE_LAPSED).expect("sent");
+    handle.signal(supervisor_signal::CANCEL).expect("sent");
+    ended(&handle).await;
+    let status = run.status();
+    assert_eq!((status.exit, status.stopped), (Some(Exit::Code(0)), Some(StopCause::Cancelled)));
+    assert_eq!(signals(&status), [Signal::Interrupt]);
+    run.assert_consistent(&status);
+}
+
+#[tokio::test]
+async fn an_agent_that_the_host_ended_before_the_supervisor_heard_of_it_was_ended_by_the_host() {
+    for (signal, expected) in [
+        (nix::sys::signal::Signal::SIGTERM, Some(StopCause::HostShutdown)),
+        // Nothing that a host does to a process: it broke down by itself.
+        (nix::sys::signal::Signal::SIGSEGV, None),
+    ] {
+        // What it leaves behind keeps its output open, so that the supervisor waits for more.
+        let run = Run::shell("sleep 600 & echo $$; exec sleep 600")
+            .with(|orders| orders.drain_ms = 60_000);
+        let handle = run.start();
+        until(|| !run.text().is_empty()).await;
+        let pid: i32 = run.text()[0].parse().expect("a pid");
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).expect("sent");
+        // Gone from the process table: its end was seen.
+        until(|| !Path::new(&format!("/proc/{pid}")).exists()).await;
+        handle.signal(supervisor_signal::HOST_SHUTDOWN).expect("sent");
+        ended(&handle).await;
+        let status = run.status();
+        assert_eq!(status.exit, Some(Exit::Signal(signal as i32)));
+        assert_eq!(status.stopped, expected);
+        run.assert_consistent(&status);
+    }
+}
+
+#[tokio::test]
+async fn an_end_that_was_seen_is_recorded_although_the_output_cannot_be_made_durable() {
+    let run = Run::shell("echo one; exit 3");
+    // It takes what is written, and refuses to be synced.
+    fs::create_dir_all(&run.files().directory).expect("made");
+    std::os::unix::fs::symlink("/dev/null", run.files().spool()).expect("linked");
+    let status = run.to_its_end().await;
+    assert_eq!((status.exit, status.stopped), (Some(Exit::Code(3)), Some(StopCause::DiskFull)));
+    assert_eq!(status.lines, 1);
 }
 
 #[tokio::test]
@@ -429,6 +493,23 @@ async fn secrets_are_redacted_also_across_the_border_of_a_split_line() {
     }
     assert!(status.redactions >= 4, "{status:?}");
     run.assert_consistent(&status);
+}
+
+#[tokio::test]
+async fn what_is_taken_over_under_the_name_of_a_secret_is_redacted_as_such() {
+    let run = Run::shell("echo \"it is $A_PASSWORD_OF_THE_LEDGER, and $PLAIN_OF_THE_LEDGER\"")
+        .with(|orders| {
+            orders.env_allow.push("A_PASSWORD_OF_THE_LEDGER".to_owned());
+            orders.env_allow.push("PLAIN_OF_THE_LEDGER".to_owned());
+        });
+    // The environment of this process is shared by all tests: so a shell between sets these.
+    let program =
+        run.wrapped("A_PASSWORD_OF_THE_LEDGER=ordinary-words PLAIN_OF_THE_LEDGER=other-words");
+    let handle =
+        supervisor::start_program(&program, &run.runs(), &run.orders, None, &[]).expect("started");
+    ended(&handle).await;
+    assert_eq!(run.text(), ["it is [redacted], and other-words"]);
+    assert_eq!(run.status().redactions, 1);
 }
 
 #[tokio::test]
@@ -535,14 +616,7 @@ async fn a_supervisor_that_dies_between_any_two_steps_leaves_the_truth() {
         ("supervisor.status_written", false),
     ] {
         let run = Run::shell("echo a line");
-        // The fail point is named in the environment, and the environment of this process is
-        // shared by all tests: so a shell between sets it for this supervisor alone.
-        let program = run.directory.path().join("ledger");
-        let script =
-            format!("#!/bin/sh\nEXECUTION_LEDGER_FAIL_AT={point} exec '{PROGRAM}' \"$@\"\n");
-        fs::write(&program, script).expect("written");
-        let executable = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755);
-        fs::set_permissions(&program, executable).expect("set");
+        let program = run.wrapped(&format!("EXECUTION_LEDGER_FAIL_AT={point}"));
         let handle = supervisor::start_program(&program, &run.runs(), &run.orders, None, &[])
             .expect("started");
         ended(&handle).await;

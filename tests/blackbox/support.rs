@@ -4,12 +4,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Longest that anything is waited for: far above what it takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_mins(1);
+/// How long a run has to end when it is asked to, after a test.
+const OBEDIENCE: Duration = Duration::from_millis(200);
 /// Between two looks at something that is waited for.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -294,32 +297,45 @@ impl Drop for Server {
     }
 }
 
-/// Has every run of a data directory killed with its whole tree, and waits for it.
+/// Has every run of a data directory stopped, kills those with their whole tree that don't obey, and
+/// waits for it.
 fn end_supervisors(data_dir: &Path) {
     let began = Instant::now();
+    let mut seen: Vec<(i32, String)> = Vec::new();
     loop {
-        let alive = supervisors(data_dir);
+        let alive = supervised(data_dir);
+        seen.extend(alive.iter().filter(|run| !seen.contains(run)).cloned().collect::<Vec<_>>());
         if alive.is_empty() || began.elapsed() > PATIENCE {
-            return;
+            break;
         }
-        for pid in alive {
-            // The signal by which a lapsed slot is taken back; the supervisor may just have ended.
-            let pid = nix::unistd::Pid::from_raw(pid);
-            nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGUSR2).ok();
+        let kindly = began.elapsed() < OBEDIENCE;
+        for (pid, _) in alive {
+            // It may just have ended.
+            send(pid, if kindly { Signal::SIGUSR1 } else { Signal::SIGKILL });
         }
         std::thread::sleep(LOOK);
     }
+    for (_, execution) in seen {
+        for pid in processes_of(&execution) {
+            send(pid, Signal::SIGKILL);
+        }
+    }
 }
 
-/// The supervisors of a data directory that are alive.
-pub fn supervisors(data_dir: &Path) -> Vec<i32> {
+fn send(pid: i32, signal: Signal) {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).ok();
+}
+
+/// The supervisors of a data directory that are alive, each with its execution.
+fn supervised(data_dir: &Path) -> Vec<(i32, String)> {
     let wanted = data_dir.join("runs").display().to_string();
-    let is_ours = |pid: &i32| {
-        let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let words: Vec<_> = words.split(|byte| *byte == 0).collect();
-        words.get(1) == Some(&b"supervise".as_slice()) && words.get(2) == Some(&wanted.as_bytes())
+    let ours = |pid: i32| {
+        let words = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let words: Vec<_> = words.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
+        let is_ours = words.len() > 3 && words[1] == "supervise" && words[2] == wanted;
+        is_ours.then(|| (pid, words[3].to_string()))
     };
-    processes().filter(is_ours).collect()
+    processes().filter_map(ours).collect()
 }
 
 /// Processes whose environment marks them as part of this execution.

@@ -20,7 +20,7 @@ use crate::failpoint;
 use crate::orders::{FORMAT_VERSION, MARKER_VARIABLE, Orders, RunFiles, supervisor_signal};
 use crate::runtimes::{self, Plan, RunRequest};
 use crate::salt;
-use crate::supervisor;
+use crate::supervisor::{self, StartError};
 
 /// How long output is drained after the first process has ended.
 const DRAIN_MS: u64 = 2_000;
@@ -155,6 +155,9 @@ pub(super) enum LaunchError {
     /// This run can't be started.
     #[error("{0}")]
     Impossible(String),
+    /// A supervisor was started and is gone again, but may have begun: its files say how it stands.
+    #[error("{0}")]
+    Uncertain(std::io::Error),
 }
 
 /// Starts the supervisor of a claim.
@@ -198,8 +201,11 @@ pub(super) async fn launch(
     })
     .await
     .map_err(|panic| LaunchError::Impossible(format!("starting a supervisor panicked: {panic}")))?
-    .map_err(|error| {
-        LaunchError::Impossible(format!("its supervisor could not be started: {error}"))
+    .map_err(|error| match error {
+        StartError::NotStarted(error) => {
+            LaunchError::Impossible(format!("its supervisor could not be started: {error}"))
+        }
+        StartError::Uncertain(error) => LaunchError::Uncertain(error),
     })
 }
 

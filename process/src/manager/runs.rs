@@ -145,10 +145,14 @@ pub(super) fn enter(shared: &Arc<Shared>, execution: ExecutionId, claim: ClaimId
 /// A claim was won just now: start its supervisor and look after it until the ending is recorded.
 pub(super) async fn begin(entered: Entered) {
     let (shared, execution, claim) = (&entered.shared, entered.execution, entered.claim);
-    if let Some(handle) = launch_claim(shared, execution, claim).await {
-        failpoint::reach("manager.started");
-        look_after(shared, execution, claim, handle).await;
-        conclude(shared, execution, claim).await;
+    match launch_claim(shared, execution, claim).await {
+        Launched::Alive(handle) => {
+            failpoint::reach("manager.started");
+            look_after(shared, execution, claim, handle).await;
+            conclude(shared, execution, claim).await;
+        }
+        Launched::Uncertain => conclude(shared, execution, claim).await,
+        Launched::Ended => {}
     }
 }
 
@@ -158,26 +162,32 @@ pub(super) async fn take_up(entered: Entered) {
     conclude(&entered.shared, entered.execution, entered.claim).await;
 }
 
-/// Starts the supervisor, unless the run is to stop already. `None` where the run was ended instead.
-async fn launch_claim(
-    shared: &Arc<Shared>,
-    execution: ExecutionId,
-    claim: ClaimId,
-) -> Option<Handle> {
+/// What came of starting a supervisor.
+enum Launched {
+    /// It lives, as far as is known.
+    Alive(Handle),
+    /// It is gone, and its files say whether it had begun.
+    Uncertain,
+    /// The run was ended instead, or nothing of it is left to do.
+    Ended,
+}
+
+/// Starts the supervisor, unless the run is to stop already.
+async fn launch_claim(shared: &Arc<Shared>, execution: ExecutionId, claim: ClaimId) -> Launched {
     loop {
         // Cancelled before it was started: then it never is.
         let state = shared.ledger.load::<Execution>(&StreamName::execution(execution)).await;
         let running = match state {
             Ok(Execution::Running { cancellation: Some(_), .. }) => {
                 end(shared, execution, Command::Abandon { claim }, &[]).await;
-                return None;
+                return Launched::Ended;
             }
             Ok(Execution::Running { running, cancellation: None, .. })
                 if running.claim == claim =>
             {
                 running
             }
-            Ok(_) => return None,
+            Ok(_) => return Launched::Ended,
             Err(error) => {
                 tracing::error!(%execution, %error, "a run waits for the log before it can start");
                 tokio::time::sleep(REST).await;
@@ -185,14 +195,18 @@ async fn launch_claim(
             }
         };
         match launch::launch(shared, execution, &running).await {
-            Ok(handle) => return Some(handle),
+            Ok(handle) => return Launched::Alive(handle),
             Err(LaunchError::Store(error)) => {
                 tracing::error!(%execution, %error, "a run waits for the log before it can start");
                 tokio::time::sleep(REST).await;
             }
             Err(LaunchError::Impossible(reason)) => {
                 lose(shared, execution, claim, FailureCode::SpawnFailed, &reason).await;
-                return None;
+                return Launched::Ended;
+            }
+            Err(LaunchError::Uncertain(error)) => {
+                tracing::error!(%execution, %error, "a supervisor could not be watched and was ended");
+                return Launched::Uncertain;
             }
         }
     }
@@ -244,8 +258,10 @@ async fn conclude(shared: &Arc<Shared>, execution: ExecutionId, claim: ClaimId) 
             Ok(Ok(Probe::NotStarted)) if launches < LAUNCHES_MAX => {
                 launches += 1;
                 match launch_claim(shared, execution, claim).await {
-                    Some(handle) => look_after(shared, execution, claim, handle).await,
-                    None => return,
+                    Launched::Alive(handle) => look_after(shared, execution, claim, handle).await,
+                    // The next look at its files tells.
+                    Launched::Uncertain => {}
+                    Launched::Ended => return,
                 }
             }
             Ok(Ok(Probe::NotStarted)) => {

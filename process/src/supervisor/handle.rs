@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -97,6 +97,24 @@ pub enum Probe {
     },
 }
 
+/// Why there is no supervisor to look after.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Nothing was executed, and nothing will be.
+    #[error("{0}")]
+    NotStarted(#[source] io::Error),
+    /// The supervisor was killed again, but it had its claim already and may have begun: what has
+    /// become of the run, [`probe`] says.
+    #[error("{0}; the run may have begun")]
+    Uncertain(#[source] io::Error),
+}
+
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> Self {
+        Self::NotStarted(error)
+    }
+}
+
 /// Writes a run's orders and starts its supervisor: this very program, as `supervise`.
 ///
 /// `stdin` is what the agent is given on standard input, `files` are more files to be made for it
@@ -104,13 +122,15 @@ pub enum Probe {
 /// has not begun and may be started again.
 ///
 /// # Errors
-/// Where a file can't be written or the process not started; then nothing was executed.
+/// [`StartError::NotStarted`] where a file can't be written or the process not started: then
+/// nothing was executed. [`StartError::Uncertain`] where it was started and could not be watched.
+/// In neither case does a supervisor live on.
 pub fn start(
     runs: &Path,
     orders: &Orders,
     stdin: Option<&str>,
     files: &[(PathBuf, String)],
-) -> io::Result<Handle> {
+) -> Result<Handle, StartError> {
     start_program(Path::new(OWN_PROGRAM), runs, orders, stdin, files)
 }
 
@@ -124,7 +144,7 @@ pub fn start_program(
     orders: &Orders,
     stdin: Option<&str>,
     files: &[(PathBuf, String)],
-) -> io::Result<Handle> {
+) -> Result<Handle, StartError> {
     let run = RunFiles::new(runs, orders.execution_id, orders.claim);
     DirBuilder::new().mode(0o700).recursive(true).create(&run.directory)?;
     if let Some(text) = stdin {
@@ -133,7 +153,7 @@ pub fn start_program(
     for (path, text) in files {
         write_private(path, text.as_bytes())?;
     }
-    write_private(&run.orders(), &serde_json::to_vec(orders)?)?;
+    write_private(&run.orders(), &serde_json::to_vec(orders).map_err(io::Error::from)?)?;
 
     let mut command = Command::new(program);
     command
@@ -145,7 +165,19 @@ pub fn start_program(
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     let child = with_supervisor_signals_blocked(|| command.spawn())?;
-    Handle::open(i32::try_from(child.id()).map_err(io::Error::other)?)
+    let opened = i32::try_from(child.id()).map_err(io::Error::other).and_then(Handle::open);
+    opened.map_err(|error| undo_start(child, &run, error))
+}
+
+/// Ends a supervisor that can't be looked after, and its agent with it. Only once it is gone does
+/// its lock say for good whether it had begun.
+fn undo_start(mut child: Child, run: &RunFiles, error: io::Error) -> StartError {
+    // It is our child and was not waited for, so its number is its own.
+    let gone = child.kill().and_then(|()| child.wait());
+    match (gone, run.lock().try_exists()) {
+        (Ok(_), Ok(false)) => StartError::NotStarted(error),
+        _ => StartError::Uncertain(error),
+    }
 }
 
 /// A process inherits its starter's signal mask. Blocked from its first instant, a signal that
@@ -252,4 +284,30 @@ pub fn read_status(path: &Path) -> io::Result<Option<Status>> {
     file.take(STATUS_FILE_BYTES as u64).read_to_end(&mut text)?;
     let end = text.iter().position(|&byte| byte == 0).unwrap_or(text.len());
     Ok(serde_json::from_slice(&text[..end]).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use execution_ledger_domain::{ClaimId, ExecutionId};
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_supervisor_that_cannot_be_watched_is_ended_and_its_lock_says_whether_it_had_begun() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let run =
+            RunFiles::new(directory.path(), ExecutionId(Uuid::now_v7()), ClaimId(Uuid::now_v7()));
+        std::fs::create_dir_all(&run.directory).expect("made");
+        for begun in [false, true] {
+            if begun {
+                File::create(run.lock()).expect("made");
+            }
+            let child = Command::new("sleep").arg("600").spawn().expect("started");
+            let pid = i32::try_from(child.id()).expect("a pid");
+            let error = undo_start(child, &run, Errno::EMFILE.into());
+            assert_eq!(matches!(error, StartError::Uncertain(_)), begun, "{error}");
+            assert!(Handle::open(pid).is_err(), "it lives on");
+        }
+    }
 }

@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use execution_ledger_domain::{ClaimId, ExecutionId};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 
-pub use handle::{Handle, Probe, probe, read_status, start, start_program};
+pub use handle::{Handle, Probe, StartError, probe, read_status, start, start_program};
 pub use tree::kill_leftovers;
 
 use crate::orders::{FORMAT_VERSION, Orders, RunFiles};

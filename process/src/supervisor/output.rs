@@ -1,7 +1,6 @@
 //! From what a pipe delivers to lines.
 
 use std::borrow::Cow;
-use std::io;
 use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
@@ -79,14 +78,6 @@ impl Sink<'_> {
         let (text, found) = self.redactor.redact_line(state, line.text);
         self.redactions += u64::from(found);
         self.spool.add(&NewLine { text: &text, ..*line });
-    }
-
-    /// Makes it durable; the results of the run's output.
-    ///
-    /// # Errors
-    /// Where the disk fails.
-    pub fn finish(self) -> io::Result<(execution_ledger_domain::execution::TranscriptRef, u64)> {
-        Ok((self.spool.finish()?, self.redactions))
     }
 }
 

@@ -78,8 +78,10 @@ fn not_started(orders: &Orders, at: Timestamp) -> Status {
 /// The first wish that has arrived, if any has.
 fn wish_to_stop(signals: &SignalFd) -> Option<StopCause> {
     while let Ok(Some(signal)) = signals.read_signal() {
-        if let Some(cause) = cause_of(signal.ssi_signo) {
-            return Some(cause);
+        match cause_of(signal.ssi_signo) {
+            // The slot of what has not begun can't have lapsed by our own clock.
+            None | Some(StopCause::LeaseExpired) => {}
+            wish => return wish,
         }
     }
     None

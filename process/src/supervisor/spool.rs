@@ -148,20 +148,22 @@ impl Spool {
         self.file.set_len(self.bytes + whole as u64).unwrap_or_default();
     }
 
-    /// Makes it durable and says what it is.
+    /// Makes it durable.
     ///
     /// # Errors
     /// Where the disk fails.
-    pub fn finish(mut self) -> io::Result<TranscriptRef> {
+    pub fn sync(&mut self) -> io::Result<()> {
         self.write();
-        if self.bytes > 0 {
-            self.file.sync_data()?;
-        }
-        Ok(TranscriptRef {
+        if self.bytes > 0 { self.file.sync_data() } else { Ok(()) }
+    }
+
+    /// What has been written.
+    pub fn measured(self) -> TranscriptRef {
+        TranscriptRef {
             lines: self.lines,
             bytes: self.bytes,
             sha256: Digest(self.hasher.finalize().into()),
-        })
+        }
     }
 }
 
@@ -212,7 +214,8 @@ mod tests {
             spool.add(&line("some text"));
         }
         assert_eq!(spool.refused(), Some(StopCause::OutputLimit));
-        let measured = spool.finish().expect("finished");
+        spool.sync().expect("synced");
+        let measured = spool.measured();
         let stored = fs::read(file.path()).expect("read");
         assert!(stored.len() <= 200);
         assert_eq!((measured.bytes, measured.sha256), (stored.len() as u64, Digest::of(&stored)));

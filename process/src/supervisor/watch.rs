@@ -38,6 +38,9 @@ const KILL_AGAIN: Duration = Duration::from_millis(50);
 /// How often what is left after the first process is killed: five seconds in all. What lives on
 /// then hangs in the kernel, and the run's end is written all the same.
 const LAST_KILLS: u32 = 100;
+/// How much earlier than by its own clock a supervisor believes that its slot has lapsed: the time
+/// between the claim and the start, about.
+const LEASE_SLACK: Duration = Duration::from_secs(5);
 /// Readings of each pipe after everything was killed: more than a pipe can hold.
 const LAST_READS: u32 = 64;
 
@@ -47,6 +50,18 @@ struct FirstExit {
     exit: Exit,
     at: Timestamp,
     since_boot: Duration,
+}
+
+impl FirstExit {
+    /// Whether it ended as a process does that the host ends: by such a signal, or with the exit
+    /// code by which programs and shells say so.
+    fn as_by_host(self) -> bool {
+        const SAID_BY_CODE: i32 = 128;
+        [Signal::SIGTERM, Signal::SIGKILL, Signal::SIGHUP].into_iter().any(|signal| {
+            let number = signal as i32;
+            self.exit == Exit::Signal(number) || self.exit == Exit::Code(SAID_BY_CODE + number)
+        })
+    }
 }
 
 /// The time for people.
@@ -199,8 +214,10 @@ impl<'w> Watch<'w> {
     fn hear_signals(&mut self) {
         while let Ok(Some(signal)) = self.signals.read_signal() {
             match cause_of(signal.ssi_signo) {
+                // Who sent it reckons by a clock that may have been set anew; ours never is.
+                Some(StopCause::LeaseExpired) if !self.has_lapsed() => {}
                 // It ended before the wish came: what it did stands, and only the drain is cut.
-                Some(_) if self.first_exit.is_some() => self.drain_until = Duration::ZERO,
+                Some(cause) if self.first_exit.is_some() => self.hear_after_end(cause),
                 Some(StopCause::LeaseExpired) => self.lapse(),
                 Some(cause) => self.stop(cause),
                 // A child ended. It may have done so after the last look at the children, and is
@@ -209,6 +226,18 @@ impl<'w> Watch<'w> {
                     self.reap();
                 }
             }
+        }
+    }
+
+    fn has_lapsed(&self) -> bool {
+        since_boot().saturating_add(LEASE_SLACK) >= self.lease_until
+    }
+
+    fn hear_after_end(&mut self, cause: StopCause) {
+        self.drain_until = Duration::ZERO;
+        // A host that goes down tells everybody at once, and the agent was quicker to obey.
+        if cause == StopCause::HostShutdown && self.first_exit.is_some_and(FirstExit::as_by_host) {
+            self.stopped.get_or_insert(cause);
         }
     }
 
@@ -298,10 +327,11 @@ impl<'w> Watch<'w> {
         }
     }
 
-    /// Kills what is left, reads what is left, and makes the output durable.
+    /// Kills what is left, reads what is left, and makes the output durable. Where the disk fails
+    /// that, the run's end is known all the same, with the counts of what was written.
     ///
     /// # Errors
-    /// Where the disk fails.
+    /// Where the system refuses to wait.
     pub fn finish(mut self, started: Timestamp) -> io::Result<Status> {
         self.kill_what_is_left()?;
         for _ in 0..LAST_READS {
@@ -315,9 +345,14 @@ impl<'w> Watch<'w> {
         }
         self.sink.spool.write();
         let first = self.first_exit;
-        // It may have been the last of its output that did not fit.
-        let stopped = self.stopped.or(self.sink.spool.refused());
-        let (TranscriptRef { lines, bytes, sha256 }, redactions) = self.sink.finish()?;
+        let synced = self.sink.spool.sync();
+        // The news that the host goes down may come a moment later than the end that it brought.
+        self.hear_signals();
+        // It may have been the last of its output that did not fit, or that is not on the disk.
+        let refused = self.sink.spool.refused().or(synced.is_err().then_some(StopCause::DiskFull));
+        let stopped = self.stopped.or(refused);
+        let redactions = self.sink.redactions;
+        let TranscriptRef { lines, bytes, sha256 } = self.sink.spool.measured();
         let ended = first.map_or_else(since_boot, |first| first.since_boot);
         let duration = ended.saturating_sub(self.began).as_millis();
         Ok(Status {
@@ -357,14 +392,14 @@ impl<'w> Watch<'w> {
     }
 
     /// Until a child ends, or the time is over.
-    fn pause(&self, time: Duration) -> io::Result<()> {
+    fn pause(&mut self, time: Duration) -> io::Result<()> {
         let timeout = PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX);
         let mut waited = [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
         match poll(&mut waited, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
-        while let Ok(Some(_)) = self.signals.read_signal() {}
+        self.hear_signals();
         Ok(())
     }
 }
