@@ -1,8 +1,8 @@
 //! The simulated agent: shows what a run looks like without a model, and says in every line that it
 //! is simulated.
 //!
-//! Its output is `stream-json` as Claude Code's and is read by [`super::stream_json`]. It obeys
-//! these words of the message, in this order, each at most once:
+//! Its output is `stream-json` as Claude Code's and is read by [`super::stream_json`]; what it says
+//! it cost is recorded as simulated. It takes the message on standard input and obeys these words of the message, in this order, each at most once:
 //! - `sleep N` works for N seconds, a line each, at most [`SLEEP_MAX_S`];
 //! - `lines N` prints N lines of plain text, at most [`LINES_MAX`];
 //! - `exit N` exits with the code N without a result;
@@ -10,19 +10,24 @@
 //!
 //! SIGINT ends it at once, as aborted, with what it has "cost" until then.
 
-use std::io::{self, StdoutLock, Write};
+use std::io::{self, Read, StdoutLock, Write};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use execution_ledger_domain::NanoUsd;
+use execution_ledger_domain::execution::CostBasis;
+use execution_ledger_domain::limits::MESSAGE_MAX_BYTES;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use serde_json::{Value, json};
 
-use super::plan::{Plan, PlanError, RunRequest, as_argument};
+use super::plan::{Plan, RunRequest};
+use super::reading::{Ended, Reading};
+use super::stream_json;
 use crate::orders::MARKER_VARIABLE;
+use crate::transcript::Line;
 
 /// The model that it says it is.
 pub const MODEL: &str = "demo-simulated";
@@ -51,25 +56,47 @@ const STEP_OUTPUT_TOKENS: u64 = 60;
 /// Of made-up prices: 3 dollars a million tokens read, 15 a million written.
 const STEP_COST_NANO_USD: i64 = 400 * 3_000 + 60 * 15_000;
 
-/// How this agent is started: the ledger's own binary, with the message as its only argument.
-pub(super) fn plan(run: &RunRequest<'_>) -> Result<Plan, PlanError> {
+/// How this agent is started: the ledger's own binary, with the message on standard input, so that
+/// it may be as long as any.
+pub(super) fn plan(run: &RunRequest<'_>) -> Plan {
     let mut plan = Plan {
-        argv: vec![OWN_PROGRAM.to_owned(), SUBCOMMAND.to_owned(), as_argument(run.message)?],
+        argv: vec![OWN_PROGRAM.to_owned(), SUBCOMMAND.to_owned()],
+        stdin: Some(run.message.to_owned()),
         ..Plan::default()
     };
     if let Some(session) = run.resume_session_id {
         plan.env.insert(RESUME_VARIABLE.to_owned(), session.to_owned());
     }
-    Ok(plan)
+    plan
 }
 
-/// The simulated agent itself: `execution-ledger demo-agent MESSAGE`.
+/// What its output says. No cost of a run without a model is a real one.
+pub(super) fn read(lines: impl IntoIterator<Item = Line>, ended: &Ended) -> Reading {
+    let mut reading = stream_json::read(lines, ended);
+    if reading.cost.is_some() {
+        reading.cost_basis = CostBasis::Simulated;
+    }
+    reading
+}
+
+/// The simulated agent itself: `execution-ledger demo-agent [MESSAGE]`; without an argument the
+/// message is on standard input, of which no more is read than a message may be long.
 ///
 /// Call it before any other thread is started: it takes SIGINT for the thread it is called on. It
 /// answers the exit code: 0 after a success or when interrupted, 1 after a failure.
-pub fn main(message: &str) -> ExitCode {
-    // Where its output can't be written there is nobody to tell.
-    run(message).unwrap_or(ExitCode::FAILURE)
+pub fn main(message: Option<&str>) -> ExitCode {
+    let message = match message {
+        Some(message) => Ok(message.to_owned()),
+        None => message_of(io::stdin().lock()),
+    };
+    // Where its input can't be read or its output not written there is nobody to tell.
+    message.and_then(|message| run(&message)).unwrap_or(ExitCode::FAILURE)
+}
+
+fn message_of(input: impl Read) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    input.take(MESSAGE_MAX_BYTES as u64).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn run(message: &str) -> io::Result<ExitCode> {
@@ -268,5 +295,11 @@ mod tests {
         assert_eq!(Wishes::of("exit 7").exit, Some(7));
         assert_eq!(Wishes::of("exit 700").exit, None);
         assert_eq!(Wishes::of("how do people sleep?"), Wishes::default());
+    }
+
+    #[test]
+    fn of_its_standard_input_it_reads_no_more_than_a_message() {
+        let long = "x".repeat(MESSAGE_MAX_BYTES + 10);
+        assert_eq!(message_of(long.as_bytes()).expect("read").len(), MESSAGE_MAX_BYTES);
     }
 }

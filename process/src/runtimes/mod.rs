@@ -31,7 +31,7 @@ pub fn plan(config: &AgentConfig, run: &RunRequest<'_>) -> Result<Plan, PlanErro
     match config.runtime {
         Runtime::Command => command::plan(config, run),
         Runtime::ClaudeCode => Ok(claude_code::plan(config, run)),
-        Runtime::Demo => demo::plan(run),
+        Runtime::Demo => Ok(demo::plan(run)),
     }
 }
 
@@ -42,6 +42,7 @@ pub fn plan(config: &AgentConfig, run: &RunRequest<'_>) -> Result<Plan, PlanErro
 pub fn read(runtime: Runtime, lines: impl IntoIterator<Item = Line>, ended: &Ended) -> Reading {
     match runtime {
         Runtime::Command => command::read(lines, ended),
-        Runtime::ClaudeCode | Runtime::Demo => stream_json::read(lines, ended),
+        Runtime::ClaudeCode => stream_json::read(lines, ended),
+        Runtime::Demo => demo::read(lines, ended),
     }
 }

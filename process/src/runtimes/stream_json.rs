@@ -210,20 +210,28 @@ impl Seen {
     }
 
     fn result(&mut self, event: &Event<'_>) {
-        let models: Option<ByModel> = report(event.model_usage_since_last_result);
-        let total = amount(event.total_cost_usd.0);
-        self.cost = match models.as_ref().and_then(cost_of) {
-            Some(own) => self.cost.map(|before| before.saturating_add(own)),
-            // Of a session that was resumed it is the total, which tells only where it is nothing.
-            None => total.filter(|total| !self.resumed || *total == NanoUsd::ZERO),
-        };
-        let counted = match models.filter(|models| !models.is_empty()) {
-            Some(models) => Some(tokens_of(models)),
-            None => report::<ApiUsage>(event.usage).map(ApiUsage::tokens),
-        };
+        // An empty report is none: it says nothing of the tokens that were streamed.
+        let models = report(event.model_usage_since_last_result)
+            .filter(|models: &ByModel| !models.is_empty());
+        let own_cost = models.as_ref().and_then(cost_of);
         // A result counts all messages before it.
         let partial = std::mem::take(&mut self.partials).sum();
-        self.counted = Some(plus(self.counted.unwrap_or_default(), counted.unwrap_or(partial)));
+        let counted = match models {
+            Some(models) => tokens_of(models),
+            None => report::<ApiUsage>(event.usage)
+                .map(ApiUsage::tokens)
+                .filter(|usage| *usage != Usage::default())
+                .unwrap_or(partial),
+        };
+        self.counted = Some(plus(self.counted.unwrap_or_default(), counted));
+        self.cost = match (own_cost, amount(event.total_cost_usd.0)) {
+            (Some(own), _) => self.cost.map(|before| before.saturating_add(own)),
+            // No cost for no tokens, as of an error before the first: nothing is added.
+            (None, Some(NanoUsd::ZERO)) if counted == Usage::default() => self.cost,
+            // No cost for some tokens is not to be believed; and of a session that was resumed it
+            // is the cost of all its runs.
+            (None, total) => total.filter(|total| !self.resumed && *total != NanoUsd::ZERO),
+        };
 
         let subtype = event.subtype.0.as_deref().unwrap_or_default();
         let success = event.is_error.0 == Some(false) && !subtype.starts_with("error");

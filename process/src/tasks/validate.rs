@@ -51,8 +51,7 @@ pub(super) fn message(config: &AgentConfig, text: &str) -> Result<(), SubmitErro
 pub(super) fn fits_argument(config: &AgentConfig, text: &str) -> Result<(), SubmitError> {
     let by_argument = match config.runtime {
         Runtime::Command => config.prompt == PromptBy::Argument,
-        Runtime::Demo => true,
-        Runtime::ClaudeCode => false,
+        Runtime::ClaudeCode | Runtime::Demo => false,
     };
     let most = limits::MESSAGE_AS_ARGUMENT_MAX_BYTES;
     if by_argument && text.len() > most {

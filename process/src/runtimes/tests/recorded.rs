@@ -160,3 +160,32 @@ fn what_a_run_used_after_its_last_result_leaves_its_cost_unknown() {
     assert_eq!(reading.usage, usage(3600, 85, 150, 900));
     assert_eq!(reading.evidence, ReadEvidence::Success);
 }
+
+#[test]
+fn an_empty_report_of_models_is_no_report_of_a_cost_of_nothing() {
+    let result = |total: &str| {
+        format!(
+            r#"{{"type":"result","subtype":"success","is_error":false,"result":"yes",
+            "usage":{{"input_tokens":0,"output_tokens":0}},"model_usage_since_last_result":{{}},
+            "total_cost_usd":{total}}}"#
+        )
+        .replace('\n', "")
+    };
+    // What was streamed is what was used, and it was not for nothing.
+    let streamed: Vec<&str> = INTERRUPTED.lines().take(11).collect();
+    let streamed = streamed.join("\n");
+    let free = claude(&format!("{streamed}\n{}", result("0")), exited(0));
+    assert_eq!((free.cost, free.cost_basis), (None, CostBasis::Unknown));
+    assert_eq!(free.usage, usage(1200, 1, 50, 300));
+    let paid = format!("{streamed}\n{}", result("0.5"));
+    assert_eq!(claude(&paid, exited(0)).cost, nano(500_000_000));
+    assert_eq!(claude(&paid, Ended { resumed: true, ..exited(0) }).cost, None);
+}
+
+#[test]
+fn the_cost_of_a_simulated_run_is_named_as_such() {
+    let simulated = read(Runtime::Demo, stdout(TOOL_USE), &exited(0));
+    assert_eq!((simulated.cost, simulated.cost_basis), (nano(14_300_000), CostBasis::Simulated));
+    let unknown = read(Runtime::Demo, stdout("nothing"), &exited(1));
+    assert_eq!((unknown.cost, unknown.cost_basis), (None, CostBasis::Unknown));
+}
