@@ -441,6 +441,16 @@ async fn standard_input_is_the_message_or_nothing() {
 }
 
 #[tokio::test]
+async fn the_simulated_agent_takes_a_message_that_no_argument_could_hold() {
+    let mut run = Run::of(&[PROGRAM, "demo-agent"]).with(|orders| orders.stdin_from_file = true);
+    run.stdin = Some("x".repeat(256 * 1024));
+    let status = run.to_its_end().await;
+    assert_eq!(status.exit, Some(Exit::Code(0)));
+    let last = run.text().pop().unwrap_or_default();
+    assert!(last.contains("The message was 262144 characters long"), "{last}");
+}
+
+#[tokio::test]
 async fn the_agent_dies_with_its_supervisor_and_the_run_is_known_as_lost() {
     let run = Run::shell("setsid sleep 600 & echo ready; exec sleep 600");
     let handle = run.start();

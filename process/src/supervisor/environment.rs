@@ -56,7 +56,7 @@ impl Environment {
         // The run token is among them, and what was taken over, such as a model provider's key.
         let mut secrets: Vec<String> = variables
             .iter()
-            .filter(|(name, _)| is_secret_name(&name.to_string_lossy()))
+            .filter(|(name, value)| is_secret(&name.to_string_lossy(), value))
             .map(|(_, value)| value.to_string_lossy().into_owned())
             .collect();
         for (name, source) in &orders.env_from {
@@ -72,6 +72,14 @@ impl Environment {
     pub fn path(&self) -> &OsStr {
         self.variables.get(OsStr::new("PATH")).map_or(OsStr::new(PATH_DEFAULT), OsString::as_os_str)
     }
+}
+
+/// A number of tokens, as in `CLAUDE_CODE_MAX_OUTPUT_TOKENS`, is a setting: were it redacted, so
+/// would be each equal number in an agent's output.
+fn is_secret(name: &str, value: &OsStr) -> bool {
+    let is_count = name.to_ascii_uppercase().ends_with("_TOKENS")
+        && value.as_bytes().iter().all(u8::is_ascii_digit);
+    is_secret_name(name) && !is_count
 }
 
 fn read(source: &SecretSource) -> Result<OsString, String> {
@@ -93,6 +101,26 @@ fn read(source: &SecretSource) -> Result<OsString, String> {
                 return Err(format!("file {path}: contains a NUL byte"));
             }
             Ok(OsString::from_vec(value))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_is_secret_by_its_name_unless_it_counts_tokens() {
+        for (name, value, expected) in [
+            ("ANTHROPIC_API_KEY", "k", true),
+            ("CLAUDE_CODE_OAUTH_TOKEN", "t", true),
+            ("EXECUTION_LEDGER_KEY", "run", true),
+            ("DATABASE_PASSWORD", "123456", true),
+            ("SERVICE_TOKENS", "one,two", true),
+            ("CLAUDE_CODE_MAX_OUTPUT_TOKENS", "200000", false),
+            ("LANG", "C.UTF-8", false),
+        ] {
+            assert_eq!(is_secret(name, OsStr::new(value)), expected, "{name}");
         }
     }
 }
