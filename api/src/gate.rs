@@ -217,6 +217,26 @@ fn whole_seconds(until: &governor::NotUntil<governor::clock::QuantaInstant>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::extract::PARAMETERS_MAX;
+    use crate::feed::BEHIND_MAX;
+    use crate::serve::{HEAD_BUFFER_BYTES, HEADERS_READ_MAX};
+
+    #[test]
+    fn the_guide_names_the_limits_as_they_are() {
+        const KIB: usize = 1024;
+        let guide = include_str!("../../docs/API.md");
+        let (thousands, rest) = (BEHIND_MAX / 1_000, BEHIND_MAX % 1_000);
+        for said in [
+            format!("| path and query | {} KiB |", URI_MAX_BYTES / KIB),
+            format!("| headers | {HEADERS_MAX}, together {} KiB |", HEADERS_MAX_BYTES / KIB),
+            format!("| query parameters | {PARAMETERS_MAX} |"),
+            format!("more than {HEADERS_READ_MAX} headers"),
+            format!("more than {} KiB in all", HEAD_BUFFER_BYTES / KIB),
+            format!("{thousands},{rest:03} messages wait"),
+        ] {
+            assert!(guide.contains(&said), "{said}");
+        }
+    }
 
     #[test]
     fn failed_attempts_of_one_network_run_out_and_those_of_another_do_not() {

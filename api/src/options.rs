@@ -47,9 +47,9 @@ impl Default for Options {
         Self {
             allowed_hosts: Vec::new(),
             trusted_proxies: Vec::new(),
-            body_max_bytes: 1024 * 1024,
-            body_timeout: Duration::from_secs(20),
-            head_timeout: Duration::from_secs(30),
+            body_max_bytes: 2 * 1024 * 1024,
+            body_timeout: Duration::from_secs(30),
+            head_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),
             connections_max: 4_096,
             requests_max: 2_048,
@@ -59,7 +59,7 @@ impl Default for Options {
             rate_burst: NonZeroU32::new(50_000).unwrap_or(NonZeroU32::MAX),
             failures_per_minute: NonZeroU32::new(60).unwrap_or(NonZeroU32::MIN),
             metrics_without_key: false,
-            shutdown_grace: Duration::from_secs(10),
+            shutdown_grace: Duration::from_secs(20),
         }
     }
 }

@@ -28,10 +28,10 @@ use crate::state::App;
 
 /// What is read of a request's head before it is refused, in bytes: above what the gate allows, so
 /// that most of what is too large is answered with a problem.
-const HEAD_BUFFER_BYTES: usize = 2 * HEADERS_MAX_BYTES + 16 * 1024;
+pub(crate) const HEAD_BUFFER_BYTES: usize = 2 * HEADERS_MAX_BYTES + 16 * 1024;
 /// Headers of a request that are read before it is refused without a problem: far above what the
 /// gate allows, so that the gate is what answers.
-const HEADERS_READ_MAX: usize = 512;
+pub(crate) const HEADERS_READ_MAX: usize = 512;
 /// How long the server waits before it accepts again after the system refused it a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often measurements are folded into their sums.

@@ -7,4 +7,6 @@ mod words;
 
 pub use body::{Json, NoBody, Partial};
 pub use path::{AgentPath, ExecutionPath};
+#[cfg(test)]
+pub(crate) use query::PARAMETERS_MAX;
 pub use query::{FromQuery, Params, Query};

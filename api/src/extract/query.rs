@@ -15,7 +15,7 @@ pub struct Query {
 }
 
 /// Parameters of a query: most.
-const PARAMETERS_MAX: usize = 32;
+pub(crate) const PARAMETERS_MAX: usize = 32;
 
 impl Query {
     /// From the request's address.

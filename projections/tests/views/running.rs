@@ -6,8 +6,8 @@ use std::time::Duration;
 use execution_ledger_domain::execution::Trigger;
 use execution_ledger_domain::{EventId, NanoUsd, Scope, StreamName, Timestamp};
 use execution_ledger_projections::{
-    ActivityState, ActivityType, At, Bucket, CostsBy, CostsQuery, ExecutionFilters, ExecutionQuery,
-    Health, OpenExecution, QueryError, Status, Views, ViewsOptions, digest,
+    ActivityQuery, ActivityState, ActivityType, At, Bucket, CostsBy, CostsQuery, ExecutionFilters,
+    ExecutionQuery, Health, OpenExecution, QueryError, Status, Views, ViewsOptions, digest,
 };
 use execution_ledger_store::{EventStore, ExpectedRevision, NewEvent, Position, With};
 use uuid::Uuid;
@@ -175,6 +175,28 @@ async fn watchers_are_told_of_starts_ends_and_cancellations() {
     assert_eq!(end["details"]["result_injected"], false);
     assert_eq!(end["details"]["response_preview"], "fix the login bug");
     assert_eq!(end["details"]["execution_id"], end["activity_id"]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_failure_says_in_the_panel_and_to_watchers_what_went_wrong() {
+    let mut world = World::new();
+    world.submit(Submission::default()).await;
+    world.step(&Step::Start(0)).await;
+    world.step(&Step::Finish { which: 0, outcome: 2, cost: None, text: 0 }).await;
+    let running = world.run_views();
+    running.caught_up(&world).await;
+    let query = ActivityQuery { limit: 10, ..ActivityQuery::default() };
+    let seen = running.views.activities(&Scope::All, At::Now, &query).await.expect("activities");
+    let shown = seen.value.items[0].details.clone();
+    assert_eq!(
+        shown["error"],
+        serde_json::json!({"code": "agent_error", "message": "fix the login bug"})
+    );
+    let events = world.store.read_all(Position::START, 100, With::EventsOnly).await.expect("all");
+    let last = events.last().expect("the end");
+    let told = running.views.announcement(last).await.expect("an announcement").expect("one");
+    assert_eq!(told.event.details, shown);
     running.stop().await;
 }
 
