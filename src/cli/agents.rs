@@ -12,11 +12,11 @@ use crate::client::{Answer, Client};
 use crate::output::{Align, Output, Sheet, Tone, neutral_line};
 
 const REGISTER_HELP: &str = "\
-Registering an agent is the right to run that command as the server's user, so it needs the
-administrator's key. Flags win over the file.
+Registering an agent is the right to run that command as the server's user, so
+it needs the administrator's key. Flags win over the file.
 
 Examples:
-  execution-ledger agents register review --runtime claude_code --models sonnet,opus
+  execution-ledger agents register review --runtime claude_code --models sonnet
   execution-ledger agents register greet --runtime command -- /bin/echo hello
   execution-ledger agents register build --file agent.json --timeout-s 3600
   execution-ledger agents register deploy --runtime command \\

@@ -10,13 +10,14 @@ use super::{Exit, Failure, Global, block_on};
 use crate::output::{Output, neutral_line};
 
 const AFTER_HELP: &str = "\
-A run is sent SIGINT and, after its agent's grace period, SIGKILL with all its processes; it is
-`running` until its end was seen. What waits is never started. What has ended stays as it is.
+A run is sent SIGINT and, after its agent's grace period, SIGKILL with all its
+processes; it is `running` until its end was seen. What waits is never started.
+What has ended stays as it is.
 
 Examples:
   execution-ledger cancel 0193a1b2-...
-  execution-ledger list --status running --json | jq -r '.executions[].execution_id' \\
-    | xargs execution-ledger cancel
+  execution-ledger list --status running --json \\
+    | jq -r '.executions[].execution_id' | xargs execution-ledger cancel
 ";
 
 /// Stop executions.

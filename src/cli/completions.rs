@@ -9,9 +9,11 @@ use super::{Cli, Exit, Failure};
 
 const AFTER_HELP: &str = "\
 Examples:
-  execution-ledger completions bash > ~/.local/share/bash-completion/completions/execution-ledger
-  execution-ledger completions zsh  > ~/.zfunc/_execution-ledger
-  execution-ledger completions fish > ~/.config/fish/completions/execution-ledger.fish
+  execution-ledger completions bash \\
+      > ~/.local/share/bash-completion/completions/execution-ledger
+  execution-ledger completions zsh > ~/.zfunc/_execution-ledger
+  execution-ledger completions fish \\
+      > ~/.config/fish/completions/execution-ledger.fish
 ";
 
 /// Write a completion script for a shell.

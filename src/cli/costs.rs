@@ -4,13 +4,13 @@ use clap::{Args, ValueEnum};
 use execution_ledger_domain::Timestamp;
 use serde_json::Value;
 
-use super::task::text;
+use super::task::{text, time};
 use super::{Exit, Failure, Global, block_on};
 use crate::output::{Align, Output, Sheet, Tone, amount, number};
 
 const AFTER_HELP: &str = "\
-Costs are what agents reported, corrections included, exact to a billionth of a dollar. Runs whose
-cost nobody knows are counted, not guessed.
+Costs are what agents reported, corrections included, exact to a billionth of a
+dollar. Runs whose cost nobody knows are counted, not guessed.
 
 Examples:
   execution-ledger costs
@@ -38,10 +38,10 @@ pub struct Costs {
     #[arg(long, value_name = "WHAT", default_value = "day")]
     by: By,
     /// Only recorded at this time or later (RFC 3339).
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     from: Option<Timestamp>,
     /// Only recorded before this time (RFC 3339).
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     to: Option<Timestamp>,
 }
 

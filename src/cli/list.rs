@@ -7,7 +7,7 @@ use execution_ledger_domain::{AgentName, Timestamp};
 use execution_ledger_projections::Status;
 use serde_json::Value;
 
-use super::task::{moment, now, status, text};
+use super::task::{moment, now, status, text, time};
 use super::{Exit, Failure, Global, block_on};
 use crate::client::Ordered;
 use crate::output::{Align, Output, Sheet, Tone, ago, amount, duration, exact};
@@ -21,7 +21,7 @@ const AFTER_HELP: &str = "\
 Examples:
   execution-ledger list
   execution-ledger list --agent demo --status running
-  execution-ledger list --status failed --from 2026-11-01T00:00:00Z --search 'time*'
+  execution-ledger list --from 2026-11-01T00:00:00Z --search 'time*'
   execution-ledger list --sort=-cost --limit 10
   execution-ledger list --json | jq '.executions[].cost_usd'
 ";
@@ -42,10 +42,10 @@ pub struct List {
     #[arg(value_parser = PossibleValuesParser::new(Trigger::ALL.map(Trigger::as_str)))]
     triggered_by: Option<String>,
     /// Only accepted at this time or later (RFC 3339).
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     from: Option<Timestamp>,
     /// Only accepted before this time (RFC 3339).
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     to: Option<Timestamp>,
     /// Only with these words in message or response; a word may end in *.
     #[arg(long, short = 'q', value_name = "WORDS")]

@@ -41,15 +41,15 @@ const STYLES: Styles = Styles::styled()
 
 const AFTER_HELP: &str = "\
 Examples:
-  execution-ledger serve                            start the server
-  execution-ledger run demo \"Say hello\"             run a task and follow it
-  execution-ledger list --status failed --limit 5   what failed lately
-  execution-ledger doctor                           check this machine and this set-up
+  execution-ledger serve                  start the server
+  execution-ledger run demo \"Say hello\"  run a task and follow it
+  execution-ledger list --status failed   what failed lately
+  execution-ledger doctor                 check this machine and this set-up
 
 Output is a table on a terminal and JSON elsewhere; --json and --table choose.
 
-The server is found by EXECUTION_LEDGER_URL and EXECUTION_LEDGER_KEY (or --url and --key-file),
-else by the data directory of a server on this machine.
+The server is found by EXECUTION_LEDGER_URL and EXECUTION_LEDGER_KEY (or --url
+and --key-file), else by the data directory of a server on this machine.
 ";
 
 /// What is said where no command is given.
@@ -57,10 +57,10 @@ const FIRST_STEPS: &str = "\
 A ledger of what AI agents ran, cost and answered.
 
 First steps:
-  execution-ledger serve                   start the server, in a terminal of its own
-  execution-ledger run demo \"Say hello\"   run a task on the simulated agent
-  execution-ledger list                    what was run
-  execution-ledger doctor                  check this machine and this set-up
+  execution-ledger serve                  start the server; leave it running
+  execution-ledger run demo \"Say hello\"  run a task on the simulated agent
+  execution-ledger list                   what was run
+  execution-ledger doctor                 check this machine and this set-up
 
 `execution-ledger --help` lists all commands.
 ";

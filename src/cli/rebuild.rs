@@ -17,13 +17,14 @@ use crate::compose::data_dir::DataDir;
 use crate::output::{Output, duration, number};
 
 const AFTER_HELP: &str = "\
-The read models (views.db) hold nothing that is not in the log (events.db). This command drops them
-and folds the whole log again; the answers are the same afterwards. A server that runs on the data
-directory must be stopped first. If it is interrupted, the next start of the server finishes it.
+The read models (views.db) hold nothing that is not in the log (events.db). This
+command drops them and folds the whole log again; the answers are the same
+afterwards. A server that runs on the data directory must be stopped first. If
+it is interrupted, the next start of the server finishes it.
 
 Examples:
   execution-ledger rebuild
-  execution-ledger rebuild --check                  compare; exit code 1 where they differ
+  execution-ledger rebuild --check    compare; exit code 1 where they differ
   execution-ledger rebuild --data-dir /srv/ledger
 ";
 

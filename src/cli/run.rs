@@ -21,10 +21,12 @@ const RECORD_READS_MAX: u32 = 200;
 const RECORD_WAIT: Duration = Duration::from_millis(50);
 
 const AFTER_HELP: &str = "\
-The message is the second argument, or standard input where that is - or missing.
+The message is the second argument, or standard input where that is - or
+missing.
 
-While it runs, Ctrl-C asks the server to stop the run; a second Ctrl-C leaves it to itself.
-With --json the output is the finished record, without its events (`show --json` has them).
+While it runs, Ctrl-C asks the server to stop the run; a second Ctrl-C leaves it
+to itself. With --json the output is the finished record, without its events
+(`show --json` has them).
 
 Examples:
   execution-ledger run demo \"Say hello\"
@@ -32,7 +34,8 @@ Examples:
   execution-ledger run demo \"sleep 20\" --detach
   execution-ledger run demo \"Say hello\" --json | jq -r .response
 
-Exit codes: 0 completed, 1 failed or refused, 130 cancelled or left; the others as everywhere.
+Exit codes: 0 completed, 1 failed or refused, 130 cancelled or left; the others
+as everywhere.
 ";
 
 /// Give an agent a task and follow it to its end.

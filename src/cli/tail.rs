@@ -9,10 +9,10 @@ use crate::output::Output;
 
 const AFTER_HELP: &str = "\
 Examples:
-  execution-ledger tail 0193a1b2-...               from the beginning, live, until its end
-  execution-ledger tail 0193a1b2-... --after 120   behind line 120
-  execution-ledger tail 0193a1b2-... --raw         as the agent printed it
-  execution-ledger tail 0193a1b2-... --json        a JSON object each line
+  execution-ledger tail 0193a1b2-...              all of it, live until its end
+  execution-ledger tail 0193a1b2-... --after 120  behind line 120
+  execution-ledger tail 0193a1b2-... --raw        as the agent printed it
+  execution-ledger tail 0193a1b2-... --json       a JSON object each line
 ";
 
 /// Show an execution's transcript, live until its end.

@@ -16,6 +16,11 @@ pub fn execution_id(text: &str) -> Result<ExecutionId, &'static str> {
     })
 }
 
+/// A moment, from an argument.
+pub fn time(text: &str) -> Result<Timestamp, &'static str> {
+    text.parse().map_err(|_| "a time is given as in 2026-11-01T00:00:00Z (RFC 3339)")
+}
+
 /// Which execution is meant.
 #[derive(Debug, Args)]
 pub struct Which {

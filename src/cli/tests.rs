@@ -97,10 +97,18 @@ fn help_tells_settings_with_variables_examples_and_exit_codes() {
 }
 
 #[test]
-fn every_command_has_a_summary_and_no_help_leaks_the_environment() {
+fn every_command_has_a_summary_and_a_help_that_fits_and_leaks_nothing() {
     fn check(command: &clap::Command, path: &str) {
         let path = format!("{path} {}", command.get_name());
         assert!(command.get_about().is_some(), "{path} has no summary");
+        let after = [command.get_after_help(), command.get_after_long_help()];
+        for line in after
+            .into_iter()
+            .flatten()
+            .flat_map(|help| help.to_string().lines().map(str::to_owned).collect::<Vec<_>>())
+        {
+            assert!(line.chars().count() <= 80, "{path}: wider than a terminal: {line}");
+        }
         for argument in command.get_arguments() {
             let hidden = argument.get_env().is_none() || argument.is_hide_env_values_set();
             assert!(hidden, "{path}: {} would show its variable's value", argument.get_id());

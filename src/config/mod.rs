@@ -145,7 +145,8 @@ pub fn unknown_variables(names: impl Iterator<Item = std::ffi::OsString>) -> Vec
 pub fn refuse_unknown_variables(
     names: impl Iterator<Item = std::ffi::OsString>,
 ) -> Result<(), ConfigError> {
-    unknown_variables(names).into_iter().next().map_or(Ok(()), |name| Err(ConfigError::Variable(name)))
+    let unknown = unknown_variables(names).into_iter().next();
+    unknown.map_or(Ok(()), |name| Err(ConfigError::Variable(name)))
 }
 
 /// The file that was named, else the first that exists of the data directory's and the user's own.

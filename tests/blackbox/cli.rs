@@ -53,6 +53,7 @@ async fn refusals_say_what_to_do_next_and_exit_by_their_kind() {
         (&["show", unknown], 4, "execution_not_found"),
         (&["list", "--status", "odd"], 2, "completed"),
         (&["list", "--trigger", "odd"], 2, "self_task"),
+        (&["list", "--from", "yesterday"], 2, "2026-11-01T00:00:00Z"),
         (&["show", "nope"], 2, "is a UUID such as"),
         (&["list", "--url", "nonsense"], 2, "must begin with http:// or https://"),
         (&["serve", "--listen", "foo"], 2, "127.0.0.1:7171"),

@@ -19,26 +19,28 @@ use copy::{Copied, copy_file, copy_folder, sync};
 const CONFIG: &str = "config.toml";
 
 const BACKUP_HELP: &str = "\
-Copies the log, what supervisors hold of runs that go on, transcripts, notary checkpoints and keys
-into a folder that is not there yet. A server may run meanwhile; the log is copied as of one moment.
-The folder appears under its name only when all of it is on the disk.
+Copies the log, what supervisors hold of runs that go on, transcripts, notary
+checkpoints and keys into a folder that is not there yet. A server may run
+meanwhile; the log is copied as of one moment. The folder appears under its name
+only when all of it is on the disk.
 
-It holds the keys and everything that agents were told: keep it as safe as the data directory.
+It holds the keys and everything that agents were told: keep it as safe as the
+data directory.
 
 Examples:
   execution-ledger backup /backup/ledger-2026-11-21
 ";
 
 const RESTORE_HELP: &str = "\
-The data directory must not be there yet, or be empty. The log is given a new id, so that positions
-and cursors that clients kept from before are refused instead of skipping what the backup does not
-hold.
+The data directory must not be there yet, or be empty. The log is given a new
+id, so that positions and cursors that clients kept from before are refused
+instead of skipping what the backup does not hold.
 
-Do not start a restored copy on a machine where the original still runs: both would take the same
-runs for theirs.
+Do not start a restored copy on a machine where the original still runs: both
+would take the same runs for theirs.
 
 Examples:
-  execution-ledger restore /backup/ledger-2026-11-21 --data-dir /var/lib/execution-ledger
+  execution-ledger restore /backup/ledger-2026-11-21 --data-dir /srv/ledger
 ";
 
 /// Copy everything that must last into a new folder; a server may run meanwhile.

@@ -12,8 +12,8 @@ use crate::config::unknown_variables;
 use crate::output::{Align, Output, Sheet, Tone};
 
 const AFTER_HELP: &str = "\
-Each check is ok, warn (it works, but look at it) or fail (it does not work). Nothing is changed.
-The exit code is 1 where a check fails.
+Each check is ok, warn (it works, but look at it) or fail (it does not work).
+Nothing is changed. The exit code is 1 where a check fails.
 
 Examples:
   execution-ledger doctor
@@ -78,7 +78,8 @@ impl Finding {
 
 /// Does it.
 pub fn execute(global: &Global, output: &Output) -> Result<Exit, Failure> {
-    let mut findings = vec![variables(unknown_variables(std::env::vars_os().map(|(name, _)| name)))];
+    let mut findings =
+        vec![variables(&unknown_variables(std::env::vars_os().map(|(name, _)| name)))];
     match global.settings_from_environment() {
         Ok(settings) => {
             findings.push(Finding::ok("settings", "every setting is within its range"));
@@ -98,7 +99,7 @@ pub fn execute(global: &Global, output: &Output) -> Result<Exit, Failure> {
 }
 
 /// Variables that look like settings and are none: most likely slips in their names.
-fn variables(unknown: Vec<String>) -> Finding {
+fn variables(unknown: &[String]) -> Finding {
     const CHECK: &str = "variables";
     if unknown.is_empty() {
         return Finding::ok(CHECK, "every EXECUTION_LEDGER_* variable has a meaning");
