@@ -12,7 +12,7 @@ use execution_ledger_store::With;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::events::EventAnswer;
+use super::event_answer::EventAnswer;
 use super::filters::{FilterParams, PageParams};
 use crate::auth::{May, Read};
 use crate::extract::{AgentPath, ExecutionPath, FromQuery, Params, Query};

@@ -2,11 +2,14 @@
 
 mod agent_body;
 mod agents;
+mod capacity;
 mod docs;
+mod event_answer;
 mod events;
 mod executions;
 mod filters;
 mod panel;
+mod stopping;
 mod system;
 mod tasks;
 mod transcripts;
@@ -56,14 +59,14 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(executions::detail))
         .routes(routes!(transcripts::log))
         .routes(routes!(transcripts::stream))
-        .routes(routes!(tasks::terminate))
+        .routes(routes!(stopping::terminate))
         .routes(routes!(panel::activities))
         .routes(routes!(panel::costs))
         .routes(routes!(agents::list, agents::register))
         .routes(routes!(agents::detail, agents::configure, agents::retire))
         .routes(routes!(agents::pause))
         .routes(routes!(agents::resume))
-        .routes(routes!(agents::capacity))
+        .routes(routes!(capacity::capacity))
         .routes(routes!(events::events))
         .routes(routes!(ws::watch))
         .routes(routes!(system::metrics))
