@@ -15,7 +15,7 @@ use execution_ledger_domain::{
     Timestamp, UserName,
 };
 use execution_ledger_projections::{
-    ActivityQuery, At, Bucket, CostsBy, CostsQuery, ExecutionFilters, ExecutionQuery, Status,
+    ActivityQuery, At, Bucket, CostsBy, CostsQuery, ExecutionFilters, ExecutionQuery, Sort, Status,
     Views, ViewsOptions, rebuild,
 };
 use execution_ledger_store::sqlite::{SqliteOptions, SqliteStore};
@@ -136,8 +136,36 @@ async fn questions(path: &Path, store: &Arc<dyn EventStore>) {
             },
         ),
     ];
-    for (name, filters) in cases {
-        let query = ExecutionQuery { filters, ..ExecutionQuery::default() };
+    let sorted = [
+        (
+            "dearest agent trigger from",
+            Sort::DearestFirst,
+            ExecutionFilters { agent: agent(3), triggered_by: manual, from, ..none() },
+        ),
+        (
+            "dearest status trigger from",
+            Sort::DearestFirst,
+            ExecutionFilters { status: completed, triggered_by: manual, from, ..none() },
+        ),
+        (
+            "dearest agent status q common",
+            Sort::DearestFirst,
+            ExecutionFilters {
+                agent: agent(3),
+                status: completed,
+                q: Some("report".to_owned()),
+                ..none()
+            },
+        ),
+        (
+            "oldest agent status from",
+            Sort::OldestFirst,
+            ExecutionFilters { agent: agent(3), status: completed, from, ..none() },
+        ),
+    ];
+    let cases = cases.map(|(name, filters)| (name, Sort::NewestFirst, filters));
+    for (name, sort, filters) in cases.into_iter().chain(sorted) {
+        let query = ExecutionQuery { filters, sort, ..ExecutionQuery::default() };
         let mut took = Vec::new();
         let mut rows = 0;
         for _ in 0..ROUNDS {

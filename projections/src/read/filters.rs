@@ -19,6 +19,10 @@ pub(super) struct Conditions {
     pub words: Option<String>,
     /// The columns as of the position.
     pub columns: &'static Columns,
+    /// The first number that the times allow.
+    pub first_no: i64,
+    /// The number that the times allow no more.
+    pub end_no: i64,
 }
 
 /// What stands for the columns that change, by when it is asked.
@@ -64,8 +68,9 @@ impl Conditions {
         let words = filters.q.as_deref().map(words::query_of).transpose()?;
         let nothing = words == Some(None);
         let values = vec![Value::Integer(position)];
-        let mut this =
-            Self { sql: String::from("e.no <= ?1"), values, words: words.flatten(), columns };
+        let (first_no, end_no) = (0, i64::MAX);
+        let (sql, words) = (String::from("e.no <= ?1"), words.flatten());
+        let mut this = Self { sql, values, words, columns, first_no, end_no };
         if nothing {
             this.and_sql("0");
         }
@@ -93,10 +98,12 @@ impl Conditions {
         }
         // The times of acceptance never decrease along the log, so a time is a place in it.
         if let Some(from) = filters.from {
-            this.and("e.no >=", Value::Integer(first_no_since(connection, from)?));
+            this.first_no = first_no_since(connection, from)?;
+            this.and("e.no >=", Value::Integer(this.first_no));
         }
         if let Some(to) = filters.to {
-            this.and("e.no <", Value::Integer(first_no_since(connection, to)?));
+            this.end_no = first_no_since(connection, to)?;
+            this.and("e.no <", Value::Integer(this.end_no));
         }
         Ok(this)
     }
@@ -136,6 +143,20 @@ impl Conditions {
                 "(e.no IN (SELECT rowid FROM search_messages WHERE search_messages MATCH {words})
                    OR e.ended_position <= ?1 AND e.no IN (SELECT rowid FROM search_responses
                       WHERE search_responses MATCH {words}))"
+            ));
+        }
+    }
+
+    /// Adds the same, for queries that ask it of one row after the other, because many texts hold
+    /// the words. As of now.
+    pub fn and_words_of_each(&mut self) {
+        if let Some(words) = self.words.take() {
+            let words = self.parameter(Value::Text(words));
+            self.and_sql(&format!(
+                "(EXISTS (SELECT 1 FROM search_messages
+                          WHERE search_messages MATCH {words} AND rowid = e.no)
+                   OR EXISTS (SELECT 1 FROM search_responses
+                          WHERE search_responses MATCH {words} AND rowid = e.no))"
             ));
         }
     }
@@ -232,16 +253,37 @@ pub(super) fn ranges(
             let sql = format!("e.model = {}", literal(model));
             choices.push(vec![Range { index: "executions_model", sql }]);
         }
-        if let Some(cost) = filters.min_cost {
-            let sql = format!("e.cost >= {}", cost.nanos());
-            choices.push(vec![Range { index: COST_INDEX, sql }]);
+        if filters.min_cost.is_some() {
+            choices.push(by_cost(filters));
         }
     }
     choices
 }
 
-/// The index whose ranges are in the order of cost, not of numbers.
-pub(super) const COST_INDEX: &str = "executions_cost";
+/// The indexes whose ranges are in the order of cost, not of numbers.
+pub(super) const COST_INDEXES: [&str; 2] = ["executions_agent_cost", "executions_status_cost"];
+
+/// All executions of known cost that the filters allow, each range in the order of cost; as of now.
+pub(super) fn by_cost(filters: &ExecutionFilters) -> Vec<Range> {
+    let [of_agent, of_status] = COST_INDEXES;
+    let (index, agent) = match &filters.agent {
+        Some(agent) => (of_agent, format!("e.agent = {} AND ", literal(agent.as_str()))),
+        None => (of_status, String::new()),
+    };
+    let cost = match filters.min_cost {
+        Some(cost) => format!("e.cost >= {}", cost.nanos()),
+        None => "e.cost IS NOT NULL".to_owned(),
+    };
+    // A cost is known at the end, not before.
+    let ended = |code| Status::from_code(code).is_some_and(Status::is_terminal);
+    status_and_trigger(filters)
+        .filter(|(status, _)| ended(*status))
+        .map(|(status, trigger)| Range {
+            index,
+            sql: format!("{agent}e.status = {status} AND e.triggered_by = {trigger} AND {cost}"),
+        })
+        .collect()
+}
 
 fn by_agent_status(
     at: Option<Position>,

@@ -2,10 +2,11 @@
 
 use execution_ledger_domain::{ExecutionId, Scope, StreamName};
 use execution_ledger_store::{Position, Recorded, With};
-use rusqlite::types::Value;
-use rusqlite::{Connection, ToSql};
+use rusqlite::Connection;
 
-use super::filters::{self, COST_INDEX, Conditions, Range};
+use super::filters::{self, Conditions};
+use super::ranges::{self, Rows};
+use super::{dearest, with_words};
 use crate::columns;
 use crate::cursor::Cursor;
 use crate::model::ExecutionRecord;
@@ -17,8 +18,6 @@ use crate::views::Views;
 /// Events of an execution's stream that are read: far more than the rules let one become, but for
 /// corrections of its cost.
 pub(super) const STREAM_EVENTS_MAX: usize = 1_000;
-/// Rows up to which a choice of ranges is counted: one with fewer is read whole and sorted.
-const FEW_ROWS: usize = 4_000;
 
 /// A row of a page before its stream is read.
 #[derive(Clone, Copy)]
@@ -111,170 +110,32 @@ fn find(
     query: &ExecutionQuery,
     after: Option<Cursor>,
 ) -> Result<Vec<Hit>, QueryError> {
-    let mut conditions = Conditions::of(connection, at, scope, &query.filters)?;
+    let conditions = Conditions::of(connection, at, scope, &query.filters)?;
     let limit = query.limit as usize + 1;
     if query.sort == Sort::DearestFirst {
-        conditions.and_words();
-        return dearest(connection, at, conditions, limit, after);
-    }
-    let newest_first = query.sort == Sort::NewestFirst;
-    if let Some(after) = after {
-        let comparison = if newest_first { "e.no <" } else { "e.no >" };
-        conditions.and(comparison, Value::Integer(columns::number(after.no)));
-    }
-    if conditions.words.is_some() {
-        return with_words(connection, &conditions, newest_first, limit, after);
+        return match at {
+            None => dearest::now(connection, conditions, scope, &query.filters, limit, after),
+            Some(_) => dearest::then(connection, conditions, limit, after),
+        };
     }
     let choices = filters::ranges(at, scope, &query.filters);
-    let ranges = smallest(connection, choices)?;
-    in_ranges(connection, &conditions, &ranges, newest_first, limit)
-}
-
-/// The choice with the fewest rows, if that is a few; else the first one whose rows come in order.
-fn smallest(
-    connection: &Connection,
-    mut choices: Vec<Vec<Range>>,
-) -> Result<Vec<Range>, QueryError> {
-    if choices.len() > 1 {
-        let mut best: Option<(usize, usize)> = None;
-        for (index, ranges) in choices.iter().enumerate() {
-            // The whole table as a range is never few.
-            if ranges.iter().any(|range| range.index.is_empty()) {
-                continue;
-            }
-            let rows = count(connection, ranges)?;
-            if rows < best.map_or(FEW_ROWS, |(_, rows)| rows) {
-                best = Some((index, rows));
-            }
-        }
-        if let Some((index, _)) = best {
-            return Ok(choices.swap_remove(index));
-        }
-        // Rows in the order of cost would all have to be sorted.
-        choices.retain(|ranges| ranges.iter().all(|range| range.index != COST_INDEX));
-    }
-    Ok(choices.into_iter().next().unwrap_or_default())
-}
-
-fn count(connection: &Connection, ranges: &[Range]) -> Result<usize, QueryError> {
-    let mut rows = 0;
-    for range in ranges {
-        let left = FEW_ROWS.saturating_sub(rows);
-        let sql = format!(
-            "SELECT count(*) FROM (SELECT 1 FROM executions e INDEXED BY {} WHERE {} LIMIT {left})",
-            range.index, range.sql
-        );
-        let counted = connection.query_row(&sql, [], |row| columns::unsigned(row, 0))?;
-        rows += usize::try_from(counted).unwrap_or(usize::MAX);
-    }
-    Ok(rows)
-}
-
-/// The first rows of all ranges: of each as many as the page may hold, and of these the first.
-fn in_ranges(
-    connection: &Connection,
-    conditions: &Conditions,
-    ranges: &[Range],
-    newest_first: bool,
-    limit: usize,
-) -> Result<Vec<Hit>, QueryError> {
-    let order = if newest_first { "DESC" } else { "ASC" };
-    let arms: Vec<String> = ranges
-        .iter()
-        .map(|range| {
-            let hint = match range.index {
-                "" => "NOT INDEXED".to_owned(),
-                index => format!("INDEXED BY {index}"),
-            };
-            format!(
-                "SELECT * FROM (SELECT e.no, e.id, 0 FROM executions e {hint}
-                   WHERE {} AND {} ORDER BY e.no {order} LIMIT {limit})",
-                range.sql, conditions.sql
-            )
-        })
-        .collect();
-    let sql = format!("{} ORDER BY 1 {order} LIMIT {limit}", arms.join(" UNION ALL "));
-    let mut select = connection.prepare_cached(&sql)?;
-    let rows = select.query_map(conditions.values().as_slice(), hit)?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
-}
-
-/// The dearest first, by the index on costs where it is about now.
-fn dearest(
-    connection: &Connection,
-    at: Option<Position>,
-    mut conditions: Conditions,
-    limit: usize,
-    after: Option<Cursor>,
-) -> Result<Vec<Hit>, QueryError> {
-    let cost = conditions.columns.cost;
-    if let Some(after) = after {
-        let key = conditions.parameter(Value::Integer(after.key));
-        let no = conditions.parameter(Value::Integer(columns::number(after.no)));
-        conditions.and_sql(&format!("({cost}, e.no) < ({key}, {no})"));
-    }
-    let hint = if at.is_none() { format!("INDEXED BY {COST_INDEX}") } else { String::new() };
-    let sql = format!(
-        "SELECT e.no, e.id, {cost} FROM executions e {hint} WHERE {} AND {cost} IS NOT NULL
-         ORDER BY {cost} DESC, e.no DESC LIMIT {limit}",
-        conditions.sql
-    );
-    let mut select = connection.prepare_cached(&sql)?;
-    let rows = select.query_map(conditions.values().as_slice(), hit)?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
-}
-
-/// Takes the hits of the text index one by one, in the order of the page, and asks of each whether
-/// the conditions hold: as many as the page needs, however many there are.
-fn with_words(
-    connection: &Connection,
-    conditions: &Conditions,
-    newest_first: bool,
-    limit: usize,
-    after: Option<Cursor>,
-) -> Result<Vec<Hit>, QueryError> {
-    let words = conditions.words.clone().unwrap_or_default();
-    let (order, comparison, start) =
-        if newest_first { ("DESC", "<", i64::MAX) } else { ("ASC", ">", -1) };
-    let start = after.map_or(start, |after| columns::number(after.no));
-    let arm = |table: &str, response: i64| {
-        format!(
-            "SELECT rowid, {response} FROM {table}
-             WHERE {table} MATCH ?1 AND rowid {comparison} ?2"
-        )
+    let newest_first = query.sort == Sort::NewestFirst;
+    let start = match (after, newest_first) {
+        (None, true) => i64::MAX,
+        (None, false) => 0,
+        (Some(after), true) => columns::number(after.no).saturating_sub(1),
+        (Some(after), false) => columns::number(after.no).saturating_add(1),
     };
-    let hits_sql = format!(
-        "{} UNION ALL {} ORDER BY 1 {order}",
-        arm("search_messages", 0),
-        arm("search_responses", 1)
-    );
-    // The hit's number and whether it is a response's come last among the parameters.
-    let values = conditions.values();
-    let (no_parameter, response_parameter) = (values.len() + 1, values.len() + 2);
-    let check_sql = format!(
-        "SELECT e.no, e.id, 0 FROM executions e WHERE e.no = ?{no_parameter}
-           AND (?{response_parameter} = 0 OR e.ended_position <= ?1) AND {}",
-        conditions.sql
-    );
-    let mut hits = connection.prepare_cached(&hits_sql)?;
-    let mut check = connection.prepare_cached(&check_sql)?;
-    let mut rows = hits.query(rusqlite::params![words, start])?;
-    let mut found: Vec<Hit> = Vec::with_capacity(limit);
-    while found.len() < limit {
-        let Some(row) = rows.next()? else { break };
-        let (no, response): (i64, i64) = (row.get(0)?, row.get(1)?);
-        if found.last().is_some_and(|last| columns::number(last.no) == no) {
-            continue;
-        }
-        let mut values = values.clone();
-        values.extend([&no as &dyn ToSql, &response]);
-        let mut checked = check.query_map(values.as_slice(), hit)?;
-        found.extend(checked.next().transpose()?);
+    let chosen = ranges::choose(connection, choices)?;
+    let rows = Rows { conditions, chosen, newest_first };
+    match &rows.conditions.words {
+        Some(words) => with_words::find(connection, &rows, words, at, start, limit),
+        None => rows.page(connection, start, limit),
     }
-    Ok(found)
 }
 
-fn hit(row: &rusqlite::Row<'_>) -> rusqlite::Result<Hit> {
+/// Reads a row of number, id and key.
+pub(super) fn hit(row: &rusqlite::Row<'_>) -> rusqlite::Result<Hit> {
     Ok(Hit {
         no: columns::unsigned(row, 0)?,
         id: ExecutionId(columns::uuid(row, 1)?),

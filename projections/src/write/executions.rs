@@ -16,7 +16,7 @@ use crate::columns;
 /// Its name.
 pub(super) const NAME: &str = "executions";
 /// Raised whenever the same events would lead to other rows.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 /// Open executions that are kept in memory: most. More are read back when they are needed.
 const CACHE_MAX: usize = 20_000;
 
@@ -70,7 +70,10 @@ CREATE INDEX executions_agent ON executions(agent, no);
 CREATE INDEX executions_user ON executions(user, no);
 CREATE INDEX executions_source ON executions(source_agent, no) WHERE source_agent IS NOT NULL;
 CREATE INDEX executions_model ON executions(model, no) WHERE model IS NOT NULL;
-CREATE INDEX executions_cost ON executions(cost, no) WHERE cost IS NOT NULL;
+CREATE INDEX executions_agent_cost ON executions(agent, status, triggered_by, cost, no)
+  WHERE cost IS NOT NULL;
+CREATE INDEX executions_status_cost ON executions(status, triggered_by, cost, no)
+  WHERE cost IS NOT NULL;
 CREATE INDEX open_queue ON open(agent, running, chat, rank DESC, no);
 ";
 

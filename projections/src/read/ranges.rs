@@ -1,0 +1,124 @@
+//! Rows of the executions from parts of indexes: which parts, and the SQL that merges them.
+
+use rusqlite::{Connection, ToSql};
+
+use super::filters::{COST_INDEXES, Conditions, Range};
+use super::list::{Hit, hit};
+use crate::columns;
+use crate::query::QueryError;
+
+/// Rows up to which a choice of ranges is counted: one with fewer is read whole and sorted.
+pub(super) const FEW_ROWS: usize = 4_000;
+
+/// The ranges that a page is read from.
+pub(super) struct Chosen {
+    pub ranges: Vec<Range>,
+    /// Whether they hold fewer rows than [`FEW_ROWS`], which may be in another order than their
+    /// numbers'.
+    pub few: bool,
+}
+
+/// The choice with the fewest rows, if that is a few; else the first one whose rows come in order.
+pub(super) fn choose(
+    connection: &Connection,
+    mut choices: Vec<Vec<Range>>,
+) -> Result<Chosen, QueryError> {
+    if choices.len() > 1 {
+        if let Some(index) = fewest(connection, &choices)? {
+            return Ok(Chosen { ranges: choices.swap_remove(index), few: true });
+        }
+        // Rows in the order of cost would all have to be sorted.
+        choices.retain(|ranges| ranges.iter().all(|range| !COST_INDEXES.contains(&range.index)));
+    }
+    Ok(Chosen { ranges: choices.into_iter().next().unwrap_or_default(), few: false })
+}
+
+/// The choice with the fewest rows, if that is a few.
+pub(super) fn fewest(
+    connection: &Connection,
+    choices: &[Vec<Range>],
+) -> Result<Option<usize>, QueryError> {
+    let mut best: Option<(usize, usize)> = None;
+    for (index, ranges) in choices.iter().enumerate() {
+        // The whole table as a range is never few.
+        if ranges.iter().any(|range| range.sql == "1") {
+            continue;
+        }
+        let rows = count(connection, ranges)?;
+        if rows < best.map_or(FEW_ROWS, |(_, rows)| rows) {
+            best = Some((index, rows));
+        }
+    }
+    Ok(best.map(|(index, _)| index))
+}
+
+fn count(connection: &Connection, ranges: &[Range]) -> Result<usize, QueryError> {
+    if ranges.is_empty() {
+        return Ok(0);
+    }
+    let rows = merged("1", ranges, "1");
+    let sql = format!("SELECT count(*) FROM ({rows} LIMIT {FEW_ROWS})");
+    let rows = connection.query_row(&sql, [], |row| columns::unsigned(row, 0))?;
+    Ok(usize::try_from(rows).unwrap_or(usize::MAX))
+}
+
+/// SQL for the rows of all ranges to which the conditions apply. With an ORDER BY that the ranges'
+/// indexes have too, SQLite merges them row by row and reads no more than a LIMIT takes.
+pub(super) fn merged(select: &str, ranges: &[Range], conditions: &str) -> String {
+    let arm = |range: &Range| {
+        let hint = match range.index {
+            "" => "NOT INDEXED".to_owned(),
+            index => format!("INDEXED BY {index}"),
+        };
+        format!("SELECT {select} FROM executions e {hint} WHERE {} AND {conditions}", range.sql)
+    };
+    ranges.iter().map(arm).collect::<Vec<_>>().join(" UNION ALL ")
+}
+
+/// The rows that a list holds, in the order of their numbers.
+pub(super) struct Rows {
+    pub conditions: Conditions,
+    pub chosen: Chosen,
+    pub newest_first: bool,
+}
+
+impl Rows {
+    /// SQL for `select` of the rows from a number on; its first column is the number. Two parameters
+    /// come after the conditions' values: the number, and how many rows.
+    pub fn sql(&self, select: &str) -> String {
+        let start = self.conditions.values().len() + 1;
+        let comparison = if self.newest_first { "<=" } else { ">=" };
+        let conditions = format!("{} AND e.no {comparison} ?{start}", self.conditions.sql);
+        let rows = merged(select, &self.chosen.ranges, &conditions);
+        format!("{rows} ORDER BY 1 {} LIMIT ?{}", self.order(), start + 1)
+    }
+
+    /// As SQL says the order.
+    pub fn order(&self) -> &'static str {
+        if self.newest_first { "DESC" } else { "ASC" }
+    }
+
+    /// The first rows from a number on.
+    pub fn page(
+        &self,
+        connection: &Connection,
+        start: i64,
+        limit: usize,
+    ) -> Result<Vec<Hit>, QueryError> {
+        if self.chosen.ranges.is_empty() {
+            return Ok(Vec::new());
+        }
+        // The ids come last, for the rows of the page alone: no index holds them.
+        let sql = format!(
+            "SELECT h.no, e.id, 0 FROM ({}) h CROSS JOIN executions e ON e.no = h.no ORDER BY 1 {}",
+            self.sql("e.no AS no"),
+            self.order()
+        );
+        let mut select = connection.prepare_cached(&sql)?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut values = self.conditions.values();
+        values.extend([&start as &dyn ToSql, &limit]);
+        let rows = select.query_map(values.as_slice(), hit)?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+}
