@@ -22,7 +22,7 @@ use crate::state::{App, cause, no_agent};
 #[derive(Serialize, ToSchema)]
 pub(super) struct AgentList {
     agents: Vec<AgentAnswer>,
-    /// Other agents that the caller may give tasks to, as far as it may see them; only for a run.
+    /// Other agents that the caller may give tasks to, by name and status alone; empty for all but runs.
     callable: Vec<Callable>,
     /// Always null: all agents are on one page.
     next_cursor: Option<String>,
