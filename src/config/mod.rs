@@ -3,6 +3,7 @@
 //! Later sources win: built-in defaults, the configuration file, environment variables
 //! (`EXECUTION_LEDGER_*`), flags. Nothing that is unknown is ignored.
 
+mod addresses;
 mod check;
 mod number;
 mod places;
@@ -18,9 +19,10 @@ use clap::{Args, FromArgMatches};
 use figment::Figment;
 use figment::providers::{Format, Serialized, Toml};
 
+pub use addresses::begins_as_http;
 pub use places::Places;
 pub use settings::{Overrides, Settings};
-pub use values::{LogFormat, begins_as_http};
+pub use values::LogFormat;
 
 /// Variables of our prefix that are no settings: for clients, for runs, and for tests.
 const OTHER_VARIABLES: [&str; 11] = [

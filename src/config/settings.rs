@@ -6,10 +6,9 @@ use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
+use super::addresses::{HostName, HttpUrl, ListenAddress, Network};
 use super::number::{Bytes, Within, with_unit};
-use super::values::{
-    Described, HostName, HttpUrl, List, ListenAddress, LogFilter, LogFormat, Network,
-};
+use super::values::{Described, List, LogFilter, LogFormat};
 
 /// One kibibyte.
 const KIB: u64 = 1024;
