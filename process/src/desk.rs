@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use execution_ledger_domain::agent::AgentConfig;
-use execution_ledger_domain::policy::{Capacity, NotAdmitted, Policy, Waiting};
+use execution_ledger_domain::policy::{Blocker, Capacity, NotAdmitted, Policy, Waiting};
 use execution_ledger_domain::{AgentName, ClaimId, ExecutionId};
 use execution_ledger_store::Position;
 use tokio::sync::{Notify, oneshot, watch};
@@ -83,6 +83,14 @@ impl Desk {
     /// Why an execution waits; `None` where it does not.
     pub fn why_waiting(&self, execution: ExecutionId) -> Option<Waiting> {
         self.policy().why_waiting(execution)
+    }
+
+    /// What keeps each of these waiting, and its place in its queue; those that do not wait are left out.
+    pub fn why_each_waits(
+        &self,
+        executions: &[ExecutionId],
+    ) -> HashMap<ExecutionId, (Blocker, u32)> {
+        self.policy().why_each_waits(executions)
     }
 
     /// The claim by which an execution holds its slot.

@@ -69,12 +69,15 @@ pub(super) async fn list(
 
 async fn page(app: &App, at: At, seen: Seen<Page<ExecutionRecord>>) -> Response {
     let waits = |record: &ExecutionRecord| at == At::Now && record.status == Status::Pending;
-    if seen.value.items.iter().any(waits) {
+    let waiting: Vec<_> =
+        seen.value.items.iter().filter(|r| waits(r)).map(|r| r.execution_id).collect();
+    if !waiting.is_empty() {
         app.desk_follows(seen.position).await;
     }
+    let why = app.tasks().why_each_waits(&waiting);
     let listed = |record: ExecutionRecord| {
-        let why = waits(&record).then(|| app.tasks().why_waiting(record.execution_id)).flatten();
-        let waiting = why.map(|why| Waits { reason: why.blocker.as_str(), place: why.place });
+        let why = why.get(&record.execution_id);
+        let waiting = why.map(|(blocker, place)| Waits { reason: blocker.as_str(), place: *place });
         Listed { record, waiting }
     };
     let executions = seen.value.items.into_iter().map(listed).collect();

@@ -1,5 +1,7 @@
 //! What people ask of the queue: who holds the slots, and why does this one wait?
 
+use std::collections::{BTreeMap, HashMap};
+
 use super::lines::{AgentStatus, Kind, Stage};
 use super::{Place, Policy};
 use crate::ids::{AgentName, ExecutionId};
@@ -102,20 +104,48 @@ impl Policy {
 
     /// Why an execution waits; `None` where it does not.
     pub fn why_waiting(&self, execution: ExecutionId) -> Option<Waiting> {
-        let agent = self.agent_of.get(&execution)?;
-        let line = self.lines.get(agent)?;
-        let entry = line.executions.get(&execution)?;
-        if entry.slot().is_some() {
-            return None;
+        let (blocker, place) = self.why_each_waits(&[execution]).remove(&execution)?;
+        let holders = self.holders(self.agent_of.get(&execution)?);
+        Some(Waiting { blocker, place, holders })
+    }
+
+    /// What keeps each of these executions waiting, and its place in its agent's queue, from 1; 0 while
+    /// it is being started. Those that do not wait are left out. Each queue is walked once, up to the
+    /// last of them.
+    pub fn why_each_waits(
+        &self,
+        executions: &[ExecutionId],
+    ) -> HashMap<ExecutionId, (Blocker, u32)> {
+        let mut found = HashMap::new();
+        let mut queued: HashMap<&AgentName, BTreeMap<Place, ExecutionId>> = HashMap::new();
+        for id in executions {
+            let Some(agent) = self.agent_of.get(id) else { continue };
+            let Some(entry) = self.lines.get(agent).and_then(|line| line.executions.get(id)) else {
+                continue;
+            };
+            match entry.stage {
+                Stage::Running(_) => {}
+                Stage::Starting => {
+                    found.insert(*id, (Blocker::Starting, 0));
+                }
+                Stage::Waiting => {
+                    found.insert(*id, (self.blocker(agent, entry.kind, entry.place), 0));
+                    queued.entry(agent).or_default().insert(entry.place, *id);
+                }
+            }
         }
-        let before = line.waiting.range(..entry.place).count();
-        let place = u32::try_from(before + 1).unwrap_or(u32::MAX);
-        let blocker = match entry.stage {
-            Stage::Starting => Blocker::Starting,
-            Stage::Waiting | Stage::Running(_) => self.blocker(agent, entry.kind, entry.place),
-        };
-        let place = if blocker == Blocker::Starting { 0 } else { place };
-        Some(Waiting { blocker, place, holders: self.holders(agent) })
+        for (agent, mut wanted) in queued {
+            let Some(line) = self.lines.get(agent) else { continue };
+            for (number, place) in (1..).zip(line.waiting.keys()) {
+                if let Some(waiting) = wanted.remove(place).and_then(|id| found.get_mut(&id)) {
+                    waiting.1 = number;
+                }
+                if wanted.is_empty() {
+                    break;
+                }
+            }
+        }
+        found
     }
 
     /// Whether a run that waited for a new execution of `agent` would wait for itself: every slot of

@@ -113,6 +113,9 @@ fn the_moved_are_first_the_last_moved_before_the_others() {
     policy.apply_execution(6, id(4), &ExecutionEvent::QueueMoved(QueueMoved { rank: 2 }));
     let queue = policy.capacity(&agent("a"), 10).expect("known").queue;
     assert_eq!(queue, [id(4), id(3), id(1), id(2)]);
+    let why = policy.why_each_waits(&[id(1), id(4), id(9)]);
+    assert_eq!(why.len(), 2, "who does not wait is left out");
+    assert_eq!((why[&id(1)].1, why[&id(4)].1), (3, 1));
     policy.hold_back_for_disk(false);
     assert_eq!(started(&policy.begin(at(0), 64)), [id(4)]);
 }

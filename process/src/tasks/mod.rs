@@ -4,6 +4,7 @@ mod agents;
 mod submit;
 mod validate;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use async_trait::async_trait;
 use execution_ledger_domain::execution::{
     CancelCause, Command, Execution, ExecutionEvent, Rejection,
 };
-use execution_ledger_domain::policy::{Capacity, NotAdmitted, Waiting};
+use execution_ledger_domain::policy::{Blocker, Capacity, NotAdmitted, Waiting};
 use execution_ledger_domain::scope::Ownership;
 use execution_ledger_domain::{
     Actor, ActorKind, AgentName, Caller, CallerRun, ExecutionId, NanoUsd, Role, Scope, SessionId,
@@ -209,6 +210,14 @@ impl Tasks {
     /// Why an execution waits; `None` where it does not.
     pub fn why_waiting(&self, execution: ExecutionId) -> Option<Waiting> {
         self.desk.why_waiting(execution)
+    }
+
+    /// What keeps each of these waiting, and its place in its queue; those that do not wait are left out.
+    pub fn why_each_waits(
+        &self,
+        executions: &[ExecutionId],
+    ) -> HashMap<ExecutionId, (Blocker, u32)> {
+        self.desk.why_each_waits(executions)
     }
 
     /// Executions that run, and executions that wait.
