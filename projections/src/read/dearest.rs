@@ -30,7 +30,7 @@ pub(super) fn now(
     }
     from(&mut conditions, after);
     conditions.and_sql("e.cost IS NOT NULL");
-    let rows = merged("e.cost AS cost, e.no AS no", &ranges, &conditions.sql);
+    let rows = merged("e.cost AS cost, e.no AS no", &ranges, &conditions.all());
     // The ids come last, for the rows of the page alone: no index holds them.
     let sql = format!(
         "SELECT h.no, e.id, h.cost FROM ({rows} ORDER BY 1 DESC, 2 DESC LIMIT {limit}) h
@@ -52,7 +52,7 @@ pub(super) fn then(
     let sql = format!(
         "SELECT e.no, e.id, {cost} FROM executions e WHERE {} AND {cost} IS NOT NULL
          ORDER BY {cost} DESC, e.no DESC LIMIT {limit}",
-        conditions.sql
+        conditions.all()
     );
     hits(connection, &sql, &conditions)
 }

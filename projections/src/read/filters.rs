@@ -12,16 +12,17 @@ use crate::query::{ExecutionFilters, FILTER_MAX_BYTES, QueryError};
 
 /// SQL and the values of its parameters: the first parameter is always the position.
 pub(super) struct Conditions {
-    /// Conditions on `executions e`, joined with AND; never empty.
+    /// Conditions on `executions e` but those on its number, joined with AND; never empty.
     pub sql: String,
     values: Vec<Value>,
     /// The words that are looked for, as a query of the text index.
     pub words: Option<String>,
     /// The columns as of the position.
     pub columns: &'static Columns,
-    /// The first number that the times allow.
+    /// The first number that position and times allow. One bound on either side: of two, SQLite may
+    /// walk an index by the wider one.
     pub first_no: i64,
-    /// The number that the times allow no more.
+    /// The number that position and times allow no more.
     pub end_no: i64,
 }
 
@@ -64,12 +65,13 @@ impl Conditions {
         filters: &ExecutionFilters,
     ) -> Result<Self, QueryError> {
         let columns = if at.is_some() { &THEN } else { &NOW };
-        let position = at.map_or(i64::MAX, |at| columns::number(at.number()));
+        let position = at.map_or(i64::MAX - 1, |at| columns::number(at.number()));
         let words = filters.q.as_deref().map(words::query_of).transpose()?;
         let nothing = words == Some(None);
         let values = vec![Value::Integer(position)];
-        let (first_no, end_no) = (0, i64::MAX);
-        let (sql, words) = (String::from("e.no <= ?1"), words.flatten());
+        let (first_no, end_no) = (0, position.saturating_add(1));
+        // True: it stands for the position, which must be among the parameters in any case.
+        let (sql, words) = (String::from("?1 >= 0"), words.flatten());
         let mut this = Self { sql, values, words, columns, first_no, end_no };
         if nothing {
             this.and_sql("0");
@@ -99,11 +101,9 @@ impl Conditions {
         // The times of acceptance never decrease along the log, so a time is a place in it.
         if let Some(from) = filters.from {
             this.first_no = first_no_since(connection, from)?;
-            this.and("e.no >=", Value::Integer(this.first_no));
         }
         if let Some(to) = filters.to {
-            this.end_no = first_no_since(connection, to)?;
-            this.and("e.no <", Value::Integer(this.end_no));
+            this.end_no = this.end_no.min(first_no_since(connection, to)?);
         }
         Ok(this)
     }
@@ -159,6 +159,11 @@ impl Conditions {
                           WHERE search_responses MATCH {words} AND rowid = e.no))"
             ));
         }
+    }
+
+    /// All conditions, those on the number too.
+    pub fn all(&self) -> String {
+        format!("{} AND e.no >= {} AND e.no < {}", self.sql, self.first_no, self.end_no)
     }
 
     /// The values, for a statement that uses every parameter.

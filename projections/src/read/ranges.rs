@@ -83,14 +83,22 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// SQL for `select` of the rows from a number on; its first column is the number. Two parameters
-    /// come after the conditions' values: the number, and how many rows.
+    /// SQL for `select` of the rows from a number on; its first column is the number. Three parameters
+    /// come after the conditions' values: the first and the last number, see [`Self::bounds`], and how
+    /// many rows.
     pub fn sql(&self, select: &str) -> String {
-        let start = self.conditions.values().len() + 1;
-        let comparison = if self.newest_first { "<=" } else { ">=" };
-        let conditions = format!("{} AND e.no {comparison} ?{start}", self.conditions.sql);
-        let rows = merged(select, &self.chosen.ranges, &conditions);
-        format!("{rows} ORDER BY 1 {} LIMIT ?{}", self.order(), start + 1)
+        let first = self.conditions.values().len() + 1;
+        let (last, limit) = (first + 1, first + 2);
+        let conditions = &self.conditions.sql;
+        let bounded = format!("{conditions} AND e.no >= ?{first} AND e.no <= ?{last}");
+        let rows = merged(select, &self.chosen.ranges, &bounded);
+        format!("{rows} ORDER BY 1 {} LIMIT ?{limit}", self.order())
+    }
+
+    /// The first and the last number from `start` on, in the order of the page.
+    pub fn bounds(&self, start: i64) -> (i64, i64) {
+        let (first, last) = (self.conditions.first_no, self.conditions.end_no.saturating_sub(1));
+        if self.newest_first { (first, last.min(start)) } else { (first.max(start), last) }
     }
 
     /// As SQL says the order.
@@ -116,8 +124,9 @@ impl Rows {
         );
         let mut select = connection.prepare_cached(&sql)?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let (first, last) = self.bounds(start);
         let mut values = self.conditions.values();
-        values.extend([&start as &dyn ToSql, &limit]);
+        values.extend([&first as &dyn ToSql, &last, &limit]);
         let rows = select.query_map(values.as_slice(), hit)?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }

@@ -53,7 +53,11 @@ fn stats(
     let columns = conditions.columns;
     let sql = format!(
         "SELECT {}, {}, {}, {} FROM executions e WHERE {}",
-        columns.status, columns.cost, columns.ran, columns.duration_ms, conditions.sql
+        columns.status,
+        columns.cost,
+        columns.ran,
+        columns.duration_ms,
+        conditions.all()
     );
     let mut select = connection.prepare_cached(&sql)?;
     let mut rows = select.query(conditions.values().as_slice())?;
@@ -126,7 +130,7 @@ fn timeline(
            coalesce(sum(c), 0)
          FROM (SELECT {key} AS k, {status} AS s, {cost} AS c FROM executions e WHERE {})
          GROUP BY k ORDER BY k {order} LIMIT {}",
-        conditions.sql,
+        conditions.all(),
         BUCKETS_MAX + 1
     );
     let mut select = connection.prepare_cached(&sql)?;

@@ -34,8 +34,9 @@ pub(super) fn find(
     let select = format!("e.no, {answered}");
     let sql = rows.sql(&select);
     let of_rows = |from: i64, size: i64| {
+        let (first, last) = rows.bounds(from);
         let mut values = rows.conditions.values();
-        values.extend([&from as &dyn ToSql, &size]);
+        values.extend([&first as &dyn ToSql, &last, &size]);
         numbers(connection, &sql, values.as_slice())
     };
     let of_table = |table: &'static str| {

@@ -2,8 +2,9 @@
 
 use execution_ledger_domain::content::Digest;
 use execution_ledger_domain::{Content, EventId, StreamName, Timestamp};
+use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator;
 use rusqlite::types::{FromSqlError, Type};
-use rusqlite::{CachedStatement, Connection, Params, Row, params};
+use rusqlite::{CachedStatement, Connection, Params, Row, Rows, Transaction, params};
 use uuid::Uuid;
 
 use super::recent::bytes_of;
@@ -18,6 +19,8 @@ const OF_STREAM: &str = "SELECT position, stream, revision, event_id, type, vers
     metadata, data FROM events WHERE stream = ?1 AND revision >= ?2 ORDER BY revision LIMIT ?3";
 const AFTER: &str = "SELECT position, stream, revision, event_id, type, version, recorded_at, \
     metadata, data FROM events WHERE position > ?1 ORDER BY position LIMIT ?2";
+const CONTENTS_FROM: &str =
+    "SELECT sha256, salt, body, id FROM contents WHERE id >= ?1 ORDER BY id";
 const CONTENTS_OF: &str =
     "SELECT sha256, salt, body FROM contents WHERE id >= ?1 AND id < ?1 + 16 ORDER BY id";
 
@@ -40,7 +43,19 @@ pub(super) fn of_stream(
 ) -> Result<Vec<Recorded>, StoreError> {
     let Ok(from) = i64::try_from(from_revision) else { return Ok(Vec::new()) };
     let limit = Limit { events: limit, bytes: usize::MAX };
-    read(connection, OF_STREAM, params![stream.as_str(), from, rows(limit)], limit, with)
+    let parameters = params![stream.as_str(), from, rows(limit)];
+    let tx = connection.transaction()?;
+    let events = match with {
+        With::EventsOnly => read(&tx, OF_STREAM, parameters, limit, |_| Ok(Vec::new()))?,
+        With::Contents => {
+            let mut contents = tx.prepare_cached(CONTENTS_OF)?;
+            read(&tx, OF_STREAM, parameters, limit, |position| {
+                contents_of(&mut contents, position)
+            })?
+        }
+    };
+    tx.commit()?;
+    Ok(events)
 }
 
 /// Events of all streams after a position.
@@ -51,7 +66,23 @@ pub(super) fn after(
     with: With,
 ) -> Result<Vec<Recorded>, StoreError> {
     let Ok(after) = i64::try_from(position.number()) else { return Ok(Vec::new()) };
-    read(connection, AFTER, params![after, rows(limit)], limit, with)
+    let parameters = params![after, rows(limit)];
+    let tx = connection.transaction()?;
+    let events = match with {
+        With::EventsOnly => read(&tx, AFTER, parameters, limit, |_| Ok(Vec::new()))?,
+        With::Contents => {
+            // The texts stand in the order of the events, so one walk along them is enough.
+            let mut contents = tx.prepare_cached(CONTENTS_FROM)?;
+            // Where a text's number would be too large, no event stands either.
+            let next = Position::new(position.number().saturating_add(1));
+            let first = first_content_id(next).unwrap_or(i64::MAX);
+            let mut contents = contents.query([first])?;
+            contents.advance()?;
+            read(&tx, AFTER, parameters, limit, |position| contents_until(&mut contents, position))?
+        }
+    };
+    tx.commit()?;
+    Ok(events)
 }
 
 /// Position and time of the last event.
@@ -69,36 +100,26 @@ fn rows(limit: Limit) -> i64 {
     i64::try_from(limit.events).unwrap_or(i64::MAX)
 }
 
-/// One transaction, so that an erasure between two reads can't part an event from its texts.
+/// Within one transaction, so that an erasure between two reads can't part an event from its texts.
 fn read(
-    connection: &mut Connection,
+    tx: &Transaction,
     query: &str,
     parameters: impl Params,
     limit: Limit,
-    with: With,
-) -> Result<Vec<Recorded>, StoreError> {
-    let tx = connection.transaction()?;
+    mut contents_of: impl FnMut(Position) -> rusqlite::Result<Vec<StoredContent>>,
+) -> rusqlite::Result<Vec<Recorded>> {
     let mut events = Vec::with_capacity(limit.events.min(ROOM_MAX));
+    let mut statement = tx.prepare_cached(query)?;
+    let mut rows = statement.query(parameters)?;
+    let mut bytes = 0;
+    while bytes < limit.bytes
+        && let Some(row) = rows.next()?
     {
-        let mut statement = tx.prepare_cached(query)?;
-        let mut contents = match with {
-            With::Contents => Some(tx.prepare_cached(CONTENTS_OF)?),
-            With::EventsOnly => None,
-        };
-        let mut rows = statement.query(parameters)?;
-        let mut bytes = 0;
-        while bytes < limit.bytes
-            && let Some(row) = rows.next()?
-        {
-            let mut event = recorded(row)?;
-            if let Some(contents) = &mut contents {
-                event.contents = contents_of(contents, event.position)?;
-            }
-            bytes += bytes_of(&event);
-            events.push(event);
-        }
+        let mut event = recorded(row)?;
+        event.contents = contents_of(event.position)?;
+        bytes += bytes_of(&event);
+        events.push(event);
     }
-    tx.commit()?;
     Ok(events)
 }
 
@@ -126,12 +147,35 @@ fn contents_of(
     let mut rows = statement.query([first_content_id(position)?])?;
     let mut contents = Vec::new();
     while let Some(row) = rows.next()? {
-        let salt: Option<[u8; 16]> = row.get(1)?;
-        let text: Option<String> = row.get(2)?;
-        let content = salt.zip(text).map(|(salt, text)| Content { salt, text });
-        contents.push(StoredContent { sha256: Digest(row.get(0)?), content });
+        contents.push(content(row)?);
     }
     Ok(contents)
+}
+
+/// The texts of the event at `position`, along rows that stand at the first text after the event
+/// before; they are left at the first one after this event.
+fn contents_until(rows: &mut Rows, position: Position) -> rusqlite::Result<Vec<StoredContent>> {
+    let first = first_content_id(position)?;
+    let mut contents = Vec::new();
+    while let Some(row) = rows.get() {
+        let id: i64 = row.get(3)?;
+        if id >= first.saturating_add(CONTENTS_PER_EVENT_MAX as i64) {
+            break;
+        }
+        // One before it would belong to no event.
+        if id >= first {
+            contents.push(content(row)?);
+        }
+        rows.advance()?;
+    }
+    Ok(contents)
+}
+
+fn content(row: &Row) -> rusqlite::Result<StoredContent> {
+    let salt: Option<[u8; 16]> = row.get(1)?;
+    let text: Option<String> = row.get(2)?;
+    let content = salt.zip(text).map(|(salt, text)| Content { salt, text });
+    Ok(StoredContent { sha256: Digest(row.get(0)?), content })
 }
 
 /// The id of an event's first text.
