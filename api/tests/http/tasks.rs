@@ -114,10 +114,11 @@ async fn a_caller_that_waits_is_given_the_finished_record() {
     let server = Server::start().await;
     server.paused_agent("a").await;
     let task = json!({"message": "x"});
+    // Asked before the submission: it may be stored before anything else is asked.
+    let before = server.head().await;
     let (answer, ()) = tokio::join!(server.post("/api/agents/a/task", &task), async {
-        let mut head = server.views.positions();
-        let submitted = server.head().await;
-        let more = head.wait_for(|seen| *seen > submitted);
+        let mut seen = server.views.positions();
+        let more = seen.wait_for(|seen| *seen > before);
         drop(tokio::time::timeout(PATIENCE, more).await.expect("a submission"));
         let list = server.get("/api/executions").await.json();
         let id = list["executions"][0]["execution_id"].as_str().expect("an id").to_owned();
