@@ -94,7 +94,7 @@ async fn fifty_kills_while_twenty_runs_go_on_lose_nothing() {
 }
 
 /// The steps between which a process is killed: of the ledger, and of the supervisor.
-const STEPS: [&str; 10] = [
+const STEPS: [&str; 11] = [
     "manager.claimed",
     "manager.started",
     "manager.before_ending",
@@ -105,6 +105,7 @@ const STEPS: [&str; 10] = [
     "supervisor.spawned",
     "supervisor.first_line",
     "supervisor.exited",
+    "supervisor.status_written",
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -122,6 +123,9 @@ async fn a_kill_between_each_two_steps_gives_one_truthful_ending() {
         if step.starts_with("manager.") {
             server.await_exit().await;
             server.start_again_with(&[]).await;
+            assert_truthful(&server, "counter", &id, 3).await;
+        } else if step == "supervisor.status_written" {
+            // It had said everything before it died.
             assert_truthful(&server, "counter", &id, 3).await;
         } else {
             // The supervisor died, the ledger lives: it says what was seen, and never more.

@@ -229,3 +229,27 @@ async fn tls_is_spoken_where_a_certificate_is_given_and_other_addresses_need_it(
         .expect("an answer over TLS");
     assert_eq!(answer.status(), StatusCode::OK);
 }
+
+#[tokio::test]
+async fn traces_are_sent_to_a_collector_where_one_is_named() {
+    let collector = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let endpoint = format!("http://{}/v1/traces", collector.local_addr().expect("an address"));
+    let (tell, told) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        let (mut connection, _) = collector.accept().await.expect("a connection");
+        let mut head = vec![0_u8; 4 * 1024];
+        let read =
+            tokio::io::AsyncReadExt::read(&mut connection, &mut head).await.expect("a request");
+        head.truncate(read);
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+        tokio::io::AsyncWriteExt::write_all(&mut connection, answer).await.ok();
+        tell.send(String::from_utf8_lossy(&head).into_owned()).ok();
+    });
+    let mut server = Server::start(&[("EXECUTION_LEDGER_OTLP_ENDPOINT", endpoint.as_str())]).await;
+    let (status, _) = server.get("/api/executions").await;
+    assert_eq!(status, StatusCode::OK);
+    server.stop().await;
+    let request = tokio::time::timeout(PATIENCE, told).await.expect("in time").expect("a request");
+    assert!(request.starts_with("POST /v1/traces HTTP/1.1"), "{request}");
+    assert!(request.to_lowercase().contains("content-type: application/x-protobuf"), "{request}");
+}
