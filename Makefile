@@ -21,7 +21,7 @@ run:
 	$(CARGO) run --release --locked --bin execution-ledger -- serve $(ARGS)
 
 test: test-tools
-	$(CARGO) test --workspace --locked
+	$(CARGO) test --workspace --locked --lib --bins --tests
 
 # The real Claude Code, which tests run against a model of their own.
 test-tools: $(TEST_TOOLS_STAMP)
