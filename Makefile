@@ -15,13 +15,22 @@ ARGS ?=
 TEST_TOOLS := target/test-tools/claude-code
 TEST_TOOLS_STAMP := $(TEST_TOOLS)/node_modules/.installed
 
-.PHONY: run test test-tools bench bench-quick bench-parts lint fmt clean
+.PHONY: run test test-programs test-tools bench bench-quick bench-parts lint fmt clean
 
 run:
 	$(CARGO) run --release --locked --bin execution-ledger -- serve $(ARGS)
 
-test: test-tools
+test: test-programs test-tools
 	$(CARGO) test --workspace --locked --lib --bins --tests
+
+# What agents of the tests are written in, and what makes their certificates.
+test-programs:
+	@missing=; for program in python3 openssl setsid; do \
+	  command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	[ -z "$$missing" ] || if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	  apt-get update -q && apt-get install -y -q python3 openssl util-linux; \
+	else \
+	  echo "the tests need:$$missing (Debian: apt-get install python3 openssl util-linux)" >&2; exit 1; fi
 
 # The real Claude Code, which tests run against a model of their own.
 test-tools: $(TEST_TOOLS_STAMP)
