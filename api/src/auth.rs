@@ -72,8 +72,22 @@ rights! {
     ReadCosts;
     /// [`Right::ReadLog`]
     ReadLog;
+    /// [`Right::Chat`]
+    Chat;
+    /// [`Right::ReadSessions`]
+    ReadSessions;
+    /// [`Right::ManageQueues`]
+    ManageQueues;
+    /// [`Right::ManageSchedules`]
+    ManageSchedules;
+    /// [`Right::ReadSchedules`]
+    ReadSchedules;
     /// [`Right::ManageAgents`]
     ManageAgents;
+    /// [`Right::ManageKeys`]
+    ManageKeys;
+    /// [`Right::ReadKeys`]
+    ReadKeys;
 }
 
 /// A caller that was recognised and has the right `R`. Must be the first argument of a handler, so

@@ -48,6 +48,14 @@ uuid_id!(
     /// A chat session.
     SessionId
 );
+uuid_id!(
+    /// A key by which somebody calls the ledger.
+    KeyId
+);
+uuid_id!(
+    /// A schedule.
+    ScheduleId
+);
 
 /// Namespace of ids that are derived instead of drawn (UUIDv5).
 const DERIVED: Uuid = Uuid::from_u128(0x6a1f_2f64_8f0b_5b6e_9d0a_3c55_7a1e_0c01);

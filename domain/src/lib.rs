@@ -11,10 +11,12 @@ pub mod content;
 pub mod execution;
 pub mod given;
 pub mod ids;
+pub mod key;
 pub mod limits;
 pub mod money;
 pub mod policy;
 pub mod scope;
+pub mod session;
 pub mod stream;
 pub mod time;
 pub mod wire;
@@ -22,7 +24,9 @@ pub mod wire;
 pub use actor::{Actor, ActorKind};
 pub use caller::{Caller, CallerRun, Right, Role};
 pub use content::{Content, ContentRef, Digest};
-pub use ids::{AgentName, ClaimId, EventId, ExecutionId, NameError, SessionId, UserName};
+pub use ids::{
+    AgentName, ClaimId, EventId, ExecutionId, KeyId, NameError, ScheduleId, SessionId, UserName,
+};
 pub use money::{MoneyError, NanoUsd};
 pub use scope::Scope;
 pub use stream::{Category, StreamName};

@@ -53,3 +53,17 @@ pub mod agent {
     /// Memory of a run, in bytes: most that can be asked for.
     pub const MEMORY_MAX_BYTES: u64 = 1 << 50;
 }
+
+/// Keys.
+pub mod key {
+    /// What people call a key: longest, in characters.
+    pub const NAME_MAX_CHARS: usize = 100;
+    /// Agents that a key may be narrowed to: most.
+    pub const MAY_CALL_MAX: usize = 256;
+}
+
+/// Chat sessions.
+pub mod session {
+    /// Messages of one session: most. Then another session is to be opened.
+    pub const MESSAGES_MAX: usize = 10_000;
+}

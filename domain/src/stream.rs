@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::ids::{AgentName, ExecutionId};
+use crate::ids::{AgentName, ExecutionId, KeyId, ScheduleId, SessionId};
 
 /// The kinds of streams that this version writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -12,6 +12,12 @@ pub enum Category {
     Execution,
     /// `agent-{name}`: an agent's registration and settings.
     Agent,
+    /// `session-{id}`: a chat.
+    Session,
+    /// `key-{id}`: a key by which somebody calls the ledger.
+    Key,
+    /// `schedule-{id}`: tasks that come by the clock.
+    Schedule,
 }
 
 impl Category {
@@ -20,6 +26,9 @@ impl Category {
         match self {
             Self::Execution => "execution",
             Self::Agent => "agent",
+            Self::Session => "session",
+            Self::Key => "key",
+            Self::Schedule => "schedule",
         }
     }
 }
@@ -49,6 +58,21 @@ impl StreamName {
         Self(format!("agent-{name}").into())
     }
 
+    /// The stream of a chat session.
+    pub fn session(id: SessionId) -> Self {
+        Self(format!("session-{id}").into())
+    }
+
+    /// The stream of a key.
+    pub fn key(id: KeyId) -> Self {
+        Self(format!("key-{id}").into())
+    }
+
+    /// The stream of a schedule.
+    pub fn schedule(id: ScheduleId) -> Self {
+        Self(format!("schedule-{id}").into())
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -66,12 +90,31 @@ impl StreamName {
 
     /// The execution whose stream this is.
     pub fn execution_id(&self) -> Option<ExecutionId> {
-        (self.category() == Category::Execution.as_str()).then(|| self.id().parse().ok()).flatten()
+        self.id_in(Category::Execution)
     }
 
     /// The agent whose stream this is.
     pub fn agent_name(&self) -> Option<AgentName> {
-        (self.category() == Category::Agent.as_str()).then(|| self.id().parse().ok()).flatten()
+        self.id_in(Category::Agent)
+    }
+
+    /// The chat session whose stream this is.
+    pub fn session_id(&self) -> Option<SessionId> {
+        self.id_in(Category::Session)
+    }
+
+    /// The key whose stream this is.
+    pub fn key_id(&self) -> Option<KeyId> {
+        self.id_in(Category::Key)
+    }
+
+    /// The schedule whose stream this is.
+    pub fn schedule_id(&self) -> Option<ScheduleId> {
+        self.id_in(Category::Schedule)
+    }
+
+    fn id_in<T: FromStr>(&self, category: Category) -> Option<T> {
+        (self.category() == category.as_str()).then(|| self.id().parse().ok()).flatten()
     }
 }
 

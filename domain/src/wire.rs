@@ -11,6 +11,8 @@ use serde_json::Value;
 use crate::agent::AgentEvent;
 use crate::content::ContentRef;
 use crate::execution::ExecutionEvent;
+use crate::key::KeyEvent;
+use crate::session::SessionEvent;
 
 /// An event of any kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +21,10 @@ pub enum Event {
     Execution(ExecutionEvent),
     /// Of an `agent-{name}` stream.
     Agent(AgentEvent),
+    /// Of a `session-{id}` stream.
+    Session(SessionEvent),
+    /// Of a `key-{id}` stream.
+    Key(KeyEvent),
 }
 
 /// Why a stored event can't be read.
@@ -127,6 +133,11 @@ wire! {
     Execution(ExecutionEvent::ResultInjected) of execution = "execution.result_injected" v 1;
     Execution(ExecutionEvent::Running) of execution = "execution.running" v 1;
     Execution(ExecutionEvent::SignalSent) of execution = "execution.signal_sent" v 1;
+    Key(KeyEvent::Issued) of key = "key.issued" v 1;
+    Key(KeyEvent::Revoked) of key = "key.revoked" v 1;
+    Session(SessionEvent::Closed) of session = "session.closed" v 1;
+    Session(SessionEvent::MessagePosted) of session = "session.message_posted" v 1;
+    Session(SessionEvent::Opened) of session = "session.opened" v 1;
 }
 
 impl Event {
@@ -151,7 +162,9 @@ impl Event {
                 | E::ResultInjected(_)
                 | E::InjectionRefused(_),
             )
-            | Self::Agent(_) => [None, None],
+            | Self::Agent(_)
+            | Self::Session(_)
+            | Self::Key(_) => [None, None],
         };
         texts.into_iter().flatten().collect()
     }
@@ -191,36 +204,31 @@ fn parse<T: DeserializeOwned>(
 #[error("the event belongs to another kind of stream")]
 pub struct OtherKind;
 
-impl From<ExecutionEvent> for Event {
-    fn from(event: ExecutionEvent) -> Self {
-        Self::Execution(event)
-    }
-}
-
-impl TryFrom<Event> for ExecutionEvent {
-    type Error = OtherKind;
-    fn try_from(event: Event) -> Result<Self, OtherKind> {
-        match event {
-            Event::Execution(event) => Ok(event),
-            Event::Agent(_) => Err(OtherKind),
+macro_rules! kinds {
+    ($( $kind:ident($event:ident); )*) => { $(
+        impl From<$event> for Event {
+            fn from(event: $event) -> Self {
+                Self::$kind(event)
+            }
         }
-    }
-}
 
-impl From<AgentEvent> for Event {
-    fn from(event: AgentEvent) -> Self {
-        Self::Agent(event)
-    }
-}
-
-impl TryFrom<Event> for AgentEvent {
-    type Error = OtherKind;
-    fn try_from(event: Event) -> Result<Self, OtherKind> {
-        match event {
-            Event::Agent(event) => Ok(event),
-            Event::Execution(_) => Err(OtherKind),
+        impl TryFrom<Event> for $event {
+            type Error = OtherKind;
+            fn try_from(event: Event) -> Result<Self, OtherKind> {
+                match event {
+                    Event::$kind(event) => Ok(event),
+                    _ => Err(OtherKind),
+                }
+            }
         }
-    }
+    )* };
+}
+
+kinds! {
+    Execution(ExecutionEvent);
+    Agent(AgentEvent);
+    Session(SessionEvent);
+    Key(KeyEvent);
 }
 
 #[cfg(test)]

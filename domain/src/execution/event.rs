@@ -9,7 +9,7 @@ use super::state::Outcome;
 use crate::actor::ActorKind;
 use crate::agent::Runtime;
 use crate::content::ContentRef;
-use crate::ids::{AgentName, ClaimId, ExecutionId, SessionId, UserName};
+use crate::ids::{AgentName, ClaimId, ExecutionId, ScheduleId, SessionId, UserName};
 use crate::money::NanoUsd;
 use crate::time::Timestamp;
 
@@ -225,7 +225,7 @@ pub struct Pending {
     pub attempt: u32,
     /// The schedule whose tick it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub schedule_id: Option<uuid::Uuid>,
+    pub schedule_id: Option<ScheduleId>,
     /// The payment that it was paid with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payment_id: Option<String>,

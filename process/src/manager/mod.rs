@@ -253,6 +253,7 @@ fn apply(shared: &Shared, batch: &Batch) -> Result<(), ManagerError> {
                     .ok_or_else(|| unreadable(format!("{} is no agent", recorded.stream)))?;
                 shared.desk.policy().apply_agent(&name, &event);
             }
+            Event::Session(_) | Event::Key(_) => {}
         }
     }
     if let Some(last) = batch.last() {

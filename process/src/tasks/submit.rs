@@ -290,7 +290,7 @@ fn trigger(caller: &Caller, agent: &AgentName, via: Via) -> Trigger {
         (Role::Agent, Some(own), _) if own == agent => Trigger::SelfTask,
         (_, _, Via::Mcp) => Trigger::Mcp,
         (Role::Agent, _, Via::Rest) => Trigger::Agent,
-        (Role::Admin, _, Via::Rest) => Trigger::Manual,
+        (_, _, Via::Rest) => Trigger::Manual,
     }
 }
 

@@ -3,7 +3,9 @@
 use execution_ledger_domain::execution::{
     CostBasis, Exit, FailureCode, InjectionRefusal, Requester, TranscriptRef, Trigger, Usage,
 };
-use execution_ledger_domain::{AgentName, ExecutionId, NanoUsd, SessionId, Timestamp, UserName};
+use execution_ledger_domain::{
+    AgentName, ExecutionId, NanoUsd, ScheduleId, SessionId, Timestamp, UserName,
+};
 use execution_ledger_store::Position;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
@@ -157,7 +159,8 @@ pub struct ExecutionRecord {
     /// Which attempt it is, from 1.
     pub attempt: u32,
     /// The schedule whose tick it is.
-    pub schedule_id: Option<uuid::Uuid>,
+    #[schema(value_type = Option<String>, format = Uuid)]
+    pub schedule_id: Option<ScheduleId>,
     /// The payment that it was paid with.
     pub payment: Option<String>,
     /// How long its run may take, in seconds.

@@ -140,7 +140,7 @@ impl Writer {
         let event = meaning.as_ref().map_err(|reason| ProjectionError::Poison(reason.clone()))?;
         let execution = match event {
             Event::Execution(event) => self.executions.fold(&self.connection, recorded, event)?,
-            Event::Agent(_) => None,
+            Event::Agent(_) | Event::Session(_) | Event::Key(_) => None,
         };
         let change = Change { recorded, event, execution };
         for projection in &mut self.others {
