@@ -103,6 +103,8 @@ pub enum FailureCode {
     AgentFailed,
     /// The agent said that it failed.
     AgentError,
+    /// The model's provider was overloaded or limits its rate.
+    Overloaded,
     /// The agent stopped at its limit of turns.
     MaxTurns,
     /// The agent stopped at its limit of cost.
@@ -132,6 +134,7 @@ impl FailureCode {
             Self::SpawnFailed => "spawn_failed",
             Self::AgentFailed => "agent_failed",
             Self::AgentError => "agent_error",
+            Self::Overloaded => "overloaded",
             Self::MaxTurns => "max_turns",
             Self::MaxCost => "max_cost",
             Self::KilledBySignal => "killed_by_signal",
@@ -153,6 +156,7 @@ impl FailureCode {
             Self::SpawnFailed => "the agent's process could not be started",
             Self::AgentFailed => "the agent's process ended without evidence of success",
             Self::AgentError => "the agent reported an error",
+            Self::Overloaded => "the model's provider was overloaded or limits its rate",
             Self::MaxTurns => "the agent stopped at its limit of turns",
             Self::MaxCost => "the agent stopped at its limit of cost",
             Self::KilledBySignal => {

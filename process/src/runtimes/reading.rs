@@ -12,6 +12,10 @@ pub const JOINED_LINE_MAX_BYTES: usize = 8 * 1024 * 1024;
 /// How much of the end of standard error stands for the words of a failure, in bytes.
 pub const STDERR_TAIL_MAX_BYTES: usize = 4 * 1024;
 
+/// Statuses of HTTP by which a model's provider says that the same request may succeed later: it
+/// limits its rate (429), or is overloaded (503; 529 at Anthropic).
+const OVERLOADED_STATUSES: [u16; 3] = [429, 503, 529];
+
 /// How the run ended, as far as its reading depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ended {
@@ -77,4 +81,12 @@ pub(super) fn without_a_word(ended: &Ended, stderr: Tail, otherwise: Option<&str
     };
     let message = stderr.into_message().or_else(|| otherwise.map(str::to_owned));
     ReadEvidence::Failure { code, message }
+}
+
+/// The code of a failure for which a model's provider answered with this status.
+pub(super) fn failure_by_status(status: Option<u16>) -> FailureCode {
+    match status {
+        Some(status) if OVERLOADED_STATUSES.contains(&status) => FailureCode::Overloaded,
+        Some(_) | None => FailureCode::AgentError,
+    }
 }

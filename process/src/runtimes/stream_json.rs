@@ -12,6 +12,8 @@
 //! - `usage` of an `assistant` line is stale. A run that was killed has the tokens of its partial
 //!   messages, `message_start` and `message_delta`, and no cost: these lines carry no dollars, and
 //!   what tokens cost is not known here. So its cost basis is `unknown`.
+//! - An API error names the status of the API's answer in `api_error_status`: by it, and never by
+//!   its words, a provider that was overloaded is told apart.
 //! - The model is the one that answered; `<synthetic>` stands for an API error.
 
 use std::borrow::Cow;
@@ -22,7 +24,9 @@ use execution_ledger_domain::limits::RESPONSE_MAX_BYTES;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::reading::{Ended, ReadEvidence, Reading, STDERR_TAIL_MAX_BYTES, without_a_word};
+use super::reading::{
+    Ended, ReadEvidence, Reading, STDERR_TAIL_MAX_BYTES, failure_by_status, without_a_word,
+};
 use super::text::{Joiner, Tail, beginning, error_text};
 use super::tokens::{
     ApiUsage, ByModel, Lenient, Partials, amount, cost_of, plus, report, tokens_of,
@@ -60,6 +64,8 @@ struct Event<'a> {
     is_error: Lenient<bool>,
     #[serde(default)]
     num_turns: Lenient<u32>,
+    #[serde(default)]
+    api_error_status: Lenient<u16>,
     #[serde(default)]
     total_cost_usd: Lenient<f64>,
     #[serde(borrow)]
@@ -244,7 +250,7 @@ impl Seen {
             code: match subtype {
                 "error_max_turns" => FailureCode::MaxTurns,
                 "error_max_budget_usd" => FailureCode::MaxCost,
-                _ => FailureCode::AgentError,
+                _ => failure_by_status(event.api_error_status.0),
             },
             words: text(event.result).or_else(|| errors(event.errors)),
             num_turns: event.num_turns.0,

@@ -99,6 +99,23 @@ fn an_api_error_is_a_failure_although_its_line_says_success() {
 }
 
 #[test]
+fn an_api_error_of_an_overloaded_provider_is_told_apart_by_its_status() {
+    for (status, code) in [
+        ("529", FailureCode::Overloaded),
+        ("503", FailureCode::Overloaded),
+        ("429", FailureCode::Overloaded),
+        ("500", FailureCode::AgentError),
+        ("null", FailureCode::AgentError),
+        ("\"429\"", FailureCode::AgentError),
+    ] {
+        let status = format!("\"api_error_status\":{status}");
+        let line = API_ERROR.replace("\"api_error_status\":400", &status);
+        let evidence = claude(&line, exited(1)).evidence;
+        assert_eq!(evidence, failure(code, "API Error: 400 prompt is bad"), "{status}");
+    }
+}
+
+#[test]
 fn a_resumed_run_has_only_its_own_cost_and_tokens() {
     let expected = Reading {
         evidence: ReadEvidence::Success,
