@@ -18,12 +18,12 @@ pub use digest::{TableDigest, digest};
 pub use health::{Behind, Health, Poison, Progress};
 pub use model::{
     Activity, ActivityEvent, ActivityState, ActivityType, AgentRow, AgentStatus, Announcement,
-    Bucket, Capacity, CostSummary, Costs, ErrorInfo, ExecutionRecord, OpenExecution, Slot, Stats,
-    Status, Timeline, TimelineBucket, Waiting,
+    Bucket, Capacity, CostSummary, Costs, ErrorInfo, ExecutionRecord, KeyRow, OpenExecution, Slot,
+    Stats, Status, Timeline, TimelineBucket, Waiting,
 };
 pub use query::{
     ActivityQuery, At, BUCKETS_MAX, CostsBy, CostsQuery, ExecutionFilters, ExecutionQuery,
-    FILTER_MAX_BYTES, LIST_TEXT_MAX_CHARS, PAGE_DEFAULT, PAGE_MAX, Page, QUEUE_SHOWN_MAX,
+    FILTER_MAX_BYTES, KeyQuery, LIST_TEXT_MAX_CHARS, PAGE_DEFAULT, PAGE_MAX, Page, QUEUE_SHOWN_MAX,
     QueryError, SEARCH_MAX_BYTES, SEARCH_WORDS_MAX, Seen, Sort,
 };
 pub use views::{OpenError, Views, ViewsOptions};

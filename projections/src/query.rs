@@ -1,7 +1,7 @@
 //! What can be asked, and how an answer says what it has seen.
 
 use execution_ledger_domain::execution::Trigger;
-use execution_ledger_domain::{AgentName, NanoUsd, Timestamp};
+use execution_ledger_domain::{AgentName, NanoUsd, Role, Timestamp, UserName};
 use execution_ledger_store::{Position, StoreError};
 use serde::{Deserialize, Serialize};
 
@@ -142,6 +142,21 @@ impl Default for ActivityQuery {
     fn default() -> Self {
         Self { agent: None, activity_type: None, state: None, limit: PAGE_DEFAULT, cursor: None }
     }
+}
+
+/// A page of keys, the newest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyQuery {
+    /// Of this role.
+    pub role: Option<Role>,
+    /// Of this user.
+    pub user: Option<UserName>,
+    /// Revoked, or not.
+    pub revoked: Option<bool>,
+    /// Rows of the page, 1 to [`PAGE_MAX`].
+    pub limit: u32,
+    /// Where the page begins, as the page before said.
+    pub cursor: Option<String>,
 }
 
 /// What costs are grouped by.

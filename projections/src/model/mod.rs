@@ -2,12 +2,14 @@
 
 mod activity;
 mod fold;
+mod key;
 mod open;
 mod record;
 mod summary;
 
 pub(crate) use activity::ending_details;
 pub use activity::{Activity, ActivityEvent, ActivityState, ActivityType, Announcement};
+pub use key::KeyRow;
 pub use open::OpenExecution;
 pub use record::{ErrorInfo, ExecutionRecord, Status};
 pub(crate) use record::{trigger_code, trigger_from_code};

@@ -133,14 +133,6 @@ impl AgentStatus {
             Self::Retired => "retired",
         }
     }
-
-    /// The status of that name.
-    pub(crate) fn parse(name: &str) -> Result<Self, ()> {
-        [Self::Active, Self::Paused, Self::Retired]
-            .into_iter()
-            .find(|status| status.as_str() == name)
-            .ok_or(())
-    }
 }
 
 /// An agent as it is registered, and what it is busy with.

@@ -2,20 +2,19 @@
 
 use std::collections::HashMap;
 
-use execution_ledger_domain::agent::AgentConfig;
-use execution_ledger_domain::{AgentName, Scope, Timestamp};
+use execution_ledger_domain::{AgentName, Scope};
 use execution_ledger_store::Position;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, params};
 
+use super::versions::{VersionRow, Which, versions};
 use crate::columns;
-use crate::model::{
-    AgentRow, AgentStatus, Capacity, OpenExecution, Slot, Status, Waiting, trigger_code,
-};
+use crate::model::{AgentRow, Capacity, OpenExecution, Slot, Status, Waiting, trigger_code};
 use crate::query::{At, QUEUE_SHOWN_MAX, QueryError, Seen};
 use crate::views::Views;
+use crate::write::{AgentVersion, Agents};
 
 /// Agents of an answer: most.
-const AGENTS_SHOWN_MAX: u32 = 10_000;
+const AGENTS_SHOWN_MAX: usize = 10_000;
 /// Slots and chat turns that a capacity answer names: most. Above what an agent may have.
 const SLOTS_SHOWN_MAX: u32 = 2_000;
 
@@ -90,26 +89,23 @@ fn agents(connection: &Connection, at: Option<Position>) -> Result<Vec<AgentRow>
         None => counts_now(connection)?,
         Some(at) => counts_then(connection, at)?,
     };
-    let position = at.map_or(i64::MAX, |at| columns::number(at.number()));
-    let mut select = connection.prepare_cached(
-        "SELECT name, status, config, registered_at, changed_at, valid_from FROM agents
-         WHERE valid_from <= ?1 AND (valid_to IS NULL OR valid_to > ?1) ORDER BY name LIMIT ?2",
-    )?;
-    let rows =
-        select.query_map(params![position, AGENTS_SHOWN_MAX], |row| agent_row(row, &counts))?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+    let rows = versions::<Agents>(connection, at, &Which::default(), AGENTS_SHOWN_MAX)?;
+    let rows = rows.into_iter().map(|row| agent_row(row, &counts));
+    let mut agents = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    agents.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    Ok(agents)
 }
 
-fn agent_row(row: &Row<'_>, counts: &Counts) -> rusqlite::Result<AgentRow> {
-    let name = columns::text(row, 0, AgentName::new)?;
+fn agent_row(row: VersionRow<AgentVersion>, counts: &Counts) -> rusqlite::Result<AgentRow> {
+    let name = AgentName::new(&row.id).map_err(|_| columns::Bad::at(0))?;
     let (running, chatting, pending) = counts.get(name.as_str()).copied().unwrap_or_default();
     Ok(AgentRow {
         name,
-        status: columns::text(row, 1, AgentStatus::parse)?,
-        config: columns::from_json::<AgentConfig>(row, 2)?,
-        registered_at: Timestamp::from_micros(row.get(3)?),
-        changed_at: Timestamp::from_micros(row.get(4)?),
-        position: Position::new(columns::unsigned(row, 5)?),
+        status: row.state.status,
+        config: row.state.config,
+        registered_at: row.state.registered_at,
+        changed_at: row.state.changed_at,
+        position: row.since,
         running,
         chatting,
         pending,

@@ -6,7 +6,8 @@ use rusqlite::{Connection, params};
 
 use super::executions::{self, Executions};
 use super::projection::{Change, Projection, ProjectionError};
-use super::{activities, agent_sessions, agents, costs, search};
+use super::versions::Versions;
+use super::{activities, agent_sessions, agents, costs, keys, search};
 use crate::columns;
 use crate::health::Poison;
 
@@ -179,7 +180,8 @@ impl Writer {
 fn others() -> Vec<Box<dyn Projection>> {
     vec![
         Box::new(activities::Activities::default()),
-        Box::new(agents::Agents::default()),
+        Box::new(Versions::<agents::Agents>::default()),
+        Box::new(Versions::<keys::Keys>::default()),
         Box::new(costs::Costs::default()),
         Box::new(agent_sessions::AgentSessions::default()),
         Box::new(search::Search::default()),

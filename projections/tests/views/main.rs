@@ -2,6 +2,7 @@
 
 mod answers;
 mod history;
+mod keys;
 mod paging;
 mod running;
 mod world;
