@@ -6,7 +6,7 @@ use rusqlite::types::Value;
 
 use super::filters::{self, Conditions, Range};
 use super::list::{Hit, hit};
-use super::ranges::{self, FEW_ROWS, merged};
+use super::ranges::{self, FEW_ROWS, merged, probe, with_ids};
 use crate::columns;
 use crate::cursor::Cursor;
 use crate::query::{ExecutionFilters, QueryError};
@@ -21,6 +21,10 @@ pub(super) fn now(
     limit: usize,
     after: Option<Cursor>,
 ) -> Result<Vec<Hit>, QueryError> {
+    let after = after_row(&mut conditions, after);
+    if let Some(hits) = probed(connection, &conditions, &after, filters, limit)? {
+        return Ok(hits);
+    }
     let ranges = match few(connection, &mut conditions, scope, filters)? {
         Some(ranges) => ranges,
         None => filters::by_cost(filters),
@@ -28,8 +32,7 @@ pub(super) fn now(
     if ranges.is_empty() {
         return Ok(Vec::new());
     }
-    from(&mut conditions, after);
-    conditions.and_sql("e.cost IS NOT NULL");
+    conditions.and_sql(&format!("e.cost IS NOT NULL AND {after}"));
     let rows = merged("e.cost AS cost, e.no AS no", &ranges, &conditions.all());
     // The ids come last, for the rows of the page alone: no index holds them.
     let sql = format!(
@@ -37,6 +40,27 @@ pub(super) fn now(
          CROSS JOIN executions e ON e.no = h.no ORDER BY 3 DESC, 1 DESC"
     );
     hits(connection, &sql, &conditions)
+}
+
+/// The first rows along the indexes on costs, if not many have to be looked at for them. Not for
+/// words, which are dear to look for in one row after the other.
+fn probed(
+    connection: &Connection,
+    conditions: &Conditions,
+    after: &str,
+    filters: &ExecutionFilters,
+    limit: usize,
+) -> Result<Option<Vec<Hit>>, QueryError> {
+    let ranges = filters::by_cost(filters);
+    if conditions.words.is_some() || ranges.is_empty() {
+        return Ok(None);
+    }
+    let select = format!("e.cost AS cost, e.no AS no, ({}) AS fits", conditions.all());
+    let rows = merged(&select, &ranges, after);
+    let sql = format!("{rows} ORDER BY 1 DESC, 2 DESC");
+    let place = |row: &rusqlite::Row<'_>| Ok((row.get(1)?, row.get(0)?));
+    let found = probe(connection, &sql, &conditions.values(), limit, place)?;
+    found.map(|found| with_ids(connection, &found)).transpose()
 }
 
 /// As of a position, at which no index holds the costs.
@@ -47,7 +71,8 @@ pub(super) fn then(
     after: Option<Cursor>,
 ) -> Result<Vec<Hit>, QueryError> {
     conditions.and_words();
-    from(&mut conditions, after);
+    let after = after_row(&mut conditions, after);
+    conditions.and_sql(&after);
     let cost = conditions.columns.cost;
     let sql = format!(
         "SELECT e.no, e.id, {cost} FROM executions e WHERE {} AND {cost} IS NOT NULL
@@ -72,7 +97,9 @@ fn few(
         let sql = format!("e.no IN ({numbers})");
         return Ok(Some(vec![Range { index: "", sql }]));
     }
+    // First of all those whose index holds the costs: others would read the rows themselves.
     let mut choices = filters::ranges(None, scope, filters);
+    choices.insert(0, filters::by_cost(filters));
     if filters.from.is_some() || filters.to.is_some() {
         let (first, end) = (conditions.first_no, conditions.end_no);
         let sql = format!("e.no >= {first} AND e.no < {end}");
@@ -98,13 +125,13 @@ fn few_hits(connection: &Connection, words: &str) -> Result<Option<String>, Quer
     Ok(Some(numbers.join(",")))
 }
 
-/// Begins after the last row of the page before.
-fn from(conditions: &mut Conditions, after: Option<Cursor>) {
-    let Some(after) = after else { return };
+/// The condition that rows come after the last one of the page before.
+fn after_row(conditions: &mut Conditions, after: Option<Cursor>) -> String {
+    let Some(after) = after else { return "1".to_owned() };
     let cost = conditions.columns.cost;
     let key = conditions.parameter(Value::Integer(after.key));
     let no = conditions.parameter(Value::Integer(columns::number(after.no)));
-    conditions.and_sql(&format!("({cost}, e.no) < ({key}, {no})"));
+    format!("({cost}, e.no) < ({key}, {no})")
 }
 
 fn hits(

@@ -66,7 +66,8 @@ impl Conditions {
     ) -> Result<Self, QueryError> {
         let columns = if at.is_some() { &THEN } else { &NOW };
         let position = at.map_or(i64::MAX - 1, |at| columns::number(at.number()));
-        let words = filters.q.as_deref().map(words::query_of).transpose()?;
+        let words =
+            filters.q.as_deref().map(|q| words::query_of(q, filters.agent.as_ref())).transpose()?;
         let nothing = words == Some(None);
         let values = vec![Value::Integer(position)];
         let (first_no, end_no) = (0, position.saturating_add(1));

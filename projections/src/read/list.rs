@@ -5,7 +5,7 @@ use execution_ledger_store::{Position, Recorded, With};
 use rusqlite::Connection;
 
 use super::filters::{self, Conditions};
-use super::ranges::{self, Rows};
+use super::ranges::{self, Chosen, Rows};
 use super::{dearest, with_words};
 use crate::columns;
 use crate::cursor::Cursor;
@@ -118,7 +118,7 @@ fn find(
             Some(_) => dearest::then(connection, conditions, limit, after),
         };
     }
-    let choices = filters::ranges(at, scope, &query.filters);
+    let mut choices = filters::ranges(at, scope, &query.filters);
     let newest_first = query.sort == Sort::NewestFirst;
     let start = match (after, newest_first) {
         (None, true) => i64::MAX,
@@ -126,8 +126,18 @@ fn find(
         (Some(after), true) => columns::number(after.no).saturating_sub(1),
         (Some(after), false) => columns::number(after.no).saturating_add(1),
     };
-    let chosen = ranges::choose(connection, choices)?;
-    let rows = Rows { conditions, chosen, newest_first };
+    let mut rows = Rows { conditions, chosen: Chosen::default(), newest_first };
+    // A least cost holds for few, as a rule: the index on costs finds them sooner.
+    let probed =
+        choices.len() > 1 && rows.conditions.words.is_none() && query.filters.min_cost.is_none();
+    if probed {
+        rows.chosen.ranges = choices.remove(0);
+        if let Some(hits) = rows.probed_page(connection, start, limit)? {
+            return Ok(hits);
+        }
+        choices.insert(0, std::mem::take(&mut rows.chosen.ranges));
+    }
+    rows.chosen = ranges::choose(connection, choices)?;
     match &rows.conditions.words {
         Some(words) => with_words::find(connection, &rows, words, at, start, limit),
         None => rows.page(connection, start, limit),

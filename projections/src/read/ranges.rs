@@ -1,5 +1,6 @@
 //! Rows of the executions from parts of indexes: which parts, and the SQL that merges them.
 
+use execution_ledger_domain::ExecutionId;
 use rusqlite::{Connection, ToSql};
 
 use super::filters::{COST_INDEXES, Conditions, Range};
@@ -11,12 +12,16 @@ use crate::query::QueryError;
 pub(super) const FEW_ROWS: usize = 4_000;
 
 /// The ranges that a page is read from.
+#[derive(Default)]
 pub(super) struct Chosen {
     pub ranges: Vec<Range>,
     /// Whether they hold fewer rows than [`FEW_ROWS`], which may be in another order than their
     /// numbers'.
     pub few: bool,
 }
+
+/// Rows that are looked at before choices are counted, for each row of the page: most.
+const PROBED_ROWS_PER_HIT: usize = 8;
 
 /// The choice with the fewest rows, if that is a few; else the first one whose rows come in order.
 pub(super) fn choose(
@@ -106,6 +111,27 @@ impl Rows {
         if self.newest_first { "DESC" } else { "ASC" }
     }
 
+    /// The first rows from a number on, if not many rows have to be looked at for them: most often
+    /// counting would take longer than the page.
+    pub fn probed_page(
+        &self,
+        connection: &Connection,
+        start: i64,
+        limit: usize,
+    ) -> Result<Option<Vec<Hit>>, QueryError> {
+        let first = self.conditions.values().len() + 1;
+        let last = first + 1;
+        let bounds = format!("e.no >= ?{first} AND e.no <= ?{last}");
+        let select = format!("e.no AS no, ({}) AS fits", self.conditions.sql);
+        let rows = merged(&select, &self.chosen.ranges, &bounds);
+        let sql = format!("{rows} ORDER BY 1 {}", self.order());
+        let (first, last) = self.bounds(start);
+        let mut values = self.conditions.values();
+        values.extend([&first as &dyn ToSql, &last]);
+        let found = probe(connection, &sql, &values, limit, |row| Ok((row.get(0)?, 0)))?;
+        found.map(|found| with_ids(connection, &found)).transpose()
+    }
+
     /// The first rows from a number on.
     pub fn page(
         &self,
@@ -130,4 +156,47 @@ impl Rows {
         let rows = select.query_map(values.as_slice(), hit)?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
+}
+
+/// A row's number and what else it is sorted by.
+pub(super) type Place = (i64, i64);
+
+/// The first rows that fit, along rows in the order of the page, whose last column says whether they
+/// do; nothing where too many would have to be looked at.
+pub(super) fn probe(
+    connection: &Connection,
+    sql: &str,
+    values: &[&dyn ToSql],
+    limit: usize,
+    place: fn(&rusqlite::Row<'_>) -> rusqlite::Result<Place>,
+) -> Result<Option<Vec<Place>>, QueryError> {
+    let mut select = connection.prepare_cached(sql)?;
+    let fits = select.column_count().saturating_sub(1);
+    let mut rows = select.query(values)?;
+    let mut found = Vec::with_capacity(limit);
+    let mut left = limit.saturating_mul(PROBED_ROWS_PER_HIT);
+    while found.len() < limit
+        && let Some(row) = rows.next()?
+    {
+        if left == 0 {
+            return Ok(None);
+        }
+        left -= 1;
+        if row.get::<_, Option<bool>>(fits)? == Some(true) {
+            found.push(place(row)?);
+        }
+    }
+    Ok(Some(found))
+}
+
+/// The rows at these places.
+pub(super) fn with_ids(connection: &Connection, places: &[Place]) -> Result<Vec<Hit>, QueryError> {
+    let mut select = connection.prepare_cached("SELECT id FROM executions WHERE no = ?")?;
+    let mut hits = Vec::with_capacity(places.len());
+    for (no, key) in places {
+        let id = select.query_row([no], |row| columns::uuid(row, 0))?;
+        let no = u64::try_from(*no).unwrap_or_default();
+        hits.push(Hit { no, id: ExecutionId(id), key: *key });
+    }
+    Ok(hits)
 }

@@ -1,20 +1,21 @@
 //! Pages of executions whose texts hold words: the rows of the filters and the hits of the text index,
 //! both in the order of the page, leap from one that both may have to the next.
 
-use execution_ledger_domain::ExecutionId;
 use execution_ledger_store::Position;
 use rusqlite::{Connection, ToSql};
 
 use super::list::Hit;
-use super::ranges::{FEW_ROWS, Rows};
-use crate::columns;
+use super::ranges::{FEW_ROWS, Rows, with_ids};
 use crate::query::QueryError;
 
-/// Numbers that are read at a time: fewest and most.
-const CHUNK_MIN: usize = 64;
+/// Numbers of rows that are read at a time: fewest.
+const ROWS_MIN: usize = 64;
+/// Numbers of the text index that are read at a time: fewest.
+const HITS_MIN: usize = 8;
+/// Numbers that are read at a time: most.
 const CHUNK_MAX: usize = 1_024;
 /// Numbers that are read one after the other in the time of one leap, about.
-const LEAP: usize = 64;
+const LEAP: usize = 32;
 
 /// The first rows from a number on whose message, or whose response, holds the words.
 pub(super) fn find(
@@ -50,12 +51,11 @@ pub(super) fn find(
         }
     };
     // Few rows are read at once: they would be sorted for each chunk.
-    let (least, most) = if rows.chosen.few { (FEW_ROWS, FEW_ROWS) } else { (CHUNK_MIN, CHUNK_MAX) };
+    let (least, most) = if rows.chosen.few { (FEW_ROWS, FEW_ROWS) } else { (ROWS_MIN, CHUNK_MAX) };
     let mut rows = Numbers::new(newest_first, least, most, of_rows);
-    let mut messages =
-        Numbers::new(newest_first, CHUNK_MIN, CHUNK_MAX, of_table("search_messages"));
+    let mut messages = Numbers::new(newest_first, HITS_MIN, CHUNK_MAX, of_table("search_messages"));
     let mut responses =
-        Numbers::new(newest_first, CHUNK_MIN, CHUNK_MAX, of_table("search_responses"));
+        Numbers::new(newest_first, HITS_MIN, CHUNK_MAX, of_table("search_responses"));
     let next = |no: i64| if newest_first { no.saturating_sub(1) } else { no.saturating_add(1) };
     let nearest = |message: Found, response: Found| {
         let hits = message.into_iter().chain(response).map(|(no, _)| no);
@@ -73,12 +73,12 @@ pub(super) fn find(
         // Most hits are messages' already; the responses' are looked up where they decide.
         let response = if message == hit(no) { None } else { responses.seek(no)? };
         if message == hit(no) || (response == hit(no) && answered) {
-            found.push(no);
+            found.push((no, 0));
         }
         let met = message == hit(no) || response == hit(no);
         leap = if met { Some(next(no)) } else { nearest(message, response) };
     }
-    ids(connection, &found)
+    with_ids(connection, &found)
 }
 
 /// A number and, of a row, whether its response counts.
@@ -153,15 +153,4 @@ fn numbers(
     let mut select = connection.prepare_cached(sql)?;
     let rows = select.query_map(values, |row| Ok((row.get(0)?, row.get(1)?)))?;
     rows.collect()
-}
-
-fn ids(connection: &Connection, numbers: &[i64]) -> Result<Vec<Hit>, QueryError> {
-    let mut select = connection.prepare_cached("SELECT id FROM executions WHERE no = ?")?;
-    let mut hits = Vec::with_capacity(numbers.len());
-    for no in numbers {
-        let id = select.query_row([no], |row| columns::uuid(row, 0))?;
-        let no = u64::try_from(*no).unwrap_or_default();
-        hits.push(Hit { no, id: ExecutionId(id), key: 0 });
-    }
-    Ok(hits)
 }

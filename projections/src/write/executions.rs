@@ -109,7 +109,7 @@ impl Executions {
         };
         let cached = match self.rows.entry(id) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(place) => match (row::load(connection, id)?, event) {
+            Entry::Vacant(place) => match (stored(connection, id, recorded)?, event) {
                 (Some(row), _) => {
                     let stored_open = row.open.is_some();
                     place.insert(Cached { row, stored: true, stored_open, dirty: false })
@@ -190,4 +190,13 @@ impl Executions {
         self.dirty.clear();
         self.corrections.clear();
     }
+}
+
+/// The row as it was last written; none before the first event of its stream.
+fn stored(
+    connection: &Connection,
+    id: ExecutionId,
+    recorded: &Recorded,
+) -> rusqlite::Result<Option<Row>> {
+    if recorded.revision == 0 { Ok(None) } else { row::load(connection, id) }
 }

@@ -20,6 +20,10 @@ const LIVE_CACHE_KIB: u32 = 8 * 1024;
 const READER_CACHE_KIB: u32 = 4 * 1024;
 /// Page cache of the writer of a rebuild, in KiB.
 const REBUILD_CACHE_KIB: u32 = 128 * 1024;
+/// Page cache while indexes are made, in KiB; also what is sorted at a time.
+const SORT_CACHE_KIB: u32 = 8 * 1024;
+/// Threads that sort beside the one that makes an index.
+const SORT_THREADS: u32 = 2;
 /// Only the owner reads and writes.
 const MODE: u32 = 0o600;
 
@@ -119,6 +123,20 @@ pub(super) fn create_building(path: &Path) -> Result<(PathBuf, Connection), Buil
          PRAGMA cache_size=-{REBUILD_CACHE_KIB};"
     ))?;
     Ok((building, connection))
+}
+
+/// Prepares the connection of a rebuild for making indexes: in parts that fit into a processor's
+/// cache, sorted beside each other.
+pub(super) fn sort_in_files(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(&format!(
+        "PRAGMA temp_store=FILE; PRAGMA cache_size=-{SORT_CACHE_KIB};
+         PRAGMA threads={SORT_THREADS};"
+    ))
+}
+
+/// The same where there can be no temporary files.
+pub(super) fn sort_in_memory(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch("PRAGMA temp_store=MEMORY;")
 }
 
 /// What can go wrong with a file that is being made.

@@ -21,4 +21,5 @@ pub(crate) use file::prepare_reader;
 pub(crate) use keys::{KeyVersion, Keys};
 pub use rebuild::{RebuildError, Rebuilt, rebuild};
 pub(crate) use runner::run;
+pub(crate) use search::agent_word;
 pub(crate) use versions::Versioned;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use execution_ledger_store::{EventStore, Position, StoreError, With};
+use rusqlite::{Connection, ErrorCode};
 use tokio::sync::mpsc;
 
 use super::file::{self, BuildError};
@@ -92,7 +93,9 @@ async fn read_all(
         let Some(last) = events.last() else { break };
         after = last.position;
         let decode = move || {
-            Decoded::of(events.into_iter().filter(|recorded| recorded.position <= head).collect())
+            let mut events = events;
+            events.retain(|recorded| recorded.position <= head);
+            Decoded::lean(events)
         };
         let decoded = tokio::task::spawn_blocking(decode)
             .await
@@ -151,9 +154,27 @@ fn write_new(
     now.indexing = true;
     progress(now);
     let position = writer.position();
-    let connection = writer.into_connection();
-    writer::make_indexes(&connection)?;
+    let mut connection = writer.into_connection();
+    make_indexes(&mut connection)?;
     connection.close().map_err(|(_, error)| error)?;
     file::swap_in(&building, path)?;
     Ok(Rebuilt { events: now.done, position, poison })
+}
+
+/// Makes the indexes, sorting in temporary files with several threads; where the system gives no
+/// such files, or no room for them, in memory.
+fn make_indexes(connection: &mut Connection) -> rusqlite::Result<()> {
+    file::sort_in_files(connection)?;
+    let error = match writer::make_indexes(connection) {
+        Err(error) if is_without_files(&error) => error,
+        made => return made,
+    };
+    tracing::warn!(%error, "indexes are sorted in memory");
+    file::sort_in_memory(connection)?;
+    writer::make_indexes(connection)
+}
+
+fn is_without_files(error: &rusqlite::Error) -> bool {
+    let codes = [ErrorCode::CannotOpen, ErrorCode::DiskFull, ErrorCode::SystemIoFailure];
+    error.sqlite_error_code().is_some_and(|code| codes.contains(&code))
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use execution_ledger_domain::AgentName;
 use execution_ledger_domain::execution::ExecutionEvent;
 use execution_ledger_domain::wire::Event;
 use rusqlite::{Connection, params};
@@ -10,20 +11,56 @@ use rusqlite::{Connection, params};
 use super::projection::{Change, Projection, ProjectionError};
 use crate::columns;
 
-/// Both tables have the execution's number as their row id, so that hits come in its order.
+/// Both tables have the execution's number as their row id, so that hits come in its order. With each
+/// text stands its agent, see [`agent_word`]: so the index itself finds what an agent's texts say, also
+/// where all others' say it too. While a
+/// file is made, each transaction leaves a segment of its own and nothing is merged, unless they
+/// become very many.
 const TABLES: &str = "
 CREATE VIRTUAL TABLE search_messages USING fts5(
-  text, content='', contentless_delete=1, tokenize='unicode61 remove_diacritics 2');
+  text, agent, content='', contentless_delete=1, tokenize='unicode61 remove_diacritics 2');
 CREATE VIRTUAL TABLE search_responses USING fts5(
-  text, content='', contentless_delete=1, tokenize='unicode61 remove_diacritics 2');
+  text, agent, content='', contentless_delete=1, tokenize='unicode61 remove_diacritics 2');
+INSERT INTO search_messages(search_messages, rank) VALUES('automerge', 0);
+INSERT INTO search_responses(search_responses, rank) VALUES('automerge', 0);
+INSERT INTO search_messages(search_messages, rank) VALUES('crisismerge', 1000);
+INSERT INTO search_responses(search_responses, rank) VALUES('crisismerge', 1000);
+";
+
+/// Once a file is made, all segments become one; later ones are merged a little with each write, as
+/// FTS5 does where nobody says otherwise.
+const MERGED: &str = "
+INSERT INTO search_messages(search_messages) VALUES('optimize');
+INSERT INTO search_responses(search_responses) VALUES('optimize');
+INSERT INTO search_messages(search_messages, rank) VALUES('automerge', 4);
+INSERT INTO search_responses(search_responses, rank) VALUES('automerge', 4);
+INSERT INTO search_messages(search_messages, rank) VALUES('crisismerge', 16);
+INSERT INTO search_responses(search_responses, rank) VALUES('crisismerge', 16);
 ";
 
 /// The texts that came since the last flush. Written in the order of their row ids: FTS5 writes out
 /// what it has gathered whenever a smaller one comes.
 #[derive(Default)]
 pub(super) struct Search {
-    messages: BTreeMap<u64, String>,
-    responses: BTreeMap<u64, String>,
+    messages: BTreeMap<u64, Indexed>,
+    responses: BTreeMap<u64, Indexed>,
+}
+
+struct Indexed {
+    text: String,
+    agent: String,
+}
+
+/// An agent's name as one word of the text index, whatever its characters are.
+pub(crate) fn agent_word(agent: &AgentName) -> String {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut word = String::with_capacity(1 + 2 * agent.as_str().len());
+    word.push('a');
+    for byte in agent.as_str().bytes() {
+        word.push(char::from(HEX[usize::from(byte >> 4)]));
+        word.push(char::from(HEX[usize::from(byte & 15)]));
+    }
+    word
 }
 
 impl Projection for Search {
@@ -32,7 +69,7 @@ impl Projection for Search {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn tables(&self) -> &'static str {
@@ -40,17 +77,21 @@ impl Projection for Search {
     }
 
     fn indexes(&self) -> &'static str {
-        ""
+        MERGED
     }
 
     fn apply(&mut self, _: &Connection, change: &Change<'_>) -> Result<(), ProjectionError> {
         let Some(transition) = &change.execution else { return Ok(()) };
         let Event::Execution(event) = change.event else { return Ok(()) };
         let no = transition.row.no;
+        let indexed = |text: &str| {
+            let (text, agent) = (text.to_owned(), agent_word(&transition.row.agent));
+            Indexed { text, agent }
+        };
         let response = match event {
             ExecutionEvent::Pending(pending) => {
                 if let Some(text) = change.recorded.text(&pending.message) {
-                    self.messages.insert(no, text.to_owned());
+                    self.messages.insert(no, indexed(text));
                 }
                 return Ok(());
             }
@@ -58,21 +99,21 @@ impl Projection for Search {
         };
         let text = response.and_then(|response| change.recorded.text(&response));
         if let Some(text) = text.filter(|_| transition.is_ending()) {
-            self.responses.insert(no, text.to_owned());
+            self.responses.insert(no, indexed(text));
         }
         Ok(())
     }
 
     fn flush(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        let mut insert =
-            connection.prepare_cached("INSERT INTO search_messages(rowid, text) VALUES(?, ?)")?;
-        for (no, text) in std::mem::take(&mut self.messages) {
-            insert.execute(params![columns::number(no), text])?;
+        let mut insert = connection
+            .prepare_cached("INSERT INTO search_messages(rowid, text, agent) VALUES(?, ?, ?)")?;
+        for (no, indexed) in std::mem::take(&mut self.messages) {
+            insert.execute(params![columns::number(no), indexed.text, indexed.agent])?;
         }
-        let mut insert =
-            connection.prepare_cached("INSERT INTO search_responses(rowid, text) VALUES(?, ?)")?;
-        for (no, text) in std::mem::take(&mut self.responses) {
-            insert.execute(params![columns::number(no), text])?;
+        let mut insert = connection
+            .prepare_cached("INSERT INTO search_responses(rowid, text, agent) VALUES(?, ?, ?)")?;
+        for (no, indexed) in std::mem::take(&mut self.responses) {
+            insert.execute(params![columns::number(no), indexed.text, indexed.agent])?;
         }
         Ok(())
     }

@@ -33,6 +33,19 @@ impl Decoded {
         Self { events, meanings }
     }
 
+    /// Reads stored events that nobody else reads, and keeps of them what rows are made from: memory
+    /// is given back by the thread that took it.
+    pub fn lean(mut events: Vec<Recorded>) -> Self {
+        let mut meanings = Vec::with_capacity(events.len());
+        for recorded in &mut events {
+            meanings.push(recorded.event().map_err(|error| describe(&error)));
+            recorded.type_name = String::new();
+            recorded.metadata = String::new();
+            recorded.data = String::new();
+        }
+        Self { events: events.into(), meanings }
+    }
+
     /// How many events.
     pub fn len(&self) -> usize {
         self.events.len()
@@ -211,8 +224,10 @@ pub(super) fn make_tables(connection: &Connection, log_id: &str) -> rusqlite::Re
     Ok(())
 }
 
-/// Makes the indexes that reading needs.
-pub(super) fn make_indexes(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch(executions::INDEXES)?;
-    others().iter().try_for_each(|projection| connection.execute_batch(projection.indexes()))
+/// Makes the indexes that reading needs, in one transaction.
+pub(super) fn make_indexes(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(executions::INDEXES)?;
+    others().iter().try_for_each(|projection| transaction.execute_batch(projection.indexes()))?;
+    transaction.commit()
 }

@@ -1,13 +1,16 @@
 //! Pages: no gap, no row twice, and cursors that are good for nothing else.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use execution_ledger_domain::Scope;
+use execution_ledger_domain::execution::Trigger;
+use execution_ledger_domain::{NanoUsd, Scope, Timestamp};
 use execution_ledger_projections::{
-    ActivityQuery, At, ExecutionFilters, ExecutionQuery, QueryError, Sort, Status,
+    ActivityQuery, At, ExecutionFilters, ExecutionQuery, PAGE_MAX, QueryError, Sort, Status,
 };
 
-use super::world::{Step, Submission, World};
+use super::answers::{by_hand, is_meant, scopes};
+use super::world::{AGENTS, MODELS, START, Step, Submission, TEXTS, USERS, World, agent};
 
 async fn populated(executions: usize) -> World {
     let mut world = World::new();
@@ -124,6 +127,104 @@ async fn limits_and_texts_beyond_what_is_allowed_are_refused_by_name() {
         match running.views.executions(&Scope::All, At::Now, &query).await {
             Err(QueryError::Invalid { field: named, .. }) => assert_eq!(named, field),
             other => panic!("{field}: {other:?}"),
+        }
+    }
+    running.stop().await;
+}
+
+/// Every pair of filters and some more, for lists that are read in different ways.
+fn filter_pairs() -> Vec<ExecutionFilters> {
+    let none = ExecutionFilters::default;
+    let cost = NanoUsd::from_nanos(60).expect("an amount");
+    let from = Timestamp::from_micros(START).plus_s(20 * 60);
+    let to = Timestamp::from_micros(START).plus_s(60 * 60);
+    let single = [
+        ExecutionFilters { agent: Some(agent(AGENTS[1])), ..none() },
+        ExecutionFilters { status: Some(Status::Completed), ..none() },
+        ExecutionFilters { triggered_by: Some(Trigger::Chat), ..none() },
+        ExecutionFilters { model: Some(MODELS[1].to_owned()), ..none() },
+        ExecutionFilters { min_cost: Some(cost), ..none() },
+        ExecutionFilters { q: Some("tests".to_owned()), ..none() },
+        ExecutionFilters { from: Some(from), to: Some(to), ..none() },
+    ];
+    let both = |one: &ExecutionFilters, other: &ExecutionFilters| ExecutionFilters {
+        agent: one.agent.clone().or(other.agent.clone()),
+        status: one.status.or(other.status),
+        triggered_by: one.triggered_by.or(other.triggered_by),
+        from: one.from.or(other.from),
+        to: one.to.or(other.to),
+        q: one.q.clone().or(other.q.clone()),
+        min_cost: one.min_cost.or(other.min_cost),
+        model: one.model.clone().or(other.model.clone()),
+    };
+    let pairs = single.iter().flat_map(|one| single.iter().map(move |other| both(one, other)));
+    let mut pairs: Vec<_> = pairs.collect();
+    let three = both(&single[0], &single[1]);
+    pairs.extend(single.iter().map(|other| both(&three, other)));
+    pairs
+}
+
+/// So many that for some filters far more rows than a page's are looked at, and for others not.
+async fn varied(executions: usize) -> World {
+    let mut world = World::new();
+    for number in 0..executions {
+        let mixed = (number * 2_654_435_761) >> 7;
+        let submission = Submission {
+            agent: AGENTS[(mixed % 7) % AGENTS.len()],
+            user: USERS[usize::from(mixed % 11 == 0)],
+            trigger: Trigger::ALL[(mixed / 3) % Trigger::ALL.len()],
+            text: TEXTS[(mixed / 5) % TEXTS.len()],
+            model: MODELS.get((mixed / 2) % 5).copied(),
+            source: (mixed % 13 == 0).then(|| agent(AGENTS[1])),
+        };
+        world.submit(submission).await;
+        world.step(&Step::Pass { seconds: 60 }).await;
+        if mixed % 17 == 0 {
+            continue;
+        }
+        world.step(&Step::Start(number)).await;
+        let cost = (mixed % 5 != 0).then(|| i64::try_from(mixed % 70).expect("small"));
+        world.finish(number, usize::from(mixed % 9 == 0), cost, TEXTS[mixed % TEXTS.len()]).await;
+    }
+    world
+}
+
+#[tokio::test]
+async fn small_pages_of_all_filters_and_orders_hold_what_the_events_say() {
+    let world = varied(120).await;
+    let running = world.run_views();
+    running.caught_up(&world).await;
+    let records = by_hand(&world, world.head().await).await;
+    for scope in scopes() {
+        for filters in filter_pairs() {
+            for sort in [Sort::NewestFirst, Sort::OldestFirst, Sort::DearestFirst] {
+                let mut meant: Vec<_> =
+                    records.iter().filter(|record| is_meant(record, &scope, &filters)).collect();
+                match sort {
+                    Sort::OldestFirst => meant.sort_by_key(|record| record.no),
+                    Sort::NewestFirst => meant.sort_by_key(|record| Reverse(record.no)),
+                    Sort::DearestFirst => {
+                        meant.retain(|record| record.cost.is_some());
+                        meant.sort_by_key(|record| Reverse((record.cost, record.no)));
+                    }
+                }
+                let filters = filters.clone();
+                let mut query =
+                    ExecutionQuery { filters, limit: 2, sort, ..ExecutionQuery::default() };
+                // Two small pages, and then the rest in one.
+                let mut listed = Vec::new();
+                for limit in [1, 2, PAGE_MAX] {
+                    query.limit = limit;
+                    let page = running.views.executions(&scope, At::Now, &query).await;
+                    let page = page.expect("a page").value;
+                    listed.extend(page.items);
+                    query.cursor = page.next_cursor;
+                    if query.cursor.is_none() {
+                        break;
+                    }
+                }
+                assert_eq!(listed.iter().collect::<Vec<_>>(), meant, "{scope:?} {query:?}");
+            }
         }
     }
     running.stop().await;
