@@ -12,8 +12,9 @@ use super::file::{self, BuildError};
 use super::writer::{self, Decoded, Writer};
 use crate::health::{Poison, Progress};
 
-/// Events of one read, and so of one transaction.
-const BATCH_EVENTS: usize = 10_000;
+/// Events of one read, and so of one transaction: what is decoded stays in a processor's cache until
+/// it is written, and its memory is soon used again.
+const BATCH_EVENTS: usize = 2_000;
 /// Batches that wait for the writer: most.
 const BATCHES_WAITING_MAX: usize = 2;
 
@@ -93,9 +94,7 @@ async fn read_all(
         let Some(last) = events.last() else { break };
         after = last.position;
         let decode = move || {
-            let mut events = events;
-            events.retain(|recorded| recorded.position <= head);
-            Decoded::lean(events)
+            Decoded::of(events.into_iter().filter(|recorded| recorded.position <= head).collect())
         };
         let decoded = tokio::task::spawn_blocking(decode)
             .await

@@ -33,19 +33,6 @@ impl Decoded {
         Self { events, meanings }
     }
 
-    /// Reads stored events that nobody else reads, and keeps of them what rows are made from: memory
-    /// is given back by the thread that took it.
-    pub fn lean(mut events: Vec<Recorded>) -> Self {
-        let mut meanings = Vec::with_capacity(events.len());
-        for recorded in &mut events {
-            meanings.push(recorded.event().map_err(|error| describe(&error)));
-            recorded.type_name = String::new();
-            recorded.metadata = String::new();
-            recorded.data = String::new();
-        }
-        Self { events: events.into(), meanings }
-    }
-
     /// How many events.
     pub fn len(&self) -> usize {
         self.events.len()
