@@ -143,7 +143,8 @@ fn forbidden() -> Problem {
     Problem::new(Code::Forbidden, "the role of this key does not allow it")
 }
 
-async fn recognise(parts: &Parts, app: &App) -> Result<(Caller, RequestInfo), Problem> {
+/// Who makes a request, by its head.
+pub(crate) async fn recognise(parts: &Parts, app: &App) -> Result<(Caller, RequestInfo), Problem> {
     let info = parts.extensions.get::<RequestInfo>().cloned();
     let info = info.ok_or_else(|| Problem::internal(&"a request came past the gate"))?;
     let caller = match bearer(&parts.headers) {

@@ -9,6 +9,7 @@ mod faults;
 mod feed;
 mod gate;
 mod guard;
+mod mcp;
 mod options;
 mod position;
 mod problem;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use execution_ledger_domain::agent::{Agent, AgentConfig};
 use execution_ledger_domain::execution::Execution;
 use execution_ledger_domain::scope::Ownership;
-use execution_ledger_domain::{AgentName, ExecutionId, Scope, StreamName};
+use execution_ledger_domain::{AgentName, ExecutionId, Scope, StreamName, Timestamp};
 use execution_ledger_process::tasks::{Request, Tasks};
 use execution_ledger_process::transcript::{TranscriptHub, Transcripts};
 use execution_ledger_projections::Views;
@@ -80,6 +80,11 @@ impl App {
 
     pub(crate) fn store(&self) -> &Arc<dyn EventStore> {
         self.0.ledger.store()
+    }
+
+    /// Now.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.0.ledger.now()
     }
 
     pub(crate) fn views(&self) -> &Views {

@@ -93,7 +93,8 @@ fn declared_json(headers: &HeaderMap) -> bool {
     essence.eq_ignore_ascii_case("application/json")
 }
 
-async fn read_body(request: Request, app: &App) -> Result<Bytes, Problem> {
+/// A whole body, of a limited size, in a limited time.
+pub(crate) async fn read_body(request: Request, app: &App) -> Result<Bytes, Problem> {
     let options = &app.gate().options;
     let most = options.body_max_bytes;
     let too_large =

@@ -6,6 +6,7 @@ mod query;
 mod words;
 
 pub use body::{Json, NoBody, Partial};
+pub(crate) use body::{parse, read_body};
 pub use path::{AgentPath, ExecutionPath};
 #[cfg(test)]
 pub(crate) use query::PARAMETERS_MAX;

@@ -126,6 +126,23 @@ impl Problem {
     pub fn detail(&self) -> &str {
         &self.0.detail
     }
+
+    /// The cause of a fault of ours: for the log alone.
+    pub(crate) fn cause(&self) -> Option<&str> {
+        self.0.cause.as_deref()
+    }
+
+    /// Everything that is answered of it.
+    pub(crate) fn members(&self) -> Map<String, Value> {
+        let Body { code, detail, members, .. } = &*self.0;
+        let mut members = members.clone();
+        members.insert("type".to_owned(), Value::from(format!("{TYPE_PREFIX}{}", code.as_str())));
+        members.insert("title".to_owned(), Value::from(code.title()));
+        members.insert("status".to_owned(), Value::from(code.status().as_u16()));
+        members.insert("code".to_owned(), Value::from(code.as_str()));
+        members.insert("detail".to_owned(), Value::from(detail.as_ref()));
+        members
+    }
 }
 
 fn cut(detail: Cow<'static, str>) -> Cow<'static, str> {
@@ -138,12 +155,8 @@ fn cut(detail: Cow<'static, str>) -> Cow<'static, str> {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Body { code, detail, mut members, retry_after_s, allow, cause } = *self.0;
-        members.insert("type".to_owned(), Value::from(format!("{TYPE_PREFIX}{}", code.as_str())));
-        members.insert("title".to_owned(), Value::from(code.title()));
-        members.insert("status".to_owned(), Value::from(code.status().as_u16()));
-        members.insert("code".to_owned(), Value::from(code.as_str()));
-        members.insert("detail".to_owned(), Value::String(detail.into_owned()));
+        let members = self.members();
+        let Body { code, retry_after_s, allow, cause, .. } = *self.0;
         let mut response = (code.status(), Value::Object(members).to_string()).into_response();
         if let Some(cause) = cause {
             response.extensions_mut().insert(Fault(cause));

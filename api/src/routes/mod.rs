@@ -16,7 +16,7 @@ mod transcripts;
 
 use std::sync::Arc;
 
-use axum::Router;
+use axum::{Extension, Router};
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use bytes::Bytes;
@@ -25,12 +25,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::guard::guard;
+use crate::mcp::{self, Mcp};
 use crate::state::App;
 use crate::ws;
 
 /// All paths, with what every request passes around them.
 pub fn router(app: App) -> Router {
-    let (router, description) = documented().split_for_parts();
+    let mcp = mcp::routes().layer(Extension(Mcp::new(&app)));
+    let (router, description) = documented(mcp).split_for_parts();
     let json = serde_json::to_vec(&description)
         .unwrap_or_else(|error| unreachable!("the description is plain data: {error}"));
     let json = system::Description(Bytes::from(json));
@@ -46,10 +48,10 @@ pub fn router(app: App) -> Router {
 
 /// The interface's description (OpenAPI 3.1).
 pub fn description() -> OpenApi {
-    documented().into_openapi()
+    documented(mcp::routes()).into_openapi()
 }
 
-fn documented() -> OpenApiRouter<App> {
+fn documented(mcp: OpenApiRouter<App>) -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(docs::preamble())
         .routes(routes!(tasks::submit))
         .routes(routes!(executions::list))
@@ -69,6 +71,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(capacity::capacity))
         .routes(routes!(events::events))
         .routes(routes!(ws::watch))
+        .merge(mcp)
         .routes(routes!(system::metrics))
         .routes(routes!(system::alive))
         .routes(routes!(system::ready))

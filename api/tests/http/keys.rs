@@ -70,7 +70,7 @@ async fn metrics_need_a_key_unless_the_settings_say_otherwise() {
 }
 
 /// Takes a slot for a waiting execution, as the process manager does, and makes its run's token.
-async fn run_token(server: &Server, id: &str) -> String {
+pub async fn run_token(server: &Server, id: &str) -> String {
     let execution: ExecutionId = id.parse().expect("an id");
     let claim = ClaimId(Uuid::now_v7());
     let context = Context {

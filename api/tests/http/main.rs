@@ -4,6 +4,7 @@ mod agents;
 mod bad_input;
 mod keys;
 mod limits;
+mod mcp;
 mod openapi;
 mod positions;
 mod streams;

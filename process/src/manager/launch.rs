@@ -188,7 +188,7 @@ pub(super) async fn launch(
         max_cost: pending.max_cost_nano_usd,
         mcp_config_path: &mcp_config,
         ledger_url: &shared.options.ledger_url,
-        has_mcp: false,
+        has_mcp: true,
     };
     let plan = runtimes::plan(&config, &request)
         .map_err(|error| LaunchError::Impossible(error.to_string()))?;

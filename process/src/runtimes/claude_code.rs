@@ -58,8 +58,7 @@ pub(super) fn plan(config: &AgentConfig, run: &RunRequest<'_>) -> Plan {
     add_limits(&mut plan.argv, config, run);
     add_tools(&mut plan.argv, run.allowed_tools.or(config.allowed_tools.as_deref()), run.has_mcp);
     if run.has_mcp {
-        plan.argv.push(format!("--mcp-config={}", run.mcp_config_path.display()));
-        plan.files.push((run.mcp_config_path.to_owned(), mcp_config(run.ledger_url)));
+        add_mcp(&mut plan, config, run);
     }
     if config.prompt == PromptBy::Stdin || run.message.len() > MESSAGE_AS_ARGUMENT_MAX_BYTES {
         plan.stdin = Some(run.message.to_owned());
@@ -105,7 +104,21 @@ fn add_tools(argv: &mut Vec<String>, tools: Option<&[String]>, has_mcp: bool) {
     }
 }
 
-/// The run's token is not in the file: Claude Code puts the variable's value there itself.
+/// Beside the servers of the agent's own settings, not in their place.
+///
+/// Another system user can't pass into the ledger's data directory, where the file lies. Such a run
+/// is given the same text as an argument, which others may read: there is no secret in it.
+fn add_mcp(plan: &mut Plan, config: &AgentConfig, run: &RunRequest<'_>) {
+    let text = mcp_config(run.ledger_url);
+    if config.run_as.is_some() {
+        plan.argv.push(format!("--mcp-config={text}"));
+        return;
+    }
+    plan.argv.push(format!("--mcp-config={}", run.mcp_config_path.display()));
+    plan.files.push((run.mcp_config_path.to_owned(), text));
+}
+
+/// The run's token is not in the text: Claude Code puts the variable's value there itself.
 fn mcp_config(ledger_url: &str) -> String {
     serde_json::json!({"mcpServers": {MCP_SERVER: {
         "type": "http",

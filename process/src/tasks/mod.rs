@@ -1,6 +1,7 @@
 //! What callers can do: submit a task, stop an execution, wait for its end, look after agents.
 
 mod agents;
+mod retried;
 mod submit;
 mod validate;
 
@@ -24,6 +25,7 @@ use execution_ledger_store::{Context, ExecuteError, Ledger, Position, StoreError
 use crate::desk::Desk;
 use crate::run_token::LedgerSecret;
 pub use agents::AgentError;
+pub use retried::ANSWERS_AFTER_END_S;
 
 /// What submitting asks of the read models.
 #[async_trait]

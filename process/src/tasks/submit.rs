@@ -197,7 +197,7 @@ impl Tasks {
     }
 
     /// What an equal request is known again by.
-    fn mark(&self, agent: &AgentName, task: &NewTask) -> Digest {
+    pub(super) fn mark(&self, agent: &AgentName, task: &NewTask) -> Digest {
         let request = json!([
             agent,
             task.message,

@@ -136,6 +136,19 @@ fn a_run_that_may_use_the_ledger_is_given_it_as_an_mcp_server_without_a_secret_i
 }
 
 #[test]
+fn a_run_of_another_system_user_is_given_the_mcp_server_as_an_argument() {
+    let run = RunRequest { has_mcp: true, ..request("go") };
+    let config =
+        AgentConfig { run_as: Some("nobody".to_owned()), ..agent(Runtime::ClaudeCode, &[]) };
+    let made = plan(&config, &run).expect("a plan");
+    assert!(made.files.is_empty());
+    let text = argv(&made).into_iter().find_map(|word| word.strip_prefix("--mcp-config="));
+    let text: serde_json::Value = serde_json::from_str(text.expect("a flag")).expect("JSON");
+    let server = &text["mcpServers"]["execution-ledger"];
+    assert_eq!(server["headers"]["Authorization"], "Bearer ${EXECUTION_LEDGER_KEY}");
+}
+
+#[test]
 fn the_simulated_agent_is_the_ledgers_own_program() {
     let run = RunRequest { resume_session_id: Some("demo-1"), ..request("fail") };
     let made = plan(&agent(Runtime::Demo, &[]), &run).expect("a plan");

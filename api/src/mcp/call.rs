@@ -1,0 +1,117 @@
+//! One call of a tool: who calls, over which revision of the protocol, with which arguments.
+
+use std::sync::Arc;
+
+use execution_ledger_domain::{Caller, ExecutionId, Right, Scope};
+use execution_ledger_process::tasks::Request;
+use execution_ledger_projections::{At, ExecutionRecord};
+use execution_ledger_store::{Recorded, With};
+use rmcp::model::{JsonObject, ProgressNotificationParam, ProtocolVersion};
+use rmcp::service::RequestContext;
+use rmcp::{ErrorData, RoleServer};
+use serde::de::DeserializeOwned;
+
+use super::cancellations::Cancellations;
+use crate::extract::parse;
+use crate::gate::RequestInfo;
+use crate::position::WAIT_FOR_MAX;
+use crate::problem::{Code, Problem};
+use crate::state::{App, cause, no_execution};
+
+/// One call.
+pub(super) struct Call {
+    /// The ledger.
+    pub app: App,
+    /// Who calls.
+    pub caller: Caller,
+    /// The calls that wait.
+    pub cancellations: Arc<Cancellations>,
+    /// What the protocol knows of it.
+    pub context: RequestContext<RoleServer>,
+    info: RequestInfo,
+}
+
+impl Call {
+    /// From what came past the door: the caller lies beside the request.
+    pub(super) fn of(
+        app: &App,
+        cancellations: &Arc<Cancellations>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<Self, ErrorData> {
+        let parts = context.extensions.get::<axum::http::request::Parts>();
+        let caller = parts.and_then(|parts| parts.extensions.get::<Caller>()).cloned();
+        let info = parts.and_then(|parts| parts.extensions.get::<RequestInfo>()).cloned();
+        let (Some(caller), Some(info)) = (caller, info) else {
+            tracing::error!("a call came past the door");
+            return Err(ErrorData::internal_error("the caller is not known", None));
+        };
+        let cancellations = Arc::clone(cancellations);
+        Ok(Self { app: app.clone(), caller, cancellations, context, info })
+    }
+
+    /// What the caller may see.
+    pub(super) fn scope(&self) -> &Scope {
+        &self.caller.scope
+    }
+
+    /// The call as the cause of what it leads to.
+    pub(super) fn cause(&self) -> Request {
+        cause(&self.info)
+    }
+
+    /// Refuses a caller who has no such right.
+    pub(super) fn needs(&self, right: Right) -> Result<(), Problem> {
+        if self.caller.role.has(right) {
+            return Ok(());
+        }
+        Err(Problem::new(Code::Forbidden, "the role of this key does not allow it"))
+    }
+
+    /// Whether the revision is one in which closing the connection is what cancels a call.
+    pub(super) fn cancels_by_closing(&self) -> bool {
+        let version = self.context.protocol_version();
+        // Revisions are dates, and their texts are in the order of the dates.
+        version.is_some_and(|version| version.as_str() >= ProtocolVersion::V_2026_07_28.as_str())
+    }
+
+    /// Whether a call may be answered with a task.
+    pub(super) fn takes_tasks(&self) -> bool {
+        self.cancels_by_closing()
+            && self.context.client_capabilities().is_some_and(|client| client.supports_tasks())
+    }
+
+    /// Tells the client how far it is, if it wants to know.
+    pub(super) async fn tell(&self, seconds: f64, message: String) {
+        let Some(token) = self.context.meta.get_progress_token() else { return };
+        let told = ProgressNotificationParam::new(token, seconds).with_message(message);
+        if let Err(error) = self.context.peer.notify_progress(told).await {
+            tracing::debug!(%error, "nobody hears of the progress any more");
+        }
+    }
+
+    /// An execution that the caller may see, with its events.
+    pub(super) async fn execution(
+        &self,
+        id: ExecutionId,
+    ) -> Result<(ExecutionRecord, Vec<Recorded>), Problem> {
+        let (app, scope) = (&self.app, self.scope());
+        let mut seen = app.views().execution_with_events(scope, At::Now, id).await?;
+        if seen.value.is_none() {
+            // Accepted a moment ago: the caller that was given its id is not told that there is none.
+            let stream = execution_ledger_domain::StreamName::execution(id);
+            let first = app.store().read_stream(&stream, 0, 1, With::EventsOnly).await?;
+            if let Some(first) = first.first().filter(|first| first.position > seen.position) {
+                app.wait_for(first.position, WAIT_FOR_MAX).await?;
+                seen = app.views().execution_with_events(scope, At::Now, id).await?;
+            }
+        }
+        seen.value.ok_or_else(no_execution)
+    }
+}
+
+/// A tool's arguments, read strictly.
+pub(super) fn arguments<T: DeserializeOwned>(given: Option<JsonObject>) -> Result<T, Problem> {
+    let json = serde_json::to_vec(&given.unwrap_or_default())
+        .map_err(|error| Problem::internal(&error))?;
+    parse(&json)
+}

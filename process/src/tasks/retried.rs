@@ -1,0 +1,311 @@
+//! Calls that come again without naming a key: models repeat a tool call that timed out, and mean
+//! the first one.
+//!
+//! Equal tasks of one caller are numbered. The number is part of the id that is derived for the
+//! execution, so the log itself says which one is the newest, whatever is restarted meanwhile, and
+//! the first append to a stream decides between calls that come at the same time.
+
+use execution_ledger_domain::execution::ExecutionEvent;
+use execution_ledger_domain::{
+    AgentName, Caller, Digest, Event, ExecutionId, StreamName, Timestamp,
+};
+use execution_ledger_store::{ExecuteError, StoreError, With};
+
+use super::{NewTask, Request, SubmitError, Submitted, Tasks};
+
+/// How long after its end an execution still answers an equal call, in seconds.
+pub const ANSWERS_AFTER_END_S: u64 = 60;
+/// Equal tasks of one caller: more than any log can hold, so that searching ends.
+const NUMBER_MAX: u64 = 1 << 40;
+/// How many numbers a wanted repetition tries while others take them: as many may come at once.
+const REPETITIONS_TRIED_MAX: u32 = 32;
+/// Events of an execution's stream that are looked at for its ending. It is among the first.
+const EVENTS_MAX: usize = 1_000;
+
+impl Tasks {
+    /// Accepts a task unless an equal one of the same caller goes on, or ended less than
+    /// [`ANSWERS_AFTER_END_S`] ago: then that one is answered, as replayed. With `repeat` another
+    /// one is started in any case. The task's own `idempotency_key` is not looked at.
+    pub async fn submit_unless_retried(
+        &self,
+        caller: &Caller,
+        agent: &AgentName,
+        task: NewTask,
+        repeat: bool,
+        request: &Request,
+    ) -> Result<Submitted, SubmitError> {
+        let equal =
+            Equal { tasks: self, caller: &caller.actor.id, agent, mark: self.mark(agent, &task) };
+        let mut number = match equal.newest().await? {
+            None => 0,
+            Some(newest) if repeat || !equal.still_answers(newest).await? => newest + 1,
+            Some(newest) => newest,
+        };
+        for _ in 0..REPETITIONS_TRIED_MAX {
+            let task = NewTask { idempotency_key: Some(equal.key(number)), ..task.clone() };
+            let submitted = self.submit(caller, agent, task, request).await?;
+            if !(repeat && submitted.replayed) {
+                return Ok(submitted);
+            }
+            // Somebody else was first to repeat it; this one is to be another.
+            number += 1;
+        }
+        Err(SubmitError::Write(ExecuteError::Contended))
+    }
+}
+
+/// All equal tasks that one caller gave one agent.
+struct Equal<'a> {
+    tasks: &'a Tasks,
+    caller: &'a str,
+    agent: &'a AgentName,
+    mark: Digest,
+}
+
+impl Equal<'_> {
+    fn key(&self, number: u64) -> String {
+        format!("retried:{}:{number}", self.mark)
+    }
+
+    fn stream(&self, number: u64) -> StreamName {
+        let id = ExecutionId::derived(self.caller, self.agent, &self.key(number));
+        StreamName::execution(id)
+    }
+
+    async fn exists(&self, number: u64) -> Result<bool, StoreError> {
+        let store = self.tasks.ledger.store();
+        let first = store.read_stream(&self.stream(number), 0, 1, With::EventsOnly).await?;
+        Ok(!first.is_empty())
+    }
+
+    /// The highest number that was given. They are given one after the other, so doubling and then
+    /// halving finds it with few reads: one where there is none, two where there is one.
+    async fn newest(&self) -> Result<Option<u64>, StoreError> {
+        if !self.exists(0).await? {
+            return Ok(None);
+        }
+        let (mut taken, mut free) = (0, 1);
+        while free < NUMBER_MAX && self.exists(free).await? {
+            (taken, free) = (free, free * 2);
+        }
+        while free - taken > 1 {
+            let middle = taken + (free - taken) / 2;
+            if self.exists(middle).await? {
+                taken = middle;
+            } else {
+                free = middle;
+            }
+        }
+        Ok(Some(taken))
+    }
+
+    /// Whether it goes on, or ended only just now.
+    async fn still_answers(&self, number: u64) -> Result<bool, StoreError> {
+        let ended = self.ended_at(number).await?;
+        let now = self.tasks.ledger.now();
+        Ok(ended.is_none_or(|ended| now < ended.plus_s(ANSWERS_AFTER_END_S)))
+    }
+
+    async fn ended_at(&self, number: u64) -> Result<Option<Timestamp>, StoreError> {
+        let stream = self.stream(number);
+        let store = self.tasks.ledger.store();
+        let events = store.read_stream(&stream, 0, EVENTS_MAX, With::EventsOnly).await?;
+        for recorded in &events {
+            let event = recorded
+                .event()
+                .map_err(|error| StoreError::Fault(format!("{stream}: {error}")))?;
+            if let Event::Execution(event) = event
+                && is_ending(&event)
+            {
+                return Ok(Some(recorded.recorded_at));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn is_ending(event: &ExecutionEvent) -> bool {
+    event.outcome().is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+    use execution_ledger_domain::agent::{AgentConfig, Runtime};
+    use execution_ledger_domain::policy::{AgentStatus, Ceiling, Policy};
+    use execution_ledger_domain::{Actor, ActorKind, Role, Scope, UserName};
+    use execution_ledger_store::{Ledger, ManualClock, Position, SqliteOptions, SqliteStore};
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::desk::Desk;
+    use crate::run_token::LedgerSecret;
+    use crate::tasks::{SessionIndex, Via};
+
+    struct NoSessions;
+
+    #[async_trait]
+    impl SessionIndex for NoSessions {
+        async fn is_resumable(
+            &self,
+            _: &AgentName,
+            _: &str,
+            _: &Scope,
+        ) -> Result<bool, StoreError> {
+            Ok(false)
+        }
+    }
+
+    struct Given {
+        tasks: Tasks,
+        clock: Arc<ManualClock>,
+        folder: TempDir,
+    }
+
+    fn agent() -> AgentName {
+        AgentName::new("a").expect("a name")
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_micros(1_800_000_000_000_000 + seconds * 1_000_000)
+    }
+
+    fn caller(id: &str) -> Caller {
+        let user = UserName::new("u").expect("a name");
+        Caller {
+            actor: Actor { kind: ActorKind::Key, id: id.to_owned(), user, agent: None },
+            role: Role::Admin,
+            scope: Scope::All,
+            run: None,
+            may_call: None,
+        }
+    }
+
+    fn task(message: &str) -> NewTask {
+        NewTask {
+            via: Via::Mcp,
+            waits: false,
+            message: message.to_owned(),
+            inject_result: false,
+            chat_session_id: None,
+            model: None,
+            timeout_s: None,
+            max_cost: None,
+            allowed_tools: None,
+            system_prompt: None,
+            max_turns: None,
+            resume_session_id: None,
+            parent_execution_id: None,
+            idempotency_key: None,
+        }
+    }
+
+    fn request() -> Request {
+        Request { id: "r".to_owned(), traceparent: None }
+    }
+
+    /// An agent that starts nothing, so that what is submitted waits.
+    fn opened(folder: TempDir, clock: Arc<ManualClock>) -> Given {
+        let options = SqliteOptions { clock: clock.clone(), ..SqliteOptions::default() };
+        let store = SqliteStore::open(&folder.path().join("events.db"), options).expect("a log");
+        let ledger = Ledger::new(store, clock.clone());
+        let mut policy = Policy::new(Ceiling::default());
+        let config = AgentConfig::of(Runtime::Command, vec!["/bin/true".to_owned()]);
+        policy.load_agent(&agent(), config, AgentStatus::Paused);
+        let desk = Arc::new(Desk::new(policy, Position::START));
+        let tasks = Tasks::new(ledger, desk, Arc::new(NoSessions), LedgerSecret::new([1; 32]));
+        Given { tasks, clock, folder }
+    }
+
+    fn given() -> Given {
+        let folder = tempfile::tempdir().expect("a folder");
+        opened(folder, Arc::new(ManualClock::at(at(0))))
+    }
+
+    impl Given {
+        async fn call(&self, caller: &Caller, message: &str, repeat: bool) -> Submitted {
+            let (agent, task, request) = (agent(), task(message), request());
+            let done = self.tasks.submit_unless_retried(caller, &agent, task, repeat, &request);
+            done.await.expect("accepted")
+        }
+
+        async fn end(&self, id: ExecutionId) {
+            self.tasks.stop(&caller("k"), id, &request()).await.expect("stopped");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_equal_call_is_answered_by_the_first_one_until_a_minute_after_its_end() {
+        let given = given();
+        let k = caller("k");
+        let first = given.call(&k, "m", false).await;
+        assert!(!first.replayed);
+        given.clock.set(at(10_000));
+        let again = given.call(&k, "m", false).await;
+        assert_eq!((again.execution_id, again.replayed), (first.execution_id, true));
+
+        given.end(first.execution_id).await;
+        given.clock.set(at(10_059));
+        let soon = given.call(&k, "m", false).await;
+        assert_eq!((soon.execution_id, soon.replayed), (first.execution_id, true));
+        given.clock.set(at(10_060));
+        let later = given.call(&k, "m", false).await;
+        assert_ne!(later.execution_id, first.execution_id);
+        assert!(!later.replayed);
+    }
+
+    #[tokio::test]
+    async fn another_caller_and_another_message_start_something_else() {
+        let given = given();
+        let first = given.call(&caller("k"), "m", false).await;
+        for (caller, message) in [(caller("l"), "m"), (caller("k"), "n")] {
+            let other = given.call(&caller, message, false).await;
+            assert_ne!(other.execution_id, first.execution_id);
+            assert!(!other.replayed);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_wanted_repetition_starts_another_and_is_what_a_retry_then_means() {
+        let given = given();
+        let k = caller("k");
+        let mut started = HashSet::new();
+        for _ in 0..9 {
+            let repeated = given.call(&k, "m", true).await;
+            assert!(!repeated.replayed && started.insert(repeated.execution_id));
+            let retried = given.call(&k, "m", false).await;
+            assert_eq!((retried.execution_id, retried.replayed), (repeated.execution_id, true));
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn calls_at_the_same_time_start_one_and_repetitions_one_each() {
+        let given = Arc::new(given());
+        for (message, repeat, wanted) in [("m", false, 1), ("n", true, 8)] {
+            let calls = (0..8).map(|_| {
+                let given = Arc::clone(&given);
+                tokio::spawn(async move { given.call(&caller("k"), message, repeat).await })
+            });
+            let done = futures::future::join_all(calls).await;
+            let done: Vec<_> = done.into_iter().map(|call| call.expect("no panic")).collect();
+            let ids: HashSet<_> = done.iter().map(|call| call.execution_id).collect();
+            let started = done.iter().filter(|call| !call.replayed).count();
+            assert_eq!((ids.len(), started), (wanted, wanted), "{message}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_restart_forgets_nothing() {
+        let given = given();
+        let first = given.call(&caller("k"), "m", false).await;
+        let Given { tasks, clock, folder } = given;
+        tasks.ledger.store().close().await;
+        drop(tasks);
+        let given = opened(folder, clock);
+        let again = given.call(&caller("k"), "m", false).await;
+        assert_eq!((again.execution_id, again.replayed), (first.execution_id, true));
+    }
+}
