@@ -1,0 +1,284 @@
+//! The schedules as the scheduler knows them: a fold of the log that is kept in memory.
+
+use std::collections::{BTreeSet, HashMap};
+
+use execution_ledger_domain::schedule::{Cron, Schedule, ScheduleEvent};
+use execution_ledger_domain::{EventId, ExecutionId, ScheduleId, Timestamp};
+use execution_ledger_store::{Recorded, StreamHead};
+
+/// A schedule as the read models know it.
+#[derive(Clone, Debug)]
+pub struct LoadedSchedule {
+    /// Its id.
+    pub id: ScheduleId,
+    /// Its state after the last event of its stream.
+    pub state: Schedule,
+    /// That event.
+    pub head: StreamHead,
+    /// Revision of the event that holds its settings, with its texts.
+    pub settings_revision: u64,
+}
+
+/// An execution that a schedule fired and that has not ended, as the read models know it.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadedRun {
+    /// The execution.
+    pub execution: ExecutionId,
+    /// Its schedule.
+    pub schedule: ScheduleId,
+    /// The event by which it was fired.
+    pub fired: EventId,
+    /// Whether it was submitted.
+    pub submitted: bool,
+}
+
+/// An execution that has not ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Run {
+    pub fired: EventId,
+    pub submitted: bool,
+}
+
+/// A schedule.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub state: Schedule,
+    pub head: StreamHead,
+    pub settings_revision: u64,
+    /// Its expression; absent where an earlier version took one that this one does not.
+    pub cron: Option<Cron>,
+    /// Its next tick that is not decided, while it has one.
+    next: Option<Timestamp>,
+    /// Whether somebody decides its ticks at the moment.
+    busy: bool,
+    runs: HashMap<ExecutionId, Run>,
+}
+
+/// All schedules that are not deleted, and those that still have executions to submit.
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    entries: HashMap<ScheduleId, Entry>,
+    /// Their next ticks, of those that nobody is busy with.
+    ticks: BTreeSet<(Timestamp, ScheduleId)>,
+    /// Those with executions that are to be submitted, and that nobody is busy with.
+    owing: BTreeSet<ScheduleId>,
+    schedule_of: HashMap<ExecutionId, ScheduleId>,
+}
+
+impl Book {
+    /// Takes up what the read models know.
+    pub fn load(schedules: Vec<LoadedSchedule>, runs: Vec<LoadedRun>) -> Self {
+        let mut book = Self::default();
+        for loaded in schedules {
+            book.entries.insert(loaded.id, Entry::new(&loaded));
+        }
+        for run in runs {
+            book.fired(run.schedule, run.execution, run.fired);
+            if run.submitted {
+                book.submitted(run.execution);
+            }
+        }
+        let ids: Vec<_> = book.entries.keys().copied().collect();
+        for id in ids {
+            book.settle(id);
+        }
+        book
+    }
+
+    /// Takes in an event of a schedule's stream. Its own events the scheduler has learned before.
+    pub fn apply(&mut self, id: ScheduleId, recorded: &Recorded, event: &ScheduleEvent) {
+        if let ScheduleEvent::Fired(fired) = event {
+            self.fired(id, fired.execution_id, recorded.id);
+        }
+        let head = StreamHead::of(recorded);
+        match self.entries.get_mut(&id) {
+            None if recorded.revision == 0 => {
+                let state = Schedule::default().clone_with(event);
+                let loaded = LoadedSchedule { id, state, head, settings_revision: 0 };
+                self.entries.insert(id, Entry::new(&loaded));
+            }
+            Some(entry) if recorded.revision == entry.head.revision + 1 => {
+                entry.state = entry.state.clone_with(event);
+                entry.head = head;
+                entry.took(event, recorded.revision);
+            }
+            // Learned before; or of a schedule that was deleted.
+            None | Some(_) => {}
+        }
+        self.settle(id);
+    }
+
+    /// Learns what a command of our own led to, before it comes back from the log.
+    pub fn learn(
+        &mut self,
+        id: ScheduleId,
+        state: &Schedule,
+        head: StreamHead,
+        events: &[ScheduleEvent],
+    ) {
+        let first = (head.revision + 1).saturating_sub(events.len() as u64);
+        for event in events {
+            if let ScheduleEvent::Fired(fired) = event {
+                self.fired(id, fired.execution_id, head.id);
+            }
+        }
+        let settings_revision = (first..).zip(events).fold(None, |found, (revision, event)| {
+            let settings = matches!(event, ScheduleEvent::Created(_) | ScheduleEvent::Changed(_));
+            if settings { Some(revision) } else { found }
+        });
+        match self.entries.get_mut(&id) {
+            None if first == 0 => {
+                let settings_revision = settings_revision.unwrap_or(0);
+                let loaded = LoadedSchedule { id, state: state.clone(), head, settings_revision };
+                self.entries.insert(id, Entry::new(&loaded));
+            }
+            // Whatever somebody else appended between is not known here: the log will tell.
+            Some(entry) if first == entry.head.revision + 1 => {
+                entry.state = state.clone();
+                entry.head = head;
+                for (revision, event) in (first..).zip(events) {
+                    entry.took(event, revision);
+                }
+            }
+            None | Some(_) => {}
+        }
+        self.settle(id);
+    }
+
+    fn fired(&mut self, id: ScheduleId, execution: ExecutionId, fired: EventId) {
+        if self.schedule_of.contains_key(&execution) {
+            return;
+        }
+        if let Some(entry) = self.entries.get_mut(&id) {
+            self.schedule_of.insert(execution, id);
+            entry.runs.insert(execution, Run { fired, submitted: false });
+        }
+    }
+
+    /// A fired execution was submitted.
+    pub fn submitted(&mut self, execution: ExecutionId) {
+        let Some(id) = self.schedule_of.get(&execution).copied() else { return };
+        if let Some(run) = self.entries.get_mut(&id).and_then(|e| e.runs.get_mut(&execution)) {
+            run.submitted = true;
+        }
+        self.settle(id);
+    }
+
+    /// An execution has ended.
+    pub fn ended(&mut self, execution: ExecutionId) {
+        let Some(id) = self.schedule_of.remove(&execution) else { return };
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.runs.remove(&execution);
+        }
+        self.settle(id);
+    }
+
+    /// Brings what is to be done in line with the schedule's state.
+    fn settle(&mut self, id: ScheduleId) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        if let Some(next) = entry.next.take() {
+            self.ticks.remove(&(next, id));
+        }
+        self.owing.remove(&id);
+        if entry.state.active().is_none() && entry.runs.is_empty() && !entry.busy {
+            self.entries.remove(&id);
+            return;
+        }
+        if entry.busy {
+            return;
+        }
+        if entry.runs.values().any(|run| !run.submitted) {
+            self.owing.insert(id);
+        }
+        entry.next = entry.next_tick();
+        if let Some(next) = entry.next {
+            self.ticks.insert((next, id));
+        }
+    }
+
+    /// Takes schedules of which something is to be done by `now`, at most `room`: nobody else is given
+    /// them until [`Book::give_back`].
+    pub fn take_due(&mut self, now: Timestamp, room: usize) -> Vec<ScheduleId> {
+        let owing = self.owing.iter().copied();
+        let due = self.ticks.iter().take_while(|(tick, _)| *tick <= now).map(|(_, id)| *id);
+        let ids: BTreeSet<_> = owing.chain(due).take(room).collect();
+        for id in &ids {
+            if let Some(entry) = self.entries.get_mut(id) {
+                entry.busy = true;
+            }
+            self.settle(*id);
+        }
+        ids.into_iter().collect()
+    }
+
+    /// Nobody is busy with the schedule any more.
+    pub fn give_back(&mut self, id: ScheduleId) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.busy = false;
+        }
+        self.settle(id);
+    }
+
+    /// When the next tick comes.
+    pub fn next_tick(&self) -> Option<Timestamp> {
+        self.ticks.first().map(|(tick, _)| *tick)
+    }
+
+    /// Whether a schedule fired the execution and it has not ended.
+    pub fn knows(&self, execution: ExecutionId) -> bool {
+        self.schedule_of.contains_key(&execution)
+    }
+
+    /// A schedule.
+    pub fn entry(&self, id: ScheduleId) -> Option<&Entry> {
+        self.entries.get(&id)
+    }
+
+    /// The executions of a schedule that have not ended, as far as is known.
+    pub fn runs(&self, id: ScheduleId) -> Vec<(ExecutionId, Run)> {
+        let entry = self.entries.get(&id);
+        entry.into_iter().flat_map(|entry| entry.runs.iter().map(|(id, run)| (*id, *run))).collect()
+    }
+
+    /// Schedules that are not deleted.
+    pub fn count(&self) -> usize {
+        self.entries.values().filter(|entry| entry.state.active().is_some()).count()
+    }
+}
+
+impl Entry {
+    fn new(loaded: &LoadedSchedule) -> Self {
+        Self {
+            cron: loaded.state.made().and_then(|made| made.settings.cron()),
+            state: loaded.state.clone(),
+            head: loaded.head,
+            settings_revision: loaded.settings_revision,
+            next: None,
+            busy: false,
+            runs: HashMap::new(),
+        }
+    }
+
+    fn took(&mut self, event: &ScheduleEvent, revision: u64) {
+        if let ScheduleEvent::Created(_) | ScheduleEvent::Changed(_) = event {
+            self.settings_revision = revision;
+            self.cron = self.state.made().and_then(|made| made.settings.cron());
+        }
+    }
+
+    fn next_tick(&self) -> Option<Timestamp> {
+        self.state.active()?.next_tick(self.cron.as_ref()?)
+    }
+}
+
+/// One more event on a state that somebody else holds.
+trait CloneWith {
+    fn clone_with(&self, event: &ScheduleEvent) -> Self;
+}
+
+impl CloneWith for Schedule {
+    fn clone_with(&self, event: &ScheduleEvent) -> Self {
+        use execution_ledger_domain::Aggregate;
+        self.clone().evolve(event)
+    }
+}

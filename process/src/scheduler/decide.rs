@@ -1,0 +1,299 @@
+//! Deciding the ticks of one schedule that are due, and submitting what they fire.
+
+use std::time::Duration;
+
+use execution_ledger_domain::policy::NotAdmitted;
+use execution_ledger_domain::schedule::{
+    Active, CatchUp, Cause, Command, Due, Fired, Overlap, Rejection, Skip, Skipped,
+};
+use execution_ledger_domain::{Actor, Content, ExecutionId, ScheduleId, StreamName, Timestamp};
+use execution_ledger_store::{Context, ExecuteError, Position, Recorded, StoreError, With};
+
+use super::book::Entry;
+use super::{Schedules, story};
+use crate::accepted::Texts;
+use crate::desk::Reservation;
+use crate::failpoint;
+use crate::salt;
+use crate::tasks::{FiredTask, Prepared, Request, SubmitError, scheduler};
+
+/// Decisions of one schedule before others get their turn.
+const DECISIONS_IN_A_ROW: usize = 200;
+/// How long a schedule rests after the store failed a decision.
+const REST_AFTER_FAULT: Duration = Duration::from_secs(1);
+/// How long a schedule rests after it turned out to be another than was known.
+const REST_AFTER_REFUSAL: Duration = Duration::from_millis(50);
+
+/// Why the next tick was not decided.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Undecided {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Write(#[from] ExecuteError<Rejection>),
+    #[error("{0}")]
+    Task(SubmitError),
+    #[error("the tick is decided already")]
+    TooLate,
+}
+
+/// The texts of a schedule's settings.
+pub(super) struct Words {
+    pub message: String,
+    pub system_prompt: Option<String>,
+}
+
+/// That a schedule is to fire.
+pub(super) struct Order<'a> {
+    pub id: ScheduleId,
+    pub entry: &'a Entry,
+    pub active: &'a Active,
+    pub fired: Fired,
+    /// Who fires it.
+    pub actor: Actor,
+    /// The request that asked for it, where one did.
+    pub request: Option<Request>,
+}
+
+impl Words {
+    /// To be stored beside another event.
+    fn texts(self) -> Result<Texts, StoreError> {
+        let new = |text: String| Ok::<_, StoreError>(Content::new(salt()?, text));
+        let system_prompt = self.system_prompt.map(new).transpose()?;
+        Ok(Texts { message: new(self.message)?, system_prompt })
+    }
+}
+
+impl Schedules {
+    /// Submits what the schedule has fired and decides what is due of it, until nothing is or others
+    /// are to get their turn. What fails is tried again in a later round.
+    pub(super) async fn work_on(&self, id: ScheduleId) {
+        if let Err(error) = self.try_work_on(id).await {
+            tracing::error!(schedule = %id, %error, "a tick could not be decided and will be");
+            tokio::time::sleep(REST_AFTER_FAULT).await;
+        }
+    }
+
+    async fn try_work_on(&self, id: ScheduleId) -> Result<(), Undecided> {
+        self.submit_owed(id).await?;
+        for _ in 0..DECISIONS_IN_A_ROW {
+            let Some(entry) = self.book().entry(id).cloned() else { return Ok(()) };
+            let (Some(active), Some(cron)) = (entry.state.active(), &entry.cron) else {
+                return Ok(());
+            };
+            let now = self.0.ledger.now();
+            let decided = match active.due(cron, now) {
+                None => return Ok(()),
+                Some(Due::Skip(skipped)) => self.skip(id, &entry, active, skipped).await,
+                Some(Due::Fire { tick, cause }) => self.fire(id, &entry, active, tick, cause).await,
+            };
+            match decided {
+                Ok(()) => {}
+                // Somebody changed it meanwhile: the log tells in a moment what it is like now.
+                Err(Undecided::TooLate | Undecided::Write(ExecuteError::Refused(_))) => {
+                    tracing::debug!(schedule = %id, "a decision came too late");
+                    tokio::time::sleep(REST_AFTER_REFUSAL).await;
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    async fn skip(
+        &self,
+        id: ScheduleId,
+        entry: &Entry,
+        active: &Active,
+        skipped: Skipped,
+    ) -> Result<(), Undecided> {
+        metrics::counter!("ledger_schedule_ticks_total", "decision" => skipped.reason.as_str())
+            .increment(skipped.count);
+        let context = Context {
+            actor: scheduler(&active.user),
+            correlation_id: Some(story(id)),
+            causation_id: None,
+            traceparent: None,
+        };
+        let done = self.command(id, entry, Command::Skip(skipped), &[], &context).await?;
+        if done.events.is_empty() { Err(Undecided::TooLate) } else { Ok(()) }
+    }
+
+    async fn fire(
+        &self,
+        id: ScheduleId,
+        entry: &Entry,
+        active: &Active,
+        tick: Timestamp,
+        cause: Cause,
+    ) -> Result<(), Undecided> {
+        let skip = |reason| self.skip(id, entry, active, Skipped::one(tick, reason));
+        let settings = &active.settings;
+        // Ticks that are all caught up with run one after the other: that is what `all` asks for.
+        let one_by_one = cause == Cause::CatchUp && settings.catch_up == CatchUp::All;
+        let overlap = if one_by_one { Overlap::Queue } else { settings.overlap };
+        if overlap == Overlap::Skip && self.has_open(id).await? {
+            return skip(Skip::Overlap).await;
+        }
+        let Some(words) = self.words(id, entry, active).await? else {
+            return skip(Skip::MessageErased).await;
+        };
+        let tasks = &self.0.tasks;
+        let prompt = words.system_prompt.as_deref();
+        let prepared = match tasks.prepare_scheduled(settings, &words.message, prompt) {
+            Ok(prepared) => prepared,
+            Err(SubmitError::NotAdmitted(reason)) => return skip(reason_of(&reason)).await,
+            Err(SubmitError::Invalid { code, .. }) => {
+                let code = Some(code.to_owned());
+                let skipped = Skipped { code, ..Skipped::one(tick, Skip::Refused) };
+                return self.skip(id, entry, active, skipped).await;
+            }
+            Err(other) => return Err(Undecided::Task(other)),
+        };
+        let actor = scheduler(&active.user);
+        if overlap == Overlap::CancelPrevious {
+            let runs = self.book().runs(id);
+            for (execution, _) in runs {
+                tasks.supersede(execution, &actor).await?;
+            }
+        }
+        let execution = ExecutionId::of_tick(id, tick);
+        let reservation = match tasks.reserve_scheduled(&settings.agent, execution) {
+            Ok(reservation) => reservation,
+            Err(reason) => return skip(reason_of(&reason)).await,
+        };
+        let fired = Fired { tick, execution_id: execution, cause };
+        let order = Order { id, entry, active, fired, actor, request: None };
+        let fired = self.carry_out(order, prepared, words, reservation).await?;
+        fired.map(|_| ()).ok_or(Undecided::TooLate)
+    }
+
+    /// Records that a schedule fires, and submits the execution. Answers the position of its event, or
+    /// nothing where it was so already.
+    pub(super) async fn carry_out(
+        &self,
+        order: Order<'_>,
+        prepared: Prepared,
+        words: Words,
+        reservation: Reservation<'_>,
+    ) -> Result<Option<Position>, Undecided> {
+        let Order { id, entry, active, fired, actor, request } = order;
+        let execution = fired.execution_id;
+        let (causation_id, traceparent) =
+            request.map_or((None, None), |request| (Some(request.id), request.traceparent));
+        let context = Context {
+            actor: actor.clone(),
+            correlation_id: Some(execution.to_string()),
+            causation_id,
+            traceparent: traceparent.clone(),
+        };
+        let done = self.command(id, entry, Command::Fire(fired), &[], &context).await?;
+        let Some(head) = done.head.filter(|_| !done.events.is_empty()) else { return Ok(None) };
+        metrics::counter!("ledger_schedule_ticks_total", "decision" => "fired").increment(1);
+        failpoint::reach("scheduler.fired");
+        let task = FiredTask {
+            id: execution,
+            schedule: id,
+            settings: &active.settings,
+            actor: &actor,
+            user: &active.user,
+            cause: head.id.to_string(),
+            traceparent,
+        };
+        let position = self.0.tasks.submit_fired(task, prepared, words.texts()?).await?;
+        reservation.keep();
+        self.book().submitted(execution);
+        Ok(Some(position.unwrap_or(done.position)))
+    }
+
+    /// Submits what was fired and is not there: the ledger died between, or the store failed.
+    async fn submit_owed(&self, id: ScheduleId) -> Result<(), Undecided> {
+        let owed: Vec<_> =
+            self.book().runs(id).into_iter().filter(|(_, run)| !run.submitted).collect();
+        for (execution, run) in owed {
+            if self.0.tasks.is_there(execution).await? {
+                self.book().submitted(execution);
+                continue;
+            }
+            let Some(entry) = self.book().entry(id).cloned() else { return Ok(()) };
+            let Some(made) = entry.state.made() else { return Ok(()) };
+            let Some(words) = self.words(id, &entry, made).await? else {
+                // Nobody knows any more what it was to do. It is told again at the next start.
+                tracing::error!(%execution, "a fired execution can't be submitted: its text is erased");
+                self.book().ended(execution);
+                continue;
+            };
+            let prepared = self.0.tasks.hold_scheduled(&made.settings).map_err(Undecided::Task)?;
+            let actor = scheduler(&made.user);
+            let task = FiredTask {
+                id: execution,
+                schedule: id,
+                settings: &made.settings,
+                actor: &actor,
+                user: &made.user,
+                cause: run.fired.to_string(),
+                traceparent: None,
+            };
+            self.0.tasks.submit_fired(task, prepared, words.texts()?).await?;
+            tracing::warn!(schedule = %id, %execution, "an execution that was fired is submitted");
+            self.book().submitted(execution);
+        }
+        Ok(())
+    }
+
+    /// Whether an earlier execution of the schedule is still open, as the log has it now.
+    async fn has_open(&self, id: ScheduleId) -> Result<bool, Undecided> {
+        let runs = self.book().runs(id);
+        for (execution, run) in runs {
+            if !run.submitted || self.0.tasks.is_open(execution).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The texts of the schedule's settings; nothing where one was erased.
+    pub(super) async fn words(
+        &self,
+        id: ScheduleId,
+        entry: &Entry,
+        active: &Active,
+    ) -> Result<Option<Words>, StoreError> {
+        let read = self.settings_event(id, entry).await?;
+        let text = |reference| read.text(reference).map(str::to_owned);
+        let settings = &active.settings;
+        let system_prompt = match &settings.system_prompt {
+            None => None,
+            Some(reference) => match text(reference) {
+                None => return Ok(None),
+                prompt => prompt,
+            },
+        };
+        Ok(text(&settings.message).map(|message| Words { message, system_prompt }))
+    }
+}
+
+impl Schedules {
+    /// The event that holds the schedule's settings, with their texts.
+    pub(super) async fn settings_event(
+        &self,
+        id: ScheduleId,
+        entry: &Entry,
+    ) -> Result<Recorded, StoreError> {
+        let stream = StreamName::schedule(id);
+        let store = self.0.ledger.store();
+        let read = store.read_stream(&stream, entry.settings_revision, 1, With::Contents).await?;
+        read.into_iter().next().ok_or_else(|| {
+            StoreError::Fault(format!("{stream} has no event {}", entry.settings_revision))
+        })
+    }
+}
+
+fn reason_of(refusal: &NotAdmitted) -> Skip {
+    match refusal {
+        NotAdmitted::UnknownAgent(_) => Skip::AgentUnknown,
+        NotAdmitted::Retired(_) => Skip::AgentRetired,
+        NotAdmitted::QueueFull { .. } => Skip::QueueFull,
+    }
+}

@@ -1,0 +1,166 @@
+//! The scheduler's loop: follows the log, looks at the clock, lets due schedules be decided.
+
+use std::time::Duration;
+
+use execution_ledger_domain::Event;
+use execution_ledger_domain::execution::ExecutionEvent;
+use execution_ledger_store::{Batch, StoreError, Subscription};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::Schedules;
+
+/// Schedules that are worked on at once.
+const WORK_MAX: usize = 64;
+/// Faults of the log in a row after which following it is given up.
+const FAULTS_MAX: u32 = 20;
+/// How long the first rest after such a fault is; later ones are longer.
+const REST_AFTER_FAULT: Duration = Duration::from_millis(100);
+/// Longest that the scheduler sleeps before it looks at the clock again: clocks jump.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// Shortest sleep before a tick, so that a clock that stands still costs nothing.
+const SLEEP_MIN: Duration = Duration::from_millis(1);
+
+/// Why the scheduler stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum SchedulerError {
+    /// The log can't be followed any more.
+    #[error("the scheduler can't follow the log")]
+    Log(#[source] StoreError),
+    /// A stored event can't be read; deciding without it could fire a tick twice.
+    #[error("the scheduler stopped before event {position}: {reason}")]
+    Unreadable {
+        /// Its number in the log.
+        position: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl Schedules {
+    /// Decides ticks until `stop` turns true or the log ends.
+    ///
+    /// # Errors
+    /// [`SchedulerError`] where the log can't be followed: no tick is decided any more then.
+    pub async fn run(
+        self,
+        mut log: Subscription,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<(), SchedulerError> {
+        let mut work = JoinSet::new();
+        let mut faults = 0;
+        loop {
+            self.begin_due(&mut work);
+            tokio::select! {
+                batch = log.next() => match batch {
+                    Some(Ok(batch)) => {
+                        faults = 0;
+                        self.apply(&batch)?;
+                    }
+                    // The subscription stays where it was: the same events are asked for again.
+                    Some(Err(error)) if faults < FAULTS_MAX => {
+                        faults += 1;
+                        tracing::error!(%error, faults, "the log can't be followed at the moment");
+                        tokio::time::sleep(REST_AFTER_FAULT * faults).await;
+                    }
+                    Some(Err(error)) => return Err(SchedulerError::Log(error)),
+                    None => return Ok(()),
+                },
+                Some(ended) = work.join_next(), if !work.is_empty() => {
+                    if let Err(panic) = ended {
+                        tracing::error!(%panic, "deciding a tick panicked");
+                    }
+                }
+                () = self.0.wake.notified() => {}
+                () = tokio::time::sleep(self.until_next()), if work.len() < WORK_MAX => {}
+                () = told_to_stop(&mut stop) => break,
+            }
+        }
+        // What is under way is finished: a tick that is fired gets its execution.
+        while work.join_next().await.is_some() {}
+        Ok(())
+    }
+
+    /// Decides everything that is due now, and waits until it is decided.
+    pub async fn decide_due(&self) {
+        let mut work = JoinSet::new();
+        loop {
+            self.begin_due(&mut work);
+            if work.join_next().await.is_none() {
+                return;
+            }
+        }
+    }
+
+    fn begin_due(&self, work: &mut JoinSet<()>) {
+        let room = WORK_MAX.saturating_sub(work.len());
+        let due = self.book().take_due(self.0.ledger.now(), room);
+        for id in due {
+            let busy = Busy { schedules: self.clone(), id };
+            work.spawn(async move { busy.schedules.work_on(busy.id).await });
+        }
+    }
+
+    fn until_next(&self) -> Duration {
+        let now = self.0.ledger.now();
+        let next = self.next_tick();
+        let wait = next.map_or(LOOK_AGAIN, |at| Duration::from_millis(at.ms_since(now) + 1));
+        wait.clamp(SLEEP_MIN, LOOK_AGAIN)
+    }
+
+    /// Takes in a batch of the log.
+    ///
+    /// # Errors
+    /// [`SchedulerError::Unreadable`] names an event that can't be read.
+    pub fn apply(&self, batch: &Batch) -> Result<(), SchedulerError> {
+        for recorded in batch.iter() {
+            let unreadable = |reason: String| SchedulerError::Unreadable {
+                position: recorded.position.number(),
+                reason,
+            };
+            // Most events are about executions of nobody's schedule: they are not read at all.
+            match recorded.stream.category() {
+                "schedule" => {
+                    let event = recorded.event().map_err(|error| unreadable(error.to_string()))?;
+                    if let (Event::Schedule(event), Some(id)) =
+                        (event, recorded.stream.schedule_id())
+                    {
+                        self.book().apply(id, recorded, &event);
+                    }
+                }
+                "execution" => {
+                    let Some(id) = recorded.stream.execution_id() else { continue };
+                    if !self.book().knows(id) {
+                        continue;
+                    }
+                    let event = recorded.event().map_err(|error| unreadable(error.to_string()))?;
+                    let Event::Execution(event) = event else { continue };
+                    if matches!(event, ExecutionEvent::Pending(_)) {
+                        self.book().submitted(id);
+                    } else if event.outcome().is_some() {
+                        self.book().ended(id);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Somebody works on a schedule; gives it back however that ends.
+struct Busy {
+    schedules: Schedules,
+    id: execution_ledger_domain::ScheduleId,
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.schedules.book().give_back(self.id);
+    }
+}
+
+async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
+    // An error means that nobody can stop it any more, which is a stop as well.
+    drop(stop.wait_for(|stop| *stop).await);
+}

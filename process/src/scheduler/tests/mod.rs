@@ -1,0 +1,4 @@
+mod clocks;
+mod policies;
+mod wishes;
+mod world;
