@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use execution_ledger_domain::{AgentName, ClaimId, ExecutionId};
 use execution_ledger_process::orders::{FORMAT_VERSION, Orders, RunFiles};
-use execution_ledger_process::supervisor::{self, Probe};
+use execution_ledger_process::supervisor::{self, Probe, Starter};
 
 /// Runs in all.
 const RUNS: u64 = 3_000;
@@ -83,9 +83,12 @@ async fn one_run(runs: &Path) -> Result<(), Failure> {
         memory_max_bytes: None,
     };
     let files = RunFiles::new(runs, orders.execution_id, orders.claim);
-    let root = runs.to_owned();
-    let started =
-        tokio::task::spawn_blocking(move || supervisor::start(&root, &orders, None, &[])).await??;
+    let starter = Starter::new(runs.to_owned());
+    let start = move || {
+        let room = starter.make_room(orders.execution_id)?;
+        starter.start(&room, &orders, None, &[])
+    };
+    let started = tokio::task::spawn_blocking(start).await??;
     started.exited().await?;
     match supervisor::probe(&files)? {
         Probe::Finished(status) if status.spawn_error.is_none() => {

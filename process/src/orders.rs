@@ -7,7 +7,7 @@ use execution_ledger_domain::agent::SecretSource;
 use execution_ledger_domain::{AgentName, ClaimId, ExecutionId};
 use serde::{Deserialize, Serialize};
 
-/// The version of the run directory's formats: orders, status and spool. A supervisor may be older
+/// The version of the formats of orders, status and spool. A supervisor may be older
 /// than the ledger that reads what it left.
 pub const FORMAT_VERSION: u32 = 1;
 
@@ -28,11 +28,6 @@ impl RunFiles {
 
     fn file(&self, kind: &str) -> PathBuf {
         self.directory.join(format!("{}.{kind}", self.claim))
-    }
-
-    /// What the supervisor is to do (mode 0600, deleted once read).
-    pub fn orders(&self) -> PathBuf {
-        self.file("orders")
     }
 
     /// Linked, locked and synced before anything is executed; holds [`LockRecord`].
@@ -73,7 +68,8 @@ pub struct LockRecord {
     pub boot_id: String,
 }
 
-/// What a supervisor is to do. Holds the run token, so the file is 0600 and deleted once read.
+/// What a supervisor is to do. Holds the run token, so it goes from process to process and never to
+/// a disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Orders {
     /// [`FORMAT_VERSION`] of the ledger.

@@ -5,6 +5,7 @@ mod cli;
 mod crash;
 mod misbehaving;
 mod operating;
+mod spare;
 mod story;
 mod supervisor;
 mod support;

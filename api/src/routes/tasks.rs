@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use execution_ledger_domain::execution::{Execution, Outcome};
 use execution_ledger_domain::{AgentName, ExecutionId, NanoUsd, Scope, SessionId};
 use execution_ledger_process::tasks::{NewTask, Submitted, Via, Waited};
-use execution_ledger_projections::{At, ExecutionRecord};
+use execution_ledger_projections::ExecutionRecord;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -250,12 +250,16 @@ async fn finished(
             return Err(still(Code::Overloaded, detail.to_owned()));
         }
     };
-    app.wait_for(ended, WAIT_FOR_MAX).await?;
-    let seen = app.views().execution(&may.caller.scope, At::Now, id).await?;
-    let record = seen.value.ok_or_else(|| {
-        Problem::internal(&format!("the ended execution {id} is in no read model"))
-    })?;
-    Ok(with_position(app, seen.position, axum::Json(record)))
+    // The record is made from the log while the read models follow: who lists right after this answer
+    // finds the ending there.
+    let (followed, record) = tokio::join!(
+        app.wait_for(ended, WAIT_FOR_MAX),
+        app.views().execution_by_log(&may.caller.scope, ended, id),
+    );
+    followed?;
+    let record = record?
+        .ok_or_else(|| Problem::internal(&format!("the ended execution {id} is not in the log")))?;
+    Ok(with_position(app, ended, axum::Json(record)))
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {

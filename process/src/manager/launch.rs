@@ -15,12 +15,13 @@ use execution_ledger_domain::{
 use execution_ledger_store::{Context, ExecuteError, StoreError, With};
 use uuid::Uuid;
 
+use super::observe::StartedAs;
 use super::{Shared, runs};
 use crate::failpoint;
 use crate::orders::{FORMAT_VERSION, MARKER_VARIABLE, Orders, RunFiles, supervisor_signal};
 use crate::runtimes::{self, Plan, RunRequest};
 use crate::salt;
-use crate::supervisor::{self, StartError};
+use crate::supervisor::{Handle, Room, StartError};
 
 /// How long output is drained after the first process has ended.
 const DRAIN_MS: u64 = 2_000;
@@ -103,13 +104,17 @@ async fn start(
     let claim = ClaimId(Uuid::now_v7());
     // Looked after from before its claim is in the log, so that nobody else takes it up.
     let entered = runs::enter(shared, execution, claim);
-    let running = win_claim(shared, execution, claim, config.runtime).await?;
+    // What needs no claim is done while it is being made durable.
+    let won = win_claim(shared, execution, claim, config.runtime);
+    let (running, task) = tokio::join!(won, prepare(shared, execution));
+    let running = running?;
     failpoint::reach("manager.claimed");
     // Known at once, not only when the event comes back from the log: the run's token holds while the
     // desk knows of its slot, and the run may be quicker.
-    let event = ExecutionEvent::Running(running);
+    let event = ExecutionEvent::Running(running.clone());
     shared.desk.policy().apply_execution(0, execution, &event);
-    tokio::spawn(runs::begin(entered));
+    // What could not be prepared now is tried again.
+    tokio::spawn(runs::begin(entered, running, task.ok()));
     Ok(())
 }
 
@@ -160,14 +165,31 @@ pub(super) enum LaunchError {
     Uncertain(std::io::Error),
 }
 
+/// What was accepted and its texts, and where its run lies.
+pub(super) struct Task {
+    room: Room,
+    pending: Pending,
+    message: String,
+    system_prompt: Option<String>,
+}
+
+/// A supervisor that has its orders.
+pub(super) struct Begun {
+    /// The supervisor.
+    pub handle: Handle,
+    /// What it runs.
+    pub program: StartedAs,
+}
+
 /// Starts the supervisor of a claim.
 pub(super) async fn launch(
     shared: &Arc<Shared>,
     execution: ExecutionId,
     running: &Running,
-) -> Result<supervisor::Handle, LaunchError> {
+    task: Task,
+) -> Result<Begun, LaunchError> {
     let claim = running.claim;
-    let (mut pending, message, system_prompt) = task(shared, execution).await?;
+    let Task { room, mut pending, message, system_prompt } = task;
     let gone = || LaunchError::Impossible(format!("there is no agent {}", pending.agent));
     let config = shared.desk.config(&pending.agent).ok_or_else(gone)?;
     if config.runtime != running.runtime {
@@ -190,23 +212,40 @@ pub(super) async fn launch(
         ledger_url: &shared.options.ledger_url,
         has_mcp: true,
     };
-    let plan = runtimes::plan(&config, &request)
+    let mut plan = runtimes::plan(&config, &request)
         .map_err(|error| LaunchError::Impossible(error.to_string()))?;
-    let stdin = plan.stdin.clone();
-    let plan_files = plan.files.clone();
-    let orders = orders(shared, &config, &pending, plan, (execution, claim));
-    let runs = shared.options.runs.clone();
-    tokio::task::spawn_blocking(move || {
-        supervisor::start(&runs, &orders, stdin.as_deref(), &plan_files)
-    })
-    .await
-    .map_err(|panic| LaunchError::Impossible(format!("starting a supervisor panicked: {panic}")))?
-    .map_err(|error| match error {
-        StartError::NotStarted(error) => {
-            LaunchError::Impossible(format!("its supervisor could not be started: {error}"))
-        }
-        StartError::Uncertain(error) => LaunchError::Uncertain(error),
-    })
+    let plan_files = std::mem::take(&mut plan.files);
+    let (orders, stdin) = orders(shared, &config, &pending, plan, (execution, claim));
+    let handle = give_orders(shared, room, orders, stdin, plan_files).await?;
+    prepare_next(shared);
+    Ok(Begun { handle, program: StartedAs::of(running, &pending) })
+}
+
+async fn give_orders(
+    shared: &Shared,
+    room: Room,
+    orders: Orders,
+    stdin: Option<String>,
+    files: Vec<(PathBuf, String)>,
+) -> Result<Handle, LaunchError> {
+    let starter = Arc::clone(&shared.starter);
+    tokio::task::spawn_blocking(move || starter.start(&room, &orders, stdin.as_deref(), &files))
+        .await
+        .map_err(|panic| {
+            LaunchError::Impossible(format!("starting a supervisor panicked: {panic}"))
+        })?
+        .map_err(|error| match error {
+            StartError::NotStarted(error) => {
+                LaunchError::Impossible(format!("its supervisor could not be started: {error}"))
+            }
+            StartError::Uncertain(error) => LaunchError::Uncertain(error),
+        })
+}
+
+/// Has a supervisor ready for the next start, in the background.
+pub(super) fn prepare_next(shared: &Shared) {
+    let starter = Arc::clone(&shared.starter);
+    tokio::task::spawn_blocking(move || starter.prepare());
 }
 
 /// What was accepted under earlier settings gets no more than today's settings give.
@@ -237,8 +276,24 @@ fn least<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
     }
 }
 
-/// What was accepted, and its texts.
-async fn task(
+/// Does what a start needs beside a claim: reads what was accepted, and makes room for the run.
+pub(super) async fn prepare(
+    shared: &Shared,
+    execution: ExecutionId,
+) -> Result<Task, LaunchError> {
+    let starter = Arc::clone(&shared.starter);
+    let room = tokio::task::spawn_blocking(move || starter.make_room(execution));
+    let (room, accepted) = tokio::join!(room, accepted(shared, execution));
+    let (pending, message, system_prompt) = accepted?;
+    let failed =
+        |why: String| LaunchError::Impossible(format!("its directory can't be made: {why}"));
+    let room = room
+        .map_err(|panic| failed(panic.to_string()))?
+        .map_err(|error| failed(error.to_string()))?;
+    Ok(Task { room, pending, message, system_prompt })
+}
+
+async fn accepted(
     shared: &Shared,
     execution: ExecutionId,
 ) -> Result<(Pending, String, Option<String>), LaunchError> {
@@ -261,13 +316,14 @@ async fn task(
     Ok((*pending, message, system_prompt))
 }
 
+/// What the supervisor is told, and what its agent is given on standard input.
 fn orders(
     shared: &Shared,
     config: &AgentConfig,
     pending: &Pending,
     plan: Plan,
     (execution, claim): (ExecutionId, ClaimId),
-) -> Orders {
+) -> (Orders, Option<String>) {
     let mut env = plan.env;
     env.extend(config.env.clone());
     let own = [
@@ -283,7 +339,7 @@ fn orders(
     let mut env_allow = plan.env_allow;
     env_allow.extend(config.env_allow.iter().cloned());
     let default_cwd = || shared.options.work.join(pending.agent.as_str());
-    Orders {
+    let orders = Orders {
         version: FORMAT_VERSION,
         execution_id: execution,
         claim,
@@ -302,5 +358,6 @@ fn orders(
         drain_ms: DRAIN_MS,
         output_max_bytes: shared.options.output_max_bytes,
         memory_max_bytes: config.memory_max_bytes,
-    }
+    };
+    (orders, plan.stdin)
 }

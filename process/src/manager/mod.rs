@@ -4,6 +4,7 @@
 //! At start it takes up every run that holds a slot; then it follows the log, and after each batch
 //! of events it begins what follows from the policy's state.
 
+mod ending;
 mod janitor;
 mod launch;
 mod observe;
@@ -22,6 +23,7 @@ use tokio::task::JoinSet;
 
 use crate::desk::Desk;
 use crate::run_token::LedgerSecret;
+use crate::supervisor::Starter;
 use crate::transcript::TranscriptHub;
 use runs::Runs;
 
@@ -63,6 +65,7 @@ pub(crate) struct Shared {
     pub secret: LedgerSecret,
     pub options: ManagerOptions,
     pub runs: Runs,
+    pub starter: Arc<Starter>,
     pub archive: tokio::sync::mpsc::Sender<execution_ledger_domain::ExecutionId>,
 }
 
@@ -100,7 +103,8 @@ impl Manager {
     ) -> Self {
         let (archive, to_archive) = tokio::sync::mpsc::channel(janitor::ARCHIVE_QUEUE_MAX);
         let runs = Runs::default();
-        let shared = Shared { ledger, desk, hub, secret, options, runs, archive };
+        let starter = Arc::new(Starter::new(options.runs.clone()));
+        let shared = Shared { ledger, desk, hub, secret, options, runs, starter, archive };
         Self { shared: Arc::new(shared), to_archive }
     }
 
@@ -121,6 +125,7 @@ impl Manager {
         let mut rounds = tokio::time::interval(LOOK_AGAIN);
         let mut faults = 0;
         let mut stopping = false;
+        launch::prepare_next(&shared);
         take_up_all(&shared, &mut work);
         loop {
             if stopping && effects.running.is_empty() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use execution_ledger_domain::agent::Runtime;
 use execution_ledger_domain::execution::{
-    Command, Evidence, Execution, FailureCode, Observation, TranscriptRef,
+    Command, Evidence, Execution, FailureCode, Observation, Pending, Running, TranscriptRef,
 };
 use execution_ledger_domain::{
     ClaimId, Content, ContentRef, ExecutionId, StreamName, Timestamp, limits,
@@ -31,6 +31,21 @@ pub(super) struct Seen {
     pub contents: Vec<Content>,
 }
 
+/// What a run's program was: by this its output is read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StartedAs {
+    runtime: Runtime,
+    /// Whether it continued a session of its own.
+    resumed: bool,
+}
+
+impl StartedAs {
+    /// By the events of its acceptance and its claim.
+    pub fn of(running: &Running, pending: &Pending) -> Self {
+        Self { runtime: running.runtime, resumed: pending.resume_session_id.is_some() }
+    }
+}
+
 /// The texts that an ending refers to.
 #[derive(Default)]
 struct Texts(Vec<Content>);
@@ -53,14 +68,22 @@ pub(super) async fn finished(
     execution: ExecutionId,
     files: &RunFiles,
     status: Status,
+    program: Option<StartedAs>,
 ) -> Seen {
     if let Some(reason) = &status.spawn_error {
         let (claim, code) = (status.claim, FailureCode::SpawnFailed);
         return retried(execution, || losing(claim, code, reason, None)).await;
     }
-    let (runtime, resumed) = started_as(shared, execution).await;
-    let ended = Ended { exit: status.exit, signalled: !status.signals.is_empty(), resumed };
-    let reading = read(execution, files, runtime, ended).await;
+    let program = match program {
+        Some(program) => program,
+        None => started_as(shared, execution).await,
+    };
+    let signalled = !status.signals.is_empty();
+    let ended = Ended { exit: status.exit, signalled, resumed: program.resumed };
+    let reading = match status.lines {
+        0 => runtimes::read(program.runtime, std::iter::empty(), &ended),
+        _ => read(execution, files, program.runtime, ended).await,
+    };
     retried(execution, || {
         let mut texts = Texts::default();
         let observed = observation(&status, &reading, &mut texts)?;
@@ -78,7 +101,7 @@ pub(super) async fn lost(
 ) -> Seen {
     let killed = tokio::task::spawn_blocking(move || supervisor::kill_leftovers(execution)).await;
     let killed = killed.unwrap_or(0);
-    let (runtime, resumed) = started_as(shared, execution).await;
+    let StartedAs { runtime, resumed } = started_as(shared, execution).await;
     let ended = Ended { exit: None, signalled: true, resumed };
     let reading = read(execution, files, runtime, ended).await;
     let (claim, spool) = (files.claim, files.clone());
@@ -133,16 +156,16 @@ fn status_of_lost(files: &RunFiles, killed_processes: u32) -> Option<Status> {
     })
 }
 
-/// Which program the run is, and whether it continued a session: its own events say.
-async fn started_as(shared: &Shared, execution: ExecutionId) -> (Runtime, bool) {
+/// What the run's own events say of its program.
+async fn started_as(shared: &Shared, execution: ExecutionId) -> StartedAs {
     let stream = StreamName::execution(execution);
     loop {
         match shared.ledger.load::<Execution>(&stream).await {
             Ok(Execution::Running { pending, running, .. }) => {
-                return (running.runtime, pending.resume_session_id.is_some());
+                return StartedAs::of(&running, &pending);
             }
             // Recorded before: what is read of it will be refused, so it does not matter how.
-            Ok(_) => return (Runtime::Command, false),
+            Ok(_) => return StartedAs { runtime: Runtime::Command, resumed: false },
             Err(error) => {
                 tracing::error!(%execution, %error, "an ending waits for the log");
                 tokio::time::sleep(REST).await;

@@ -4,16 +4,17 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use execution_ledger_domain::execution::{Command, Execution, FailureCode};
-use execution_ledger_domain::{ClaimId, Content, ExecutionId, StreamName, limits};
-use execution_ledger_store::ExecuteError;
+use execution_ledger_domain::execution::{Command, Execution, FailureCode, Running};
+use execution_ledger_domain::{ClaimId, ExecutionId, StreamName, limits};
+use execution_ledger_store::{ExecuteError, StoreError};
 use nix::sys::signal::Signal;
 
-use super::launch::{self, LaunchError, command_on};
-use super::{Shared, observe};
+use super::launch::{self, Begun, LaunchError, Task};
+use super::observe::StartedAs;
+use super::{Shared, ending};
 use crate::failpoint;
 use crate::orders::{RunFiles, supervisor_signal};
-use crate::salt;
+use crate::status::Status;
 use crate::supervisor::{self, Handle, Probe};
 
 /// How often a claim whose supervisor never came to its lock is launched again.
@@ -52,6 +53,16 @@ impl Runs {
     /// Its ending is in the log.
     pub(super) fn forget(&self, execution: ExecutionId) {
         self.lock().remove(&execution);
+    }
+
+    /// Whether somebody wants the run to stop.
+    fn is_to_stop(&self, execution: ExecutionId) -> bool {
+        self.lock().get(&execution).is_some_and(|run| run.wanted.is_some())
+    }
+
+    /// Whether a run's slot has lapsed, as far as this process has seen.
+    pub(super) fn has_lapsed(&self, execution: ExecutionId) -> bool {
+        self.lock().get(&execution).is_some_and(|run| run.lapsed)
     }
 
     /// Whether a run of this execution is looked after.
@@ -143,15 +154,19 @@ pub(super) fn enter(shared: &Arc<Shared>, execution: ExecutionId, claim: ClaimId
 }
 
 /// A claim was won just now: start its supervisor and look after it until the ending is recorded.
-pub(super) async fn begin(entered: Entered) {
+/// `task` is what was accepted, where it was read meanwhile.
+pub(super) async fn begin(entered: Entered, running: Running, task: Option<Task>) {
     let (shared, execution, claim) = (&entered.shared, entered.execution, entered.claim);
-    match launch_claim(shared, execution, claim).await {
-        Launched::Alive(handle) => {
+    match launch_claim(shared, execution, claim, task.map(|task| (running, task))).await {
+        Launched::Alive(begun) => {
             failpoint::reach("manager.started");
-            look_after(shared, execution, claim, handle).await;
-            conclude(shared, execution, claim).await;
+            let handle = Arc::new(begun.handle);
+            let said = look_after(shared, execution, claim, &handle).await;
+            conclude(shared, execution, claim, said.map(|status| (status, begun.program))).await;
+            drop(entered);
+            let_go(execution, &handle).await;
         }
-        Launched::Uncertain => conclude(shared, execution, claim).await,
+        Launched::Uncertain => conclude(shared, execution, claim, None).await,
         Launched::Ended => {}
     }
 }
@@ -159,49 +174,45 @@ pub(super) async fn begin(entered: Entered) {
 /// A claim that nobody looks after, from before a restart or after a fault: find out what has become
 /// of it, and go on from there.
 pub(super) async fn take_up(entered: Entered) {
-    conclude(&entered.shared, entered.execution, entered.claim).await;
+    conclude(&entered.shared, entered.execution, entered.claim, None).await;
 }
 
 /// What came of starting a supervisor.
 enum Launched {
     /// It lives, as far as is known.
-    Alive(Handle),
+    Alive(Begun),
     /// It is gone, and its files say whether it had begun.
     Uncertain,
     /// The run was ended instead, or nothing of it is left to do.
     Ended,
 }
 
-/// Starts the supervisor, unless the run is to stop already.
-async fn launch_claim(shared: &Arc<Shared>, execution: ExecutionId, claim: ClaimId) -> Launched {
+/// Starts the supervisor, unless the run is to stop already. `known` is what the log said a moment
+/// ago.
+async fn launch_claim(
+    shared: &Arc<Shared>,
+    execution: ExecutionId,
+    claim: ClaimId,
+    mut known: Option<(Running, Task)>,
+) -> Launched {
     loop {
-        // Cancelled before it was started: then it never is.
-        let state = shared.ledger.load::<Execution>(&StreamName::execution(execution)).await;
-        let running = match state {
-            Ok(Execution::Running { cancellation: Some(_), .. }) => {
-                end(shared, execution, Command::Abandon { claim }, &[]).await;
-                return Launched::Ended;
-            }
-            Ok(Execution::Running { running, cancellation: None, .. })
-                if running.claim == claim =>
-            {
-                running
-            }
-            Ok(_) => return Launched::Ended,
-            Err(error) => {
-                tracing::error!(%execution, %error, "a run waits for the log before it can start");
-                tokio::time::sleep(REST).await;
-                continue;
-            }
+        let current = match known.take().filter(|_| !shared.runs.is_to_stop(execution)) {
+            Some(known) => Ok(Some(known)),
+            None => look_up(shared, execution, claim).await,
         };
-        match launch::launch(shared, execution, &running).await {
-            Ok(handle) => return Launched::Alive(handle),
+        let launched = match current {
+            Ok(Some((running, task))) => launch::launch(shared, execution, &running, task).await,
+            Ok(None) => return Launched::Ended,
+            Err(error) => Err(error),
+        };
+        match launched {
+            Ok(begun) => return Launched::Alive(begun),
             Err(LaunchError::Store(error)) => {
                 tracing::error!(%execution, %error, "a run waits for the log before it can start");
                 tokio::time::sleep(REST).await;
             }
             Err(LaunchError::Impossible(reason)) => {
-                lose(shared, execution, claim, FailureCode::SpawnFailed, &reason).await;
+                ending::lose(shared, execution, claim, FailureCode::SpawnFailed, &reason).await;
                 return Launched::Ended;
             }
             Err(LaunchError::Uncertain(error)) => {
@@ -212,127 +223,116 @@ async fn launch_claim(shared: &Arc<Shared>, execution: ExecutionId, claim: Claim
     }
 }
 
-/// Waits until the supervisor has exited; passes on what it is to be told.
-async fn look_after(shared: &Arc<Shared>, execution: ExecutionId, claim: ClaimId, handle: Handle) {
-    let handle = Arc::new(handle);
+/// What the log says of a claim that is to be launched; nothing where it is not any more.
+async fn look_up(
+    shared: &Arc<Shared>,
+    execution: ExecutionId,
+    claim: ClaimId,
+) -> Result<Option<(Running, Task)>, LaunchError> {
+    match shared.ledger.load::<Execution>(&StreamName::execution(execution)).await {
+        // Cancelled before it was started: then it never is.
+        Ok(Execution::Running { cancellation: Some(_), .. }) => {
+            ending::end(shared, execution, Command::Abandon { claim }, &[]).await;
+            Ok(None)
+        }
+        Ok(Execution::Running { running, cancellation: None, .. }) if running.claim == claim => {
+            Ok(Some((running, launch::prepare(shared, execution).await?)))
+        }
+        Ok(_) => Ok(None),
+        Err(ExecuteError::Store(error)) => Err(error.into()),
+        Err(error) => Err(StoreError::Fault(error.to_string()).into()),
+    }
+}
+
+/// Waits until the run has ended; passes on what its supervisor is to be told. Answers how it ended,
+/// where the supervisor said it.
+async fn look_after(
+    shared: &Arc<Shared>,
+    execution: ExecutionId,
+    claim: ClaimId,
+    handle: &Arc<Handle>,
+) -> Option<Status> {
     let wanted = {
         let mut runs = shared.runs.lock();
         runs.get_mut(&execution).filter(|run| run.claim == claim).and_then(|run| {
-            run.handle = Some(Arc::clone(&handle));
+            run.handle = Some(Arc::clone(handle));
             run.wanted
         })
     };
     if let Some(signal) = wanted {
-        send(&handle, execution, signal);
+        send(handle, execution, signal);
     }
-    if let Err(error) = handle.exited().await {
+    let said = handle.ending().await.unwrap_or_else(|error| {
         tracing::error!(%execution, %error, "a supervisor can't be watched; its lock is asked instead");
-        tokio::time::sleep(REST).await;
-    }
+        None
+    });
     if let Some(run) = shared.runs.lock().get_mut(&execution) {
         run.handle = None;
     }
+    said
 }
 
-/// Finds out how a claim stands, and brings it to its recorded ending.
-async fn conclude(shared: &Arc<Shared>, execution: ExecutionId, claim: ClaimId) {
+/// Waits for the exit of a supervisor that has said everything, so that it leaves the process table.
+async fn let_go(execution: ExecutionId, handle: &Handle) {
+    if let Err(error) = handle.exited().await {
+        tracing::debug!(%execution, %error, "the exit of a supervisor was not seen");
+    }
+}
+
+/// Finds out how a claim stands, and brings it to its recorded ending. `said` is what its supervisor
+/// told this process, and of which program.
+async fn conclude(
+    shared: &Arc<Shared>,
+    execution: ExecutionId,
+    claim: ClaimId,
+    said: Option<(Status, StartedAs)>,
+) {
     let files = RunFiles::new(&shared.options.runs, execution, claim);
+    if let Some((status, program)) = said {
+        return ending::finish(shared, execution, &files, status, Some(program)).await;
+    }
     let mut launches = 0;
     loop {
         let asked = files.clone();
         let probe = tokio::task::spawn_blocking(move || supervisor::probe(&asked)).await;
-        match probe {
-            Ok(Ok(Probe::Alive(handle))) => look_after(shared, execution, claim, handle).await,
+        let handle = match probe {
+            Ok(Ok(Probe::Alive(handle))) => handle,
             Ok(Ok(Probe::Finished(status))) => {
-                failpoint::reach("manager.before_ending");
-                let finished = observe::finished(shared, execution, &files, *status).await;
-                record(shared, execution, finished).await;
-                return;
+                return ending::finish(shared, execution, &files, *status, None).await;
             }
             Ok(Ok(Probe::Lost { other_boot })) => {
-                let code = lost_because(shared, execution, other_boot);
-                let lost = observe::lost(shared, execution, &files, code).await;
-                record(shared, execution, lost).await;
-                return;
+                return ending::lost(shared, execution, &files, other_boot).await;
             }
             Ok(Ok(Probe::NotStarted)) if launches < LAUNCHES_MAX => {
                 launches += 1;
-                match launch_claim(shared, execution, claim).await {
-                    Launched::Alive(handle) => look_after(shared, execution, claim, handle).await,
+                match launch_claim(shared, execution, claim, None).await {
+                    Launched::Alive(begun) => begun.handle,
                     // The next look at its files tells.
-                    Launched::Uncertain => {}
+                    Launched::Uncertain => continue,
                     Launched::Ended => return,
                 }
             }
             Ok(Ok(Probe::NotStarted)) => {
                 let reason = format!("its supervisor died {LAUNCHES_MAX} times before it began");
-                lose(shared, execution, claim, FailureCode::SpawnFailed, &reason).await;
-                return;
+                return ending::lose(shared, execution, claim, FailureCode::SpawnFailed, &reason)
+                    .await;
             }
             Ok(Err(error)) => {
                 tracing::error!(%execution, %error, "a run's directory can't be read");
                 tokio::time::sleep(REST).await;
+                continue;
             }
             Err(panic) => {
                 tracing::error!(%execution, %panic, "probing a run panicked");
                 tokio::time::sleep(REST).await;
+                continue;
             }
-        }
-    }
-}
-
-fn lost_because(shared: &Shared, execution: ExecutionId, other_boot: bool) -> FailureCode {
-    let lapsed = shared.runs.lock().get(&execution).is_some_and(|run| run.lapsed);
-    match (lapsed, other_boot) {
-        (true, _) => FailureCode::LeaseExpired,
-        (false, true) => FailureCode::Interrupted,
-        (false, false) => FailureCode::SupervisorLost,
-    }
-}
-
-async fn lose(
-    shared: &Arc<Shared>,
-    execution: ExecutionId,
-    claim: ClaimId,
-    code: FailureCode,
-    reason: &str,
-) {
-    let (reason, _) = crate::redact::Redactor::global().redact(reason);
-    let message = loop {
-        match salt() {
-            Ok(salt) => break Content::new(salt, reason.as_ref()),
-            Err(error) => {
-                tracing::error!(%execution, %error, "an ending waits for random bytes");
-                tokio::time::sleep(REST).await;
-            }
-        }
-    };
-    let command = Command::Lose { claim, code, message: message.reference(), observed: None };
-    end(shared, execution, command, &[message]).await;
-}
-
-async fn record(shared: &Arc<Shared>, execution: ExecutionId, seen: observe::Seen) {
-    end(shared, execution, seen.command, &seen.contents).await;
-    failpoint::reach("manager.ended");
-    if shared.archive.try_send(execution).is_err() {
-        tracing::debug!(%execution, "the archive is behind; its next round takes this transcript up");
-    }
-}
-
-/// Records an ending. What was observed must not be lost, so a failing log is tried again until it
-/// takes it or the process ends; then the run's own files still say how it ended.
-async fn end(shared: &Shared, execution: ExecutionId, command: Command, contents: &[Content]) {
-    loop {
-        match command_on(shared, execution, command.clone(), contents).await {
-            Ok(_) => return,
-            Err(ExecuteError::Refused(refused)) => {
-                tracing::debug!(%execution, %refused, "this ending was recorded before");
-                return;
-            }
-            Err(error) => {
-                tracing::error!(%execution, %error, "an ending waits for the log");
-                tokio::time::sleep(REST).await;
-            }
+        };
+        // A supervisor that is found again says nothing to this process: its files do.
+        let handle = Arc::new(handle);
+        look_after(shared, execution, claim, &handle).await;
+        if handle.exited().await.is_err() {
+            tokio::time::sleep(REST).await;
         }
     }
 }

@@ -27,7 +27,7 @@ impl Claim {
     ///
     /// # Errors
     /// Where a file can't be made; the claim is then free.
-    pub fn take(runs: &Path, files: RunFiles, boot_id: &str) -> io::Result<Option<Self>> {
+    pub fn take(files: RunFiles, boot_id: &str) -> io::Result<Option<Self>> {
         let own = |kind: &str| -> PathBuf {
             files.directory.join(format!("{}.{kind}.{}", files.claim, std::process::id()))
         };
@@ -50,23 +50,30 @@ impl Claim {
         }
         std::fs::rename(&status_path, files.status())?;
         let spool = create(&files.spool())?;
-        // The outer directory first: others change it all the time, and with a journal its commit
-        // brings the inner one's changes along, so that the second sync has nothing to wait for.
-        File::open(runs)?.sync_all()?;
+        // That the directory itself is not lost, whoever gave the orders has seen to.
         File::open(&files.directory)?.sync_all()?;
         Ok(Some(Self { files, spool, status, _lock: lock }))
     }
 
-    /// Writes the ending down, durably, into the room that was taken for it.
+    /// Writes the ending down into the room that was taken for it, and answers what it wrote. From
+    /// then on no end of this process loses it, and once [`Self::sync`] has returned, nothing does.
     ///
     /// # Errors
     /// Where the disk fails.
-    pub fn finish(&mut self, status: &Status) -> io::Result<()> {
+    pub fn write(&mut self, status: &Status) -> io::Result<Vec<u8>> {
         let text = serde_json::to_vec(status)?;
         if text.len() >= STATUS_FILE_BYTES {
             return Err(io::Error::other("the status is too long"));
         }
         self.status.write_all_at(&text, 0)?;
+        Ok(text)
+    }
+
+    /// Makes the ending durable.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub fn sync(&self) -> io::Result<()> {
         self.status.sync_data()
     }
 }

@@ -4,46 +4,59 @@
 //! It has one thread and no runtime: the agent is to die with it, and the signal that sees to
 //! that (`PR_SET_PDEATHSIG`) fires when the *thread* ends that started the agent.
 
+mod channel;
 mod child;
 mod claim;
 mod environment;
 mod handle;
 mod output;
+mod probe;
 mod run;
 mod spool;
+mod start;
 mod sys;
+mod title;
 mod tree;
 mod watch;
 
-use std::ffi::{OsString, c_int};
+use std::ffi::{CStr, OsString, c_int};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use execution_ledger_domain::{ClaimId, ExecutionId};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::sys::signal::{SigmaskHow, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-pub use handle::{Handle, Probe, StartError, probe, read_status, start, start_program};
+pub use handle::Handle;
+pub use probe::{Probe, probe, read_status};
+pub use start::{Room, StartError, Starter, start_program};
 pub use tree::kill_leftovers;
 
-use crate::orders::{FORMAT_VERSION, Orders, RunFiles};
+use crate::orders::{FORMAT_VERSION, RunFiles};
+use channel::Channel;
 use claim::Claim;
+use title::Title;
 
-/// The name under which a supervisor appears in the process table: at most 15 bytes.
-const PROCESS_NAME: &std::ffi::CStr = c"ledger-run";
+/// The name of a supervisor of a run in the process table: at most 15 bytes.
+const NAME_OF_A_RUN: &CStr = c"ledger-run";
+/// The name of one that waits for its orders.
+const NAME_OF_A_SPARE: &CStr = c"ledger-spare";
 /// Exit code where nothing was executed and nothing written: the claim is free.
 const EXIT_NOT_STARTED: c_int = 3;
 /// Exit code for arguments that only a person can have got wrong.
 const EXIT_USAGE: c_int = 2;
 
-/// Becomes the supervisor of one run: `RUNS_DIR EXECUTION_ID CLAIM`. To be called before the
-/// process has a second thread. Exits with 0 when the run's status is written, or another
-/// supervisor has this claim.
+/// Becomes the supervisor of one run below `RUNS_DIR`: its orders come by its standard input. The two
+/// arguments after it are only for the process table: places that will name the execution and the
+/// claim. To be called before the process has a second thread.
+///
+/// Exits with 0 when the run's status is written, another supervisor has this claim, or there were no
+/// orders.
 pub fn main(args: impl Iterator<Item = OsString>) -> ! {
-    let Some((runs, run)) = arguments(args) else {
-        eprintln!("usage: execution-ledger supervise RUNS_DIR EXECUTION_ID CLAIM");
+    let Some(runs) = runs_of(args) else {
+        eprintln!("usage: execution-ledger supervise RUNS_DIR - -  (orders on standard input)");
         std::process::exit(EXIT_USAGE)
     };
-    let code = match supervise(&runs, run) {
+    let code = match supervise(&runs) {
         Ok(()) => 0,
         Err(error) => {
             eprintln!("execution-ledger supervise: {error}");
@@ -53,52 +66,51 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ! {
     std::process::exit(code)
 }
 
-fn arguments(mut args: impl Iterator<Item = OsString>) -> Option<(PathBuf, RunFiles)> {
+fn runs_of(mut args: impl Iterator<Item = OsString>) -> Option<PathBuf> {
     let runs = PathBuf::from(args.next()?);
-    let execution: ExecutionId = args.next()?.to_str()?.parse().ok()?;
-    let claim: ClaimId = args.next()?.to_str()?.parse().ok()?;
-    let run = RunFiles::new(&runs, execution, claim);
-    args.next().is_none().then_some((runs, run))
+    let places = args.count();
+    (places == 2).then_some(runs)
 }
 
-fn supervise(runs: &std::path::Path, files: RunFiles) -> io::Result<()> {
+fn supervise(runs: &Path) -> io::Result<()> {
+    // All that does not depend on the orders comes before them: they may be waited for.
     let signals = listen()?;
-    let orders: Orders = match std::fs::read(files.orders()) {
-        Ok(text) => serde_json::from_slice(&text)?,
-        // Whoever has the claim has read and deleted them.
-        Err(error) if error.kind() == io::ErrorKind::NotFound && files.lock().exists() => {
-            return Ok(());
-        }
-        Err(error) => return Err(error),
-    };
+    let mut channel = Channel::of_stdin()?;
+    let (boot_id, title) = (boot_id()?, Title::find());
+    nix::sys::prctl::set_child_subreaper(true)?;
+    let Some(orders) = channel.orders(&signals)? else { return Ok(()) };
+    nix::sys::prctl::set_name(NAME_OF_A_RUN)?;
+    title.show(orders.execution_id, orders.claim);
     if orders.version != FORMAT_VERSION {
         return Err(io::Error::other(format!("orders of version {}", orders.version)));
     }
-    let Some(mut claim) = Claim::take(runs, files, &boot_id()?)? else { return Ok(()) };
+    let files = RunFiles::new(runs, orders.execution_id, orders.claim);
+    let Some(mut claim) = Claim::take(files, &boot_id)? else { return Ok(()) };
     crate::failpoint::reach("supervisor.locked");
-    // Should this fail, the file stays as private as it was until the run's directory goes.
-    std::fs::remove_file(claim.files.orders()).unwrap_or_default();
-    nix::sys::prctl::set_child_subreaper(true)?;
     let status = run::run(&orders, &mut claim, &signals)?;
-    claim.finish(&status)?;
+    let text = claim.write(&status)?;
+    // While the status is being synced, the ledger makes an event of it, which is synced as well: the
+    // ending is as durable as the faster of the two.
+    channel.tell(&text);
+    claim.sync()?;
     crate::failpoint::reach("supervisor.status_written");
     Ok(())
 }
 
-/// Leaves the ledger's session and terminal, and blocks the signals that are read from a
+/// Leaves the ledger's session and terminal, and has the signals that are told to it read from a
 /// descriptor instead.
-fn listen() -> io::Result<SigSet> {
+fn listen() -> io::Result<SignalFd> {
     // It fails only where this process leads a session already, which is as good.
     nix::unistd::setsid().map(drop).unwrap_or_default();
-    nix::sys::prctl::set_name(PROCESS_NAME)?;
-    let mut signals = handle::supervisor_signals();
+    nix::sys::prctl::set_name(NAME_OF_A_SPARE)?;
+    let mut signals = start::supervisor_signals();
     signals.add(Signal::SIGCHLD);
     // Blocked means ignored for these two: nobody reads them.
     let mut blocked = signals;
     blocked.add(Signal::SIGHUP);
     blocked.add(Signal::SIGINT);
     blocked.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
-    Ok(signals)
+    Ok(SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?)
 }
 
 /// Which boot of the host this is.

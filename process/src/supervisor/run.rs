@@ -5,8 +5,7 @@ use std::io;
 use execution_ledger_domain::Timestamp;
 use execution_ledger_domain::content::Digest;
 use execution_ledger_domain::execution::StopCause;
-use nix::sys::signal::SigSet;
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signalfd::SignalFd;
 
 use super::child;
 use super::claim::Claim;
@@ -25,9 +24,8 @@ const SPAWN_ERROR_MAX_BYTES: usize = 2048;
 ///
 /// # Errors
 /// Where the system refuses what supervision itself needs.
-pub(super) fn run(orders: &Orders, claim: &mut Claim, signals: &SigSet) -> io::Result<Status> {
-    let signals = SignalFd::with_flags(signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-    if let Some(cause) = wish_to_stop(&signals) {
+pub(super) fn run(orders: &Orders, claim: &mut Claim, signals: &SignalFd) -> io::Result<Status> {
+    if let Some(cause) = wish_to_stop(signals) {
         // Cancelled before it began: nothing is started.
         return Ok(Status { stopped: Some(cause), ..not_started(orders, now()) });
     }
@@ -43,7 +41,7 @@ pub(super) fn run(orders: &Orders, claim: &mut Claim, signals: &SigSet) -> io::R
             let started = now();
             reach("supervisor.spawned");
             let redactor = Redactor::with_secrets(&environment.secrets);
-            let mut watch = Watch::new(orders, claim, program, &signals, &redactor)?;
+            let mut watch = Watch::new(orders, claim, program, signals, &redactor)?;
             watch.until_first_exit_and_drained()?;
             reach("supervisor.exited");
             watch.finish(started)

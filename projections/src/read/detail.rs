@@ -1,7 +1,7 @@
 //! One execution, whole.
 
 use execution_ledger_domain::{ExecutionId, Scope, StreamName};
-use execution_ledger_store::{Recorded, With};
+use execution_ledger_store::{Position, Recorded, With};
 
 use super::list::{STREAM_EVENTS_MAX, fold};
 use crate::model::ExecutionRecord;
@@ -35,5 +35,20 @@ impl Views {
         let record = fold(&events, position)?;
         let covered = record.filter(|record| scope.covers(&record.ownership()));
         Ok(Seen { position, value: covered.map(|record| (record, events)) })
+    }
+
+    /// One execution as its events up to a position of the log make it, whether or not the read
+    /// models have seen that position; nothing where there is none that the scope covers.
+    pub async fn execution_by_log(
+        &self,
+        scope: &Scope,
+        until: Position,
+        id: ExecutionId,
+    ) -> Result<Option<ExecutionRecord>, QueryError> {
+        let stream = StreamName::execution(id);
+        let events =
+            self.store().read_stream(&stream, 0, STREAM_EVENTS_MAX, With::Contents).await?;
+        let record = fold(&events, until)?;
+        Ok(record.filter(|record| scope.covers(&record.ownership())))
     }
 }
