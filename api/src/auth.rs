@@ -1,4 +1,6 @@
-//! Who is calling: a key of the ledger's, or a run by its token.
+//! Who is calling: the holder of a key, a browser that was let in with one, or a run by its token.
+
+mod until;
 
 use std::marker::PhantomData;
 
@@ -6,6 +8,7 @@ use axum::extract::{FromRef, FromRequestParts};
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
+use execution_ledger_domain::access::RefusedFor;
 use execution_ledger_domain::content::Digest;
 use execution_ledger_domain::{Actor, ActorKind, AgentName, Caller, Right, Role, Scope, UserName};
 use execution_ledger_process::run_token;
@@ -13,7 +16,10 @@ use subtle::ConstantTimeEq;
 
 use crate::gate::RequestInfo;
 use crate::problem::{Code, Problem};
+use crate::sign_in::{cookie, origin};
 use crate::state::App;
+
+pub(crate) use until::{Over, Until};
 
 /// Longest key that is looked at, in bytes.
 const KEY_MAX_BYTES: usize = 512;
@@ -22,7 +28,7 @@ const SOURCE_AGENT: &str = "x-source-agent";
 
 /// The SHA-256 of a key: what is kept of it, and what it is compared by.
 #[derive(Clone, Copy)]
-pub struct KeyDigest(Digest);
+pub struct KeyDigest(pub(crate) Digest);
 
 impl KeyDigest {
     /// Of a key as callers send it.
@@ -90,6 +96,29 @@ rights! {
     ReadKeys;
 }
 
+/// A caller that was recognised, the request that they make, and until when both hold.
+#[derive(Clone)]
+pub(crate) struct Access {
+    /// Who.
+    pub caller: Caller,
+    /// The request that they make.
+    pub request: RequestInfo,
+    /// Until when what they open may stay open.
+    pub until: Until,
+}
+
+impl Access {
+    /// Lets pass whoever has the right; the others are counted.
+    pub fn need(&self, app: &App, right: Right) -> Result<(), Problem> {
+        if self.caller.role.has(right) {
+            return Ok(());
+        }
+        app.access_log().refused(self.request.source, RefusedFor::Forbidden);
+        let detail = format!("a key of role {} does not allow it", self.caller.role);
+        Err(Problem::new(Code::Forbidden, detail))
+    }
+}
+
 /// A caller that was recognised and has the right `R`. Must be the first argument of a handler, so
 /// that nothing else of a stranger's request is looked at.
 pub struct May<R> {
@@ -97,7 +126,16 @@ pub struct May<R> {
     pub caller: Caller,
     /// The request that they make.
     pub request: RequestInfo,
+    /// Until when what they open may stay open.
+    pub(crate) until: Until,
     right: PhantomData<R>,
+}
+
+impl<R> May<R> {
+    /// The same without the right, which was looked at.
+    pub(crate) fn into_access(self) -> Access {
+        Access { caller: self.caller, request: self.request, until: self.until }
+    }
 }
 
 impl<S, R> FromRequestParts<S> for May<R>
@@ -110,16 +148,15 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let app = App::from_ref(state);
-        let (caller, request) = recognise(parts, &app).await?;
-        if !caller.role.has(R::RIGHT) {
-            return Err(forbidden());
-        }
-        Ok(Self { caller, request, right: PhantomData })
+        let access = access(parts, &app).await?;
+        access.need(&app, R::RIGHT)?;
+        let Access { caller, request, until } = access;
+        Ok(Self { caller, request, until, right: PhantomData })
     }
 }
 
 /// A caller that was recognised, whatever their rights.
-pub struct Recognised;
+pub struct Recognised(pub(crate) Access);
 
 impl<S> FromRequestParts<S> for Recognised
 where
@@ -129,32 +166,39 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        recognise(parts, &App::from_ref(state)).await.map(|_| Self)
+        access(parts, &App::from_ref(state)).await.map(Self)
     }
 }
 
 /// Lets pass whoever holds a key with that right, by the head of their request.
 pub(crate) async fn recognise_head(parts: &Parts, app: &App, right: Right) -> Result<(), Problem> {
-    let (caller, _) = recognise(parts, app).await?;
-    if caller.role.has(right) { Ok(()) } else { Err(forbidden()) }
-}
-
-fn forbidden() -> Problem {
-    Problem::new(Code::Forbidden, "the role of this key does not allow it")
+    access(parts, app).await?.need(app, right)
 }
 
 /// Who makes a request, by its head.
-pub(crate) async fn recognise(parts: &Parts, app: &App) -> Result<(Caller, RequestInfo), Problem> {
+pub(crate) async fn access(parts: &Parts, app: &App) -> Result<Access, Problem> {
     let info = parts.extensions.get::<RequestInfo>().cloned();
-    let info = info.ok_or_else(|| Problem::internal(&"a request came past the gate"))?;
-    let caller = match bearer(&parts.headers) {
-        Some(key) => caller_of(key, app).await?,
-        None => None,
+    let request = info.ok_or_else(|| Problem::internal(&"a request came past the gate"))?;
+    let known = if parts.headers.contains_key(AUTHORIZATION) {
+        match bearer(&parts.headers) {
+            Some(key) => by_key(key, app).await?,
+            None => None,
+        }
+    } else {
+        by_cookie(parts, app)?
     };
-    let Some(caller) = caller else { return Err(app.gate().failed_attempt(info.source)) };
+    let Some((caller, until)) = known else {
+        return Err(turned_away(app, &request));
+    };
     app.gate().check_rate(&caller.actor.id)?;
     check_source_agent(&parts.headers, &caller)?;
-    Ok((caller, info))
+    Ok(Access { caller, request, until })
+}
+
+/// Counts a request that showed no key that holds, and says what to answer to it.
+pub(crate) fn turned_away(app: &App, request: &RequestInfo) -> Problem {
+    app.access_log().refused(request.source, RefusedFor::Unauthorized);
+    app.gate().failed_attempt(request.source)
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -170,11 +214,41 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     fits.then_some(key)
 }
 
-async fn caller_of(key: &str, app: &App) -> Result<Option<Caller>, Problem> {
+async fn by_key(key: &str, app: &App) -> Result<Option<(Caller, Until)>, Problem> {
     if key.starts_with(run_token::PREFIX) {
-        return Ok(app.tasks().caller_by_run_token(key).await?);
+        let caller = app.tasks().caller_by_run_token(key).await?;
+        return Ok(caller.map(|caller| {
+            let run = caller.run.as_ref().map(|run| run.execution_id);
+            let until = run.map(|run| Until::run_ends(app.tasks().clone(), run));
+            (caller, until.unwrap_or_default())
+        }));
     }
-    Ok(app.admin_key().matches(&KeyDigest::of(key)).then(admin))
+    if let Some(held) = app.keys().ring().find(key) {
+        return Ok(Some((held.caller.clone(), Until::revoked(held.revoked.clone()))));
+    }
+    let is_admin = app.admin_key().matches(&KeyDigest::of(key));
+    Ok(is_admin.then(|| (admin(), Until::default())))
+}
+
+/// Whoever a browser's cookie stands for. What a page of another site makes a browser send is refused
+/// whoever it is.
+fn by_cookie(parts: &Parts, app: &App) -> Result<Option<(Caller, Until)>, Problem> {
+    let Some(value) = cookie::value(&parts.headers) else { return Ok(None) };
+    let mut held = None;
+    let session = app.sign_in().session(value, |key| match key {
+        None => Some(app.admin_key().0),
+        Some(id) => {
+            held = app.keys().ring().by_id(id);
+            held.as_ref().map(|held| *held.secret_sha256())
+        }
+    });
+    let Some((_, browser)) = session else { return Ok(None) };
+    origin::check(parts, &app.gate().options)?;
+    let (caller, until) = match held {
+        Some(held) => (held.caller.clone(), Until::revoked(held.revoked.clone())),
+        None => (admin(), Until::default()),
+    };
+    Ok(Some((caller, until.and_signed_in(browser))))
 }
 
 fn check_source_agent(headers: &HeaderMap, caller: &Caller) -> Result<(), Problem> {

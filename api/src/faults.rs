@@ -1,14 +1,19 @@
 //! What the parts below refuse or fail at, as problems.
 
+use std::convert::Infallible;
+
 use execution_ledger_domain::policy::NotAdmitted;
-use execution_ledger_domain::{AgentName, agent};
-use execution_ledger_process::tasks::{AgentError, StopError, SubmitError};
+use execution_ledger_domain::{AgentName, agent, key, schedule, session};
+use execution_ledger_process::keys::{IN_USE_MAX as KEYS_IN_USE_MAX, KeyError};
+use execution_ledger_process::scheduler::ScheduleError;
+use execution_ledger_process::tasks::{AgentError, MoveError, RetryError, SessionError, StopError, SubmitError};
 use execution_ledger_projections::QueryError;
 use execution_ledger_store::{ExecuteError, PositionError, StoreError};
 use serde_json::Value;
 
 use crate::problem::{Code, Problem};
-use crate::state::{no_agent, no_execution};
+use crate::routes::no_key;
+use crate::state::{no_agent, no_execution, no_schedule, no_session};
 
 /// When it is worth trying again after a queue was full, in seconds.
 const QUEUE_RETRY_S: u64 = 5;
@@ -41,6 +46,11 @@ impl From<PositionError> for Problem {
                 .hint("the log was restored from a backup: start again without that position"),
         }
     }
+}
+
+/// Why a fact that no rule decides about was not recorded.
+pub(crate) fn not_noted(error: ExecuteError<Infallible>) -> Problem {
+    write_failed(error, |never| match never {})
 }
 
 /// What writing failed at, but for the rules that refused it.
@@ -134,6 +144,116 @@ impl From<StopError> for Problem {
             StopError::NotFound => no_execution(),
             StopError::Write(error) => write_failed(error, |_| no_execution()),
         }
+    }
+}
+
+impl From<RetryError> for Problem {
+    fn from(error: RetryError) -> Self {
+        let text = error.to_string();
+        match error {
+            RetryError::NotFound => no_execution(),
+            RetryError::NotEnded => {
+                Self::new(Code::NotEnded, text).hint("stop it first, or wait for its end")
+            }
+            RetryError::ChatTurn(_) => Self::new(Code::ChatTurn, text)
+                .hint("post the message again: POST /api/sessions/{id}/messages"),
+            RetryError::Erased => Self::new(Code::ContentErased, text),
+            RetryError::Submit(refusal) => refusal.into(),
+        }
+    }
+}
+
+impl From<MoveError> for Problem {
+    fn from(error: MoveError) -> Self {
+        let text = error.to_string();
+        match error {
+            MoveError::NotFound => no_execution(),
+            MoveError::NotPending => Self::new(Code::NotPending, text),
+            MoveError::Write(error) => write_failed(error, |_| no_execution()),
+        }
+    }
+}
+
+/// Why a key was not issued or not revoked.
+pub(crate) fn key_refused(error: KeyError) -> Problem {
+    let text = error.to_string();
+    match error {
+        KeyError::UnknownAgent { field, agent } => {
+            Problem::new(Code::UnknownAgent, format!("there is no agent {agent}")).field(field)
+        }
+        KeyError::TooMany => Problem::new(Code::TooManyKeys, text).limit(KEYS_IN_USE_MAX as u64),
+        KeyError::AlreadyIssued(id) => Problem::new(Code::KeyAlreadyIssued, text)
+            .field("Idempotency-Key")
+            .member("key_id", Value::from(id.to_string()))
+            .hint("revoke that key and issue another, if its text was lost"),
+        KeyError::NotApplied => Problem::new(Code::Overloaded, text).retry_after(BUSY_RETRY_S),
+        KeyError::Store(fault) => fault.into(),
+        KeyError::Write(error) => write_failed(error, |rule| match rule {
+            key::Rejection::NotFound => no_key(),
+            key::Rejection::AlreadyIssued => Problem::internal(&rule),
+            key::Rejection::Invalid { field, problem } => Problem::invalid_field(field, problem),
+        }),
+    }
+}
+
+impl From<SessionError> for Problem {
+    fn from(error: SessionError) -> Self {
+        let text = error.to_string();
+        match error {
+            SessionError::NotFound => no_session(),
+            SessionError::Agent(SubmitError::NotAdmitted(NotAdmitted::UnknownAgent(_))) => {
+                Self::new(Code::AgentNotFound, text).field("agent_name")
+            }
+            SessionError::Agent(error) => Self::from(error).field("agent_name"),
+            SessionError::NotContinued(_) => {
+                Self::new(Code::NotContinuable, text).field("execution_id")
+            }
+            SessionError::Write(error) => write_failed(error, |rule| match rule {
+                session::Rejection::NotFound => no_session(),
+                session::Rejection::Closed => Self::new(Code::SessionClosed, rule.to_string()),
+                session::Rejection::Full => Self::new(Code::SessionFull, rule.to_string()),
+                session::Rejection::AlreadyOpened => Self::internal(&rule),
+            }),
+            SessionError::Store(fault) => fault.into(),
+        }
+    }
+}
+
+/// Why a schedule was not made, changed or triggered.
+pub(crate) fn schedule_refused(error: ScheduleError) -> Problem {
+    let text = error.to_string();
+    match error {
+        ScheduleError::NotFound => no_schedule(),
+        ScheduleError::ExecutionNotFound => {
+            Problem::new(Code::ExecutionNotFound, "no execution that this key may see has that id")
+                .field("execution_id")
+        }
+        ScheduleError::ExecutionOpen => Problem::new(Code::NotEnded, text)
+            .field("execution_id")
+            .hint("only what has ended is repeated: stop it first, or wait for its end"),
+        ScheduleError::Erased => Problem::new(Code::ContentErased, text).field("message"),
+        ScheduleError::TooMany(most) => {
+            Problem::new(Code::TooManySchedules, text).limit(most as u64)
+        }
+        ScheduleError::Settings(broken) => Problem::invalid_field(broken.field, broken.problem),
+        ScheduleError::Task(
+            error @ (SubmitError::NotCallable(_)
+            | SubmitError::NotAdmitted(NotAdmitted::UnknownAgent(_) | NotAdmitted::Retired(_))),
+        ) => Problem::from(error).field("agent_name"),
+        ScheduleError::Task(error) => error.into(),
+        ScheduleError::Store(fault) => fault.into(),
+        ScheduleError::Write(error) => write_failed(error, |rule| match rule {
+            schedule::Rejection::NotFound => no_schedule(),
+            schedule::Rejection::Settings(broken) => {
+                Problem::invalid_field(broken.field, broken.problem)
+            }
+            schedule::Rejection::Behind => {
+                Problem::new(Code::Contended, rule.to_string()).retry_after(BUSY_RETRY_S)
+            }
+            schedule::Rejection::AlreadyCreated
+            | schedule::Rejection::Disabled
+            | schedule::Rejection::NotNext => Problem::internal(&rule),
+        }),
     }
 }
 

@@ -200,7 +200,7 @@ pub(crate) fn is_probe(request: &Request) -> bool {
 }
 
 /// An IPv6 subscriber has a whole /64: it counts as one source.
-fn network(source: IpAddr) -> IpAddr {
+pub(crate) fn network(source: IpAddr) -> IpAddr {
     match source {
         IpAddr::V4(_) => source,
         IpAddr::V6(address) => {

@@ -3,6 +3,7 @@
 //! A handler translates a request, calls what does the work, and translates the answer. [`router`]
 //! is everything below a connection, [`serve`] the connections around it.
 
+mod access_log;
 mod auth;
 mod extract;
 mod faults;
@@ -15,6 +16,7 @@ mod position;
 mod problem;
 mod routes;
 mod serve;
+mod sign_in;
 mod sse;
 mod state;
 mod ws;

@@ -12,6 +12,11 @@ use ipnet::IpNet;
 pub struct Options {
     /// Hosts that the server answers for beside loopback's names: `name` (any port) or `name:port`.
     pub allowed_hosts: Vec<String>,
+    /// Whether the server itself speaks TLS: then its pages come by https.
+    pub tls: bool,
+    /// Where browsers find the server if not by the address that they name as host, for example
+    /// `https://ledger.example`.
+    pub public_origin: Option<String>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Largest request body, in bytes.
@@ -46,6 +51,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             allowed_hosts: Vec::new(),
+            tls: false,
+            public_origin: None,
             trusted_proxies: Vec::new(),
             body_max_bytes: 2 * 1024 * 1024,
             body_timeout: Duration::from_secs(30),
@@ -78,6 +85,12 @@ impl Options {
             || self.allowed_hosts.iter().any(|allowed| {
                 allowed.eq_ignore_ascii_case(host) || allowed.eq_ignore_ascii_case(name)
             })
+    }
+
+    /// Whether browsers reach the server by TLS, its own or a proxy's.
+    pub(crate) fn is_secure(&self) -> bool {
+        let by_proxy = self.public_origin.as_deref();
+        self.tls || by_proxy.is_some_and(|origin| origin.starts_with("https://"))
     }
 
     /// Where a request comes from: the last hop that no trusted proxy vouches for.

@@ -22,6 +22,7 @@ use tokio::time::{MissedTickBehavior, Sleep};
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
+use crate::access_log;
 use crate::gate::{Gate, HEADERS_MAX_BYTES, Peer};
 use crate::routes;
 use crate::state::App;
@@ -47,7 +48,8 @@ pub async fn serve(
 ) -> io::Result<()> {
     let gate = Arc::clone(app.gate());
     tokio::spawn(keep_metrics(app.clone()));
-    let router = routes::router(app);
+    tokio::spawn(access_log::keep(app.clone()));
+    let router = routes::router(app.clone());
     let acceptor = tls.map(TlsAcceptor::from);
     let places = Arc::new(Semaphore::new(gate.options.connections_max));
     tokio::pin!(shutdown);
@@ -80,6 +82,7 @@ pub async fn serve(
     }
     drop(listener);
     finish(&gate, &places).await;
+    app.access_log().tell(true).await;
     Ok(())
 }
 

@@ -14,6 +14,7 @@ use futures::Stream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_stream::StreamExt as _;
 
+use crate::auth::{Over, Until};
 use crate::gate::Gate;
 use crate::problem::{Code, Problem};
 
@@ -80,14 +81,15 @@ pub enum Step {
 struct Open<S> {
     source: Pin<Box<S>>,
     gate: Arc<Gate>,
+    until: Pin<Box<dyn Future<Output = Over> + Send>>,
     over: bool,
     begun: bool,
     _permit: OwnedSemaphorePermit,
 }
 
-/// The answer that sends what `source` says until it is over or the server stops. It is asked for
-/// more only as fast as the client reads, so nothing piles up here.
-pub fn respond<S>(gate: &Arc<Gate>, source: S) -> Result<Response, Problem>
+/// The answer that sends what `source` says until it is over, the server stops or the caller may not
+/// listen any more. It is asked for more only as fast as the client reads, so nothing piles up here.
+pub(crate) fn respond<S>(gate: &Arc<Gate>, until: Until, source: S) -> Result<Response, Problem>
 where
     S: Stream<Item = Step> + Send + 'static,
 {
@@ -95,6 +97,7 @@ where
     let open = Open {
         source: Box::pin(source),
         gate: Arc::clone(gate),
+        until: Box::pin(async move { until.over().await }),
         over: false,
         begun: false,
         _permit: permit,
@@ -128,6 +131,10 @@ impl<S: Stream<Item = Step>> Open<S> {
             () = stopping.cancelled() => {
                 self.over = true;
                 Some(closing("server_stopping", "the server is being stopped; come again with Last-Event-ID"))
+            }
+            over = &mut self.until => {
+                self.over = true;
+                Some(closing(over.reason(), over.detail()))
             }
             step = self.source.next() => Some(match step {
                 Some(Step::Frames(frames)) => frames.into_bytes(),

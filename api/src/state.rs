@@ -6,17 +6,22 @@ use execution_ledger_domain::agent::{Agent, AgentConfig};
 use execution_ledger_domain::execution::Execution;
 use execution_ledger_domain::scope::Ownership;
 use execution_ledger_domain::{AgentName, ExecutionId, Scope, StreamName, Timestamp};
+use execution_ledger_process::keys::Keys;
+use execution_ledger_process::run_token::LedgerSecret;
+use execution_ledger_process::scheduler::Schedules;
 use execution_ledger_process::tasks::{Request, Tasks};
 use execution_ledger_process::transcript::{TranscriptHub, Transcripts};
 use execution_ledger_projections::Views;
-use execution_ledger_store::{EventStore, ExecuteError, Ledger, LogId};
+use execution_ledger_store::{EventStore, ExecuteError, Ledger, LogId, StoreError};
 use metrics_exporter_prometheus::PrometheusHandle;
 
+use crate::access_log::AccessLog;
 use crate::auth::KeyDigest;
 use crate::feed::ActivityFeed;
 use crate::gate::{Gate, RequestInfo};
 use crate::options::Options;
 use crate::problem::{Code, Problem};
+use crate::sign_in::SignIn;
 
 /// The parts that the interface stands on.
 pub struct Parts {
@@ -34,6 +39,12 @@ pub struct Parts {
     pub metrics: Option<PrometheusHandle>,
     /// The digest of the admin key.
     pub admin_key: KeyDigest,
+    /// What callers can do with schedules.
+    pub schedules: Schedules,
+    /// All other keys.
+    pub keys: Keys,
+    /// Vouches for the cookies of browsers.
+    pub secret: LedgerSecret,
     /// The settings.
     pub options: Options,
 }
@@ -51,6 +62,9 @@ struct Inner {
     metrics: Option<PrometheusHandle>,
     admin_key: KeyDigest,
     gate: Arc<Gate>,
+    keys: Keys,
+    sign_in: Arc<SignIn>,
+    access_log: AccessLog,
     feed: Arc<ActivityFeed>,
     log_id: LogId,
 }
@@ -64,6 +78,9 @@ impl App {
             feed: Arc::new(ActivityFeed::new(store, parts.views.clone())),
             gate: Arc::new(Gate::new(parts.options)),
             ledger: parts.ledger,
+            sign_in: Arc::new(SignIn::new(parts.secret, Arc::clone(parts.ledger.clock()))),
+            access_log: AccessLog::new(parts.ledger.clone()),
+            keys: parts.keys,
             views: parts.views,
             tasks: parts.tasks,
             transcripts: parts.transcripts,
@@ -80,6 +97,24 @@ impl App {
 
     pub(crate) fn store(&self) -> &Arc<dyn EventStore> {
         self.0.ledger.store()
+    /// A token that lets a browser in as the administrator: good once, for ten minutes. The one
+    /// before is good no more.
+    pub fn new_sign_in_token(&self) -> Result<String, StoreError> {
+        self.0.sign_in.new_link()
+    }
+
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.0.keys
+    }
+
+    pub(crate) fn sign_in(&self) -> &Arc<SignIn> {
+        &self.0.sign_in
+    }
+
+    pub(crate) fn access_log(&self) -> &AccessLog {
+        &self.0.access_log
+    }
+
     }
 
     /// Now.
@@ -166,6 +201,18 @@ pub(crate) fn no_execution() -> Problem {
 pub(crate) fn no_agent(name: &AgentName) -> Problem {
     Problem::new(Code::AgentNotFound, format!("there is no agent {name} that this key may see"))
         .field("name")
+}
+
+/// There is no such chat session that the caller may see.
+pub(crate) fn no_session() -> Problem {
+    let detail = "no chat session that this key may see has that id";
+    Problem::new(Code::SessionNotFound, detail).field("id")
+}
+
+/// There is no such schedule that the caller may see.
+pub(crate) fn no_schedule() -> Problem {
+    let detail = "no schedule that this key may see has that id";
+    Problem::new(Code::ScheduleNotFound, detail).field("id")
 }
 
 /// A request as the cause of what it leads to.

@@ -1,5 +1,6 @@
 //! The WebSocket: activities as they happen, from any position on.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use execution_ledger_store::Position;
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::auth::{May, Read};
+use crate::auth::{May, Over, Read, Until};
 use crate::extract::{FromQuery, Params, Query};
 use crate::feed::{BEHIND_MAX, FeedError, Message};
 use crate::problem::{Code, Problem, ProblemSchema};
@@ -81,7 +82,8 @@ pub(super) async fn watch(
         .max_frame_size(INCOMING_MAX_BYTES)
         .on_failed_upgrade(|error| tracing::debug!(%error, "a WebSocket was not opened"));
     Ok(upgrade.on_upgrade(move |socket| async move {
-        let watcher = Watcher { app, socket, scope: may.caller.scope, heard: Instant::now() };
+        let (scope, until) = (may.caller.scope, may.until);
+        let watcher = Watcher { app, socket, scope, until, heard: Instant::now() };
         watcher.run(from, permit).await;
     }))
 }
@@ -90,6 +92,7 @@ struct Watcher {
     app: App,
     socket: WebSocket,
     scope: Scope,
+    until: Until,
     heard: Instant,
 }
 
@@ -103,6 +106,8 @@ enum End {
     Silent,
     /// The server is being stopped.
     Stopping,
+    /// The client may not watch any more.
+    Over(Over),
     /// The feed failed.
     Failed,
 }
@@ -127,6 +132,7 @@ impl Watcher {
             }
             End::Silent => (close_code::POLICY, "no pong came back"),
             End::Stopping => (close_code::AWAY, "the server is being stopped"),
+            End::Over(over) => (close_code::POLICY, over.detail()),
             End::Failed => (close_code::ERROR, "the feed failed: resume with last_event_id"),
         };
         let farewell = Frame::Close(Some(CloseFrame { code, reason: reason.into() }));
@@ -170,12 +176,15 @@ impl Watcher {
             }
         }
         let stopping = self.app.gate().stopping().clone();
+        let until = self.until.clone();
+        let mut over = pin!(until.over());
         let mut ping = tokio::time::interval(PING_EVERY);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
                 () = stopping.cancelled() => return Ok(()),
+                over = &mut over => return Err(End::Over(over)),
                 frame = self.socket.recv() => match frame {
                     Some(Ok(Frame::Close(_)) | Err(_)) | None => return Err(End::Gone),
                     Some(Ok(_)) => self.heard = Instant::now(),

@@ -108,6 +108,29 @@ impl Right {
         Self::ManageKeys,
         Self::ReadKeys,
     ];
+
+    /// Its name in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Operate => "operate",
+            Self::Read => "read",
+            Self::ReadCosts => "read_costs",
+            Self::ReadLog => "read_log",
+            Self::Chat => "chat",
+            Self::ReadSessions => "read_sessions",
+            Self::ManageQueues => "manage_queues",
+            Self::ManageSchedules => "manage_schedules",
+            Self::ReadSchedules => "read_schedules",
+            Self::ManageAgents => "manage_agents",
+            Self::ManageKeys => "manage_keys",
+            Self::ReadKeys => "read_keys",
+        }
+    }
+
+    /// The right of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|right| right.as_str() == name)
+    }
 }
 
 impl Role {
@@ -157,4 +180,66 @@ pub struct Caller {
     pub run: Option<CallerRun>,
     /// The agents that the caller may give tasks to; `None` for all.
     pub may_call: Option<BTreeSet<AgentName>>,
+}
+
+impl Caller {
+    /// Whether the caller may see an agent: what it is like and how busy, without what only those see
+    /// who register agents. An agent sees itself; of those that it may call it knows the names.
+    pub fn sees_agent(&self, name: &AgentName) -> bool {
+        match (&self.scope, &self.may_call) {
+            (Scope::All, _) | (Scope::User(_), None) => true,
+            (Scope::User(_), Some(names)) => names.contains(name),
+            (Scope::Agent(own), _) => own == name,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actor::ActorKind;
+    use crate::ids::UserName;
+
+    fn caller(scope: Scope, may_call: Option<&[&str]>) -> Caller {
+        let user = UserName::new("ada").expect("a name");
+        let actor = Actor { kind: ActorKind::Key, id: "k".to_owned(), user, agent: None };
+        let may_call = may_call
+            .map(|names| names.iter().map(|name| AgentName::new(name).expect("a name")).collect());
+        Caller { actor, role: Role::User, scope, run: None, may_call }
+    }
+
+    #[test]
+    fn agents_are_seen_by_those_who_may_call_them_and_by_themselves() {
+        let agent = |name| AgentName::new(name).expect("a name");
+        let user = || Scope::User(UserName::new("ada").expect("a name"));
+        assert!(caller(Scope::All, None).sees_agent(&agent("a")));
+        assert!(caller(user(), None).sees_agent(&agent("a")));
+        assert!(caller(user(), Some(&["a"])).sees_agent(&agent("a")));
+        assert!(!caller(user(), Some(&["a"])).sees_agent(&agent("b")));
+        let own = caller(Scope::Agent(agent("a")), Some(&["a", "b"]));
+        assert!(own.sees_agent(&agent("a")) && !own.sees_agent(&agent("b")));
+    }
+
+    #[test]
+    fn every_right_has_a_name_of_its_own_and_the_admin_has_all() {
+        for right in Right::ALL {
+            assert_eq!(Right::named(right.as_str()), Some(right));
+            assert!(Role::Admin.has(right));
+        }
+        assert_eq!(Right::named("none"), None);
+    }
+
+    #[test]
+    fn only_admins_hand_out_rights_and_auditors_and_billing_change_nothing() {
+        use Right as R;
+        for role in Role::ALL.into_iter().filter(|role| *role != Role::Admin) {
+            assert!(!role.has(R::ManageKeys) && !role.has(R::ManageAgents), "{role}");
+        }
+        let changes = [R::Operate, R::Chat, R::ManageQueues, R::ManageSchedules];
+        for role in [Role::Auditor, Role::Billing] {
+            assert!(changes.into_iter().all(|right| !role.has(right)), "{role}");
+        }
+        let billing = Right::ALL.into_iter().filter(|right| Role::Billing.has(*right));
+        assert_eq!(billing.collect::<Vec<_>>(), [R::ReadCosts]);
+    }
 }

@@ -4,6 +4,7 @@
 //! There is no I/O here, no clock, no randomness and no async: time, ids and salts arrive in
 //! commands, so every rule can be tested by *given events, when command, then events*.
 
+pub mod access;
 pub mod actor;
 pub mod agent;
 pub mod caller;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::Timestamp;
 use crate::ids::{AgentName, ExecutionId, KeyId, ScheduleId, SessionId};
 
 /// The kinds of streams that this version writes.
@@ -18,6 +19,8 @@ pub enum Category {
     Key,
     /// `schedule-{id}`: tasks that come by the clock.
     Schedule,
+    /// `access-{day}`: who read what, and who was turned away.
+    Access,
 }
 
 impl Category {
@@ -29,6 +32,7 @@ impl Category {
             Self::Session => "session",
             Self::Key => "key",
             Self::Schedule => "schedule",
+            Self::Access => "access",
         }
     }
 }
@@ -71,6 +75,11 @@ impl StreamName {
     /// The stream of a schedule.
     pub fn schedule(id: ScheduleId) -> Self {
         Self(format!("schedule-{id}").into())
+    }
+
+    /// The stream of a day's access, by its date in UTC.
+    pub fn access(at: Timestamp) -> Self {
+        Self(format!("access-{}", at.to_chrono().date_naive()).into())
     }
 
     /// The name as text.

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::access::AccessEvent;
 use crate::agent::AgentEvent;
 use crate::content::ContentRef;
 use crate::execution::ExecutionEvent;
@@ -26,6 +27,10 @@ pub enum Event {
     /// Of a `key-{id}` stream.
     Key(KeyEvent),
 }
+    /// Of a `schedule-{id}` stream.
+    Schedule(ScheduleEvent),
+    /// Of an `access-{day}` stream.
+    Access(AccessEvent),
 
 /// Why a stored event can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +123,8 @@ macro_rules! wire {
 
 wire! {
     Agent(AgentEvent::Configured) of agent = "agent.configured" v 1;
+    Access(AccessEvent::Read) of access = "access.read" v 1;
+    Access(AccessEvent::Refused) of access = "access.refused" v 1;
     Agent(AgentEvent::Paused) of agent = "agent.paused" v 1;
     Agent(AgentEvent::Registered) of agent = "agent.registered" v 1;
     Agent(AgentEvent::Resumed) of agent = "agent.resumed" v 1;
@@ -164,7 +171,8 @@ impl Event {
             )
             | Self::Agent(_)
             | Self::Session(_)
-            | Self::Key(_) => [None, None],
+            | Self::Key(_)
+            | Self::Access(_) => [None, None],
         };
         texts.into_iter().flatten().collect()
     }
@@ -247,6 +255,8 @@ mod tests {
     #[test]
     fn a_later_version_an_unknown_type_and_unfit_data_are_told_apart() {
         let later = Event::from_stored("execution.running", 99, "{}");
+    Schedule(ScheduleEvent);
+    Access(AccessEvent);
         assert!(matches!(later, Err(WireError::UnknownVersion { version: 99, newest: 1, .. })));
         let before_the_first = Event::from_stored("execution.running", 0, "{}");
         assert!(matches!(before_the_first, Err(WireError::UnknownVersion { version: 0, .. })));

@@ -10,15 +10,18 @@ use execution_ledger_domain::{AgentName, ClaimId, ExecutionId};
 use execution_ledger_store::Position;
 use tokio::sync::{Notify, oneshot, watch};
 
+use crate::keys::KeyRing;
+
 /// Callers that wait for the end of executions: most at once.
 const WAITERS_MAX: usize = 10_000;
 
-/// The policy's state, and those who wait for it to change.
+/// The policy's state with the keys that hold, and those who wait for them to change.
 pub struct Desk {
     policy: Mutex<Policy>,
     waiters: Mutex<HashMap<ExecutionId, Vec<oneshot::Sender<Position>>>>,
     applied: watch::Sender<Position>,
     wake: Notify,
+    keys: KeyRing,
 }
 
 /// A place in a queue that is given back unless an append took it over.
@@ -52,12 +55,18 @@ impl Desk {
             waiters: Mutex::new(HashMap::new()),
             applied: watch::Sender::new(position),
             wake: Notify::new(),
+            keys: KeyRing::default(),
         }
     }
 
     /// The policy. Held for a moment only, never across an await.
     pub(crate) fn policy(&self) -> MutexGuard<'_, Policy> {
         self.policy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The keys that hold.
+    pub fn keys(&self) -> &KeyRing {
+        &self.keys
     }
 
     /// Keeps a place in an agent's queue.

@@ -4,6 +4,7 @@
 pub mod desk;
 pub mod failpoint;
 pub mod manager;
+pub mod keys;
 pub mod orders;
 pub mod redact;
 pub mod run_token;
@@ -14,4 +15,4 @@ pub mod supervisor;
 pub mod tasks;
 pub mod transcript;
 
-pub use salt::salt;
+pub use salt::{random, salt};

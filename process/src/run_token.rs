@@ -50,6 +50,11 @@ impl LedgerSecret {
         Digest(self.sign(b"request", request))
     }
 
+    /// A seal on what a browser's cookie says, by which the ledger knows its own cookies again.
+    pub fn vouch_for_browser(&self, bytes: &[u8]) -> [u8; 32] {
+        self.sign(b"browser", bytes)
+    }
+
     fn sign(&self, purpose: &[u8], bytes: &[u8]) -> [u8; 32] {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0)
             .unwrap_or_else(|_| unreachable!("HMAC takes a key of any length"));

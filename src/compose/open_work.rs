@@ -5,19 +5,31 @@ use execution_ledger_domain::execution::{CancelCause, Trigger};
 use execution_ledger_domain::policy::{
     AgentStatus as Status, Ceiling, HeldSlot, OpenExecution, Place, Policy,
 };
-use execution_ledger_domain::{AgentName, Scope};
+use execution_ledger_domain::{AgentName, ExecutionId, Scope, SessionId, Timestamp, limits};
+use execution_ledger_process::desk::Desk;
 use execution_ledger_process::tasks::SessionIndex;
-use execution_ledger_projections::{AgentStatus, Views};
+use execution_ledger_projections::{At, AgentStatus, QueryError, Views};
 use execution_ledger_store::{Position, StoreError};
 
 use super::ServeError;
 
-/// The policy as of the read models' position: all agents, and all that has not ended.
-pub async fn load(views: &Views, ceiling: Ceiling) -> Result<(Policy, Position), ServeError> {
-    let (position, open, agents) = views
-        .open_work()
-        .await
-        .map_err(|error| ServeError::Part(format!("the read models: {error}")))?;
+/// How long ago an execution may have been accepted that failed within the last day, in seconds: it
+/// waits for a day and runs for a week at most.
+const RETRIED_WITHIN_S: u64 = limits::QUEUE_MAX_S + limits::agent::TIMEOUT_MAX_S + 24 * 3_600;
+
+/// How long a turn's start waits at a time until the read models know which results its agent was not
+/// told of yet. After that it is begun again.
+const RESULTS_WAIT: Duration = Duration::from_secs(5);
+
+/// The policy as of the read models' position: all agents, all that has not ended, and what failed so
+/// that another attempt may have to follow.
+pub async fn load(
+    views: &Views,
+    ceiling: Ceiling,
+    now: Timestamp,
+) -> Result<(Policy, Position), ServeError> {
+    let unread = |error: &QueryError| ServeError::Part(format!("the read models: {error}"));
+    let (position, open, agents) = views.open_work().await.map_err(|error| unread(&error))?;
     let mut policy = Policy::new(ceiling);
     for agent in agents {
         let status = match agent.status {
@@ -61,3 +73,13 @@ impl SessionIndex for Sessions {
         found.map_err(|error| StoreError::Fault(format!("the read models: {error}")))
     }
 }
+/// The keys that held at the position up to which the policy has seen the log.
+pub async fn load_keys(views: &Views, position: Position, desk: &Desk) -> Result<(), ServeError> {
+    let keys = views.keys_in_use(At::Position(position)).await;
+    let keys = keys.map_err(|error| ServeError::Part(format!("the read models: {error}")))?;
+    for key in keys.value {
+        desk.keys().take_up(key.id, &key.issued);
+    }
+    Ok(())
+}
+

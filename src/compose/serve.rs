@@ -10,6 +10,7 @@ use std::time::Duration;
 use execution_ledger_api::{App, KeyDigest, Options, Parts};
 use execution_ledger_domain::policy::Ceiling;
 use execution_ledger_process::desk::Desk;
+use execution_ledger_process::keys::Keys;
 use execution_ledger_process::manager::{Manager, ManagerError, ManagerOptions};
 use execution_ledger_process::run_token::LedgerSecret;
 use execution_ledger_process::tasks::Tasks;
@@ -28,7 +29,7 @@ use super::open_work::{self, Sessions};
 use super::server_file::ServerFile;
 use super::shutdown::Shutdown;
 use super::{Foundation, ServeError};
-use crate::config::Settings;
+use crate::config::{HttpUrl, Settings};
 
 /// Threads that wait on the network and on each other; what blocks has threads of its own.
 const WORKERS_MIN: usize = 2;
@@ -108,6 +109,7 @@ async fn with_parts(
     let secret = LedgerSecret::new(foundation.ledger_secret);
     let (policy, position) = open_work::load(&views, ceiling(settings)).await?;
     let desk = Arc::new(Desk::new(policy, position));
+    open_work::load_keys(&views, position, &desk).await?;
     let transcripts = Transcripts::new(data_dir.runs(), data_dir.transcripts());
     let hub = TranscriptHub::new(transcripts.clone());
     let (stop_manager, manager_stop) = watch::channel(false);
@@ -122,9 +124,10 @@ async fn with_parts(
     let manager_task = tokio::spawn(manager.run(log, manager_stop));
 
     let tasks =
-        Tasks::new(ledger.clone(), Arc::clone(&desk), Arc::new(Sessions(views.clone())), secret)
+        Tasks::new(ledger.clone(), Arc::clone(&desk), Arc::new(Sessions(views.clone())), secret.clone())
             .keeping_out_of(canonical(data_dir.path()));
     let app = App::new(Parts {
+    let keys = Keys::new(ledger.clone(), Arc::clone(&desk));
         ledger,
         views,
         tasks,
@@ -132,9 +135,12 @@ async fn with_parts(
         hub,
         metrics,
         admin_key: KeyDigest::of(foundation.admin_key.reveal()),
-        options: api_options(settings, url),
+        keys,
+        secret,
+        options: api_options(settings, url, tls.is_some()),
     });
-    announce(foundation, server, url)?;
+    let sign_in = app.new_sign_in_token().map_err(|error| part("the sign-in link", &error))?;
+    announce(foundation, server, url, &sign_in)?;
     let (stopping, draining) = (shutdown.clone(), Arc::clone(&desk));
     let api = execution_ledger_api::serve(listener, tls, app, async move {
         stopping.requested().await;
@@ -262,7 +268,7 @@ fn manager_options(foundation: &Foundation, url: &str) -> ManagerOptions {
     }
 }
 
-fn api_options(settings: &Settings, url: &str) -> Options {
+fn api_options(settings: &Settings, url: &str, tls: bool) -> Options {
     let seconds = |s: u64| Duration::from_secs(s);
     let rate = |n: u32| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
     let mut allowed_hosts: Vec<String> =
@@ -276,6 +282,8 @@ fn api_options(settings: &Settings, url: &str) -> Options {
     Options {
         allowed_hosts,
         trusted_proxies: settings.trusted_proxies.entries().iter().map(|net| net.0).collect(),
+        tls,
+        public_origin: settings.public_url.as_ref().map(HttpUrl::origin),
         body_max_bytes: settings.body_max_bytes.narrow::<usize>(),
         body_timeout: seconds(settings.body_timeout_s.get()),
         head_timeout: seconds(settings.header_timeout_s.get()),
@@ -326,13 +334,18 @@ fn tls(settings: &Settings) -> Result<Option<Arc<rustls::ServerConfig>>, ServeEr
 }
 
 /// Says where the server is: for programs in a file, for people in words.
-fn announce(foundation: &Foundation, server: &ServerFile, url: &str) -> Result<(), ServeError> {
+fn announce(
+    foundation: &Foundation,
+    server: &ServerFile,
+    url: &str,
+    sign_in: &str,
+) -> Result<(), ServeError> {
     let data_dir = &foundation.data_dir;
     server.write(data_dir.path()).map_err(|error| part("server.json", &error))?;
     tracing::info!(url, "listening");
     let key = data_dir.admin_key();
     let text = format!(
-        "execution-ledger {} listens on {url}\n  data       {}\n  admin key  {}\n  API        {url}/docs\n\nTry in another terminal:\n  execution-ledger run demo \"Say hello\"\n",
+        "execution-ledger {} listens on {url}\n  data       {}\n  admin key  {}\n  API        {url}/docs\n  sign in    {url}/sign-in#{sign_in} (once, within 10 minutes)\n\nTry in another terminal:\n  execution-ledger run demo \"Say hello\"\n",
         env!("CARGO_PKG_VERSION"),
         data_dir.path().display(),
         key.display(),

@@ -101,6 +101,11 @@ impl HttpUrl {
         self.0.as_str().trim_end_matches('/')
     }
 
+    /// Its scheme, host and port, as browsers name where a page comes from.
+    pub fn origin(&self) -> String {
+        self.0.origin().ascii_serialization()
+    }
+
     /// The host in it.
     pub fn host(&self) -> &str {
         self.0.host_str().unwrap_or_default()

@@ -19,7 +19,7 @@ use clap::{Args, FromArgMatches};
 use figment::Figment;
 use figment::providers::{Format, Serialized, Toml};
 
-pub use addresses::begins_as_http;
+pub use addresses::{HttpUrl, begins_as_http};
 pub use places::Places;
 pub use settings::{Overrides, Settings};
 pub use values::LogFormat;

@@ -1,5 +1,6 @@
 //! The one write path: load, fold, decide, append; on a conflict, again.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use execution_ledger_domain::{
@@ -127,6 +128,11 @@ impl Ledger {
 
     /// The state of a stream, folded from its events.
     pub async fn load<A: Aggregate>(
+    /// Where the time comes from.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
         &self,
         stream: &StreamName,
     ) -> Result<A, ExecuteError<A::Rejection>> {
@@ -165,6 +171,39 @@ impl Ledger {
         command: A::Command,
         contents: &[Content],
         context: &Context,
+    /// Like [`Ledger::execute`], from a state that the caller knows already: what the stream's events
+    /// up to `head` lead to. Only what has been appended since is read, and only on a conflict, so
+    /// the stream may be of any length. The context must name the story.
+    pub async fn execute_from<A: Aggregate>(
+        &self,
+        stream: &StreamName,
+        (state, head): (A, StreamHead),
+        command: A::Command,
+        contents: &[Content],
+        context: &Context,
+    ) -> Result<Executed<A>, ExecuteError<A::Rejection>> {
+        let loaded = Loaded { state, first: None, last: Some(head) };
+        self.decide_and_append(stream, loaded, command, contents, context).await
+    }
+
+    /// Appends facts to a stream that has no rules: nothing is decided, so nothing is read before.
+    /// One append, one story.
+    pub async fn note(
+        &self,
+        stream: &StreamName,
+        facts: &[Event],
+        context: &Context,
+    ) -> Result<Position, ExecuteError<Infallible>> {
+        let metadata = metadata(context, None, None);
+        let new = facts.iter().map(|fact| stored_form(fact, &[], &metadata)).collect();
+        match self.store.append(stream, ExpectedRevision::Any, new).await {
+            Ok(appended) => Ok(appended.position),
+            Err(AppendError::TooLarge { bytes, max }) => Err(ExecuteError::TooLarge { bytes, max }),
+            Err(AppendError::Store(fault)) => Err(fault.into()),
+            Err(other) => Err(StoreError::Fault(other.to_string()).into()),
+        }
+    }
+
     ) -> Result<Executed<A>, ExecuteError<A::Rejection>> {
         let contents: Vec<_> = contents.iter().map(|c| (c.reference().sha256, c)).collect();
         for _ in 0..CONFLICTS_MAX {

@@ -216,7 +216,7 @@ pub enum ExpectedRevision {
     NoStream,
     /// Its last event has this revision.
     Exact(u64),
-    /// Anything: only for imports and tests of adapters.
+    /// Anything: for imports, tests of adapters, and streams without rules.
     Any,
 }
 

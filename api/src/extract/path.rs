@@ -6,7 +6,7 @@ use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use execution_ledger_domain::{AgentName, ExecutionId};
 
-use super::words::EXECUTION_ID;
+use super::words::{EXECUTION_ID, KEY_ID, SCHEDULE_ID, SESSION_ID};
 use crate::problem::Problem;
 
 async fn path_part<T: FromStr, S: Send + Sync>(
@@ -33,6 +33,42 @@ impl<S: Send + Sync> FromRequestParts<S> for AgentPath {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         path_part(parts, state, "name").await.map(Self)
+    }
+}
+
+/// The key that the path names.
+pub struct KeyPath(pub KeyId);
+
+impl<S: Send + Sync> FromRequestParts<S> for KeyPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let id = path_part(parts, state, "id").await;
+        id.map(Self).map_err(|_| Problem::invalid_parameter("id", KEY_ID))
+    }
+}
+
+/// The chat session that the path names.
+pub struct SessionPath(pub SessionId);
+
+impl<S: Send + Sync> FromRequestParts<S> for SessionPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let id = path_part(parts, state, "id").await;
+        id.map(Self).map_err(|_| Problem::invalid_parameter("id", SESSION_ID))
+    }
+}
+
+/// The schedule that the path names.
+pub struct SchedulePath(pub ScheduleId);
+
+impl<S: Send + Sync> FromRequestParts<S> for SchedulePath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let id = path_part(parts, state, "id").await;
+        id.map(Self).map_err(|_| Problem::invalid_parameter("id", SCHEDULE_ID))
     }
 }
 

@@ -31,10 +31,11 @@ use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, Stream
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::auth::recognise;
+use crate::auth::{Access, access};
 use crate::extract::read_body;
 use crate::options::Options;
 use crate::problem::{Problem, ProblemSchema};
+use crate::routes::rights::any_key;
 use crate::state::App;
 use cancellations::Cancellations;
 use server::Server;
@@ -93,7 +94,7 @@ fn has_port(host: &str) -> bool {
 
 /// The path, for the router and for the interface's description. Needs an [`Mcp`] as extension.
 pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(post))
+    OpenApiRouter::new().routes(any_key(routes!(post)))
 }
 
 /// MCP (Model Context Protocol) over streamable HTTP.
@@ -115,7 +116,7 @@ async fn post(
     request: Request,
 ) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
-    let (caller, _) = recognise(&parts, &app).await?;
+    let Access { caller, .. } = access(&parts, &app).await?;
     let body = read_body(Request::from_parts(parts.clone(), body), &app).await?;
     mcp.cancellations.hear(&caller.actor.id, &body);
     // Who calls is settled: nothing below needs the key, so nothing below can tell it.

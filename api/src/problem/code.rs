@@ -50,6 +50,8 @@ codes! {
     AgentNotCallable = "agent_not_callable", FORBIDDEN, "This key may not call that agent";
     /// The header `X-Source-Agent` names another agent than the key's.
     SourceAgentMismatch = "source_agent_mismatch", FORBIDDEN, "X-Source-Agent is not this key's agent";
+    /// A page of another site made a browser send it.
+    OriginNotAllowed = "origin_not_allowed", FORBIDDEN, "The request comes from another site";
     /// The chat session belongs to somebody else.
     SessionNotOwned = "session_not_owned", FORBIDDEN, "The chat session belongs to another user";
     /// There is nothing at this path.
@@ -60,6 +62,10 @@ codes! {
     ExecutionNotFound = "execution_not_found", NOT_FOUND, "There is no such execution";
     /// No chat session of that id.
     SessionNotFound = "session_not_found", NOT_FOUND, "There is no such chat session";
+    /// No key of that id.
+    KeyNotFound = "key_not_found", NOT_FOUND, "There is no such key";
+    /// No schedule of that id.
+    ScheduleNotFound = "schedule_not_found", NOT_FOUND, "There is no such schedule";
     /// The path exists, but not for this method.
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "The path does not know this method";
     /// The body came too slowly.
@@ -68,6 +74,12 @@ codes! {
     OtherLog = "other_log", CONFLICT, "That position belongs to another log";
     /// An active agent has this name.
     AgentExists = "agent_exists", CONFLICT, "An agent of this name is registered already";
+    /// The same request issued a key before; its text is not shown again.
+    KeyAlreadyIssued = "key_already_issued", CONFLICT, "This key was issued before";
+    /// As many keys are in use as may be.
+    TooManyKeys = "too_many_keys", CONFLICT, "Too many keys are in use";
+    /// There are as many schedules as may be.
+    TooManySchedules = "too_many_schedules", CONFLICT, "There are too many schedules";
     /// The agent takes no more tasks.
     AgentRetired = "agent_retired", CONFLICT, "The agent was retired";
     /// A synchronous call would wait for a slot that its own ancestors hold.
@@ -130,6 +142,8 @@ codes! {
     CallDepthExceeded = "call_depth_exceeded", UNPROCESSABLE_ENTITY, "Agents call agents too deeply";
     /// The path speaks WebSocket only.
     UpgradeRequired = "upgrade_required", UPGRADE_REQUIRED, "This path speaks WebSocket";
+    /// A field names an agent that there is not.
+    UnknownAgent = "unknown_agent", UNPROCESSABLE_ENTITY, "There is no such agent";
     /// As many executions wait as may.
     QueueFull = "queue_full", TOO_MANY_REQUESTS, "The agent's queue is full";
     /// The key asks more often than it may.

@@ -11,7 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::agent_body::{AgentAnswer, AgentBody};
-use crate::auth::{ManageAgents, May, Read};
+use crate::auth::{ManageAgents, ManageQueues, May, Read};
 use crate::extract::{AgentPath, Json, NoBody, Params, Partial};
 use crate::faults::agent_refused;
 use crate::position::{Moment, MomentParams, WAIT_FOR_MAX, with_position};
@@ -22,13 +22,14 @@ use crate::state::{App, cause, no_agent};
 #[derive(Serialize, ToSchema)]
 pub(super) struct AgentList {
     agents: Vec<AgentAnswer>,
-    /// Other agents that the caller may give tasks to, by name and status alone; empty for all but runs.
+    /// Other agents that the caller may give tasks to, by name and status alone; empty for all but
+    /// agents.
     callable: Vec<Callable>,
     /// Always null: all agents are on one page.
     next_cursor: Option<String>,
 }
 
-/// An agent that a run may give tasks to.
+/// An agent that another one may give tasks to.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Callable {
     #[schema(value_type = String)]
@@ -61,7 +62,7 @@ pub(super) async fn list(
     let at = moment.reach(&app).await?;
     let caller = &may.caller;
     let seen = app.views().agents(&Scope::All, at).await?;
-    let foreign = |row: &&AgentRow| matches!(&caller.scope, Scope::Agent(own) if *own != row.name);
+    let foreign = |row: &&AgentRow| !caller.sees_agent(&row.name);
     let (others, visible): (Vec<_>, Vec<_>) = seen.value.iter().partition(foreign);
     let callable = others.into_iter().filter_map(|row| Callable::of(caller, row)).collect();
     let whole = may_manage(caller);
@@ -91,7 +92,8 @@ pub(super) async fn detail(
 
 async fn answer(app: &App, caller: &Caller, at: At, name: &AgentName) -> Result<Response, Problem> {
     let seen = app.views().agent(&caller.scope, at, name).await?;
-    let row = seen.value.ok_or_else(|| no_agent(name))?;
+    let row =
+        seen.value.filter(|row| caller.sees_agent(&row.name)).ok_or_else(|| no_agent(name))?;
     let body = AgentAnswer::of(app, &row, may_manage(caller));
     Ok(with_position(app, seen.position, axum::Json(body)))
 }
@@ -202,7 +204,7 @@ pub(super) async fn retire(
     ),
 )]
 pub(super) async fn pause(
-    may: May<ManageAgents>,
+    may: May<ManageQueues>,
     State(app): State<App>,
     AgentPath(name): AgentPath,
     Params(()): Params<()>,
@@ -224,7 +226,7 @@ pub(super) async fn pause(
     ),
 )]
 pub(super) async fn resume(
-    may: May<ManageAgents>,
+    may: May<ManageQueues>,
     State(app): State<App>,
     AgentPath(name): AgentPath,
     Params(()): Params<()>,

@@ -24,6 +24,9 @@ pub(super) struct Queued {
     /// was started a moment ago.
     reason: Option<&'static str>,
 }
+    /// Until when, where that is known: with retry_backoff.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    until: Option<Timestamp>,
 
 /// An agent's slots and queue.
 #[derive(Serialize, ToSchema)]
@@ -48,11 +51,19 @@ pub(super) struct CapacityAnswer {
 
 impl CapacityAnswer {
     fn of(tasks: &Tasks, capacity: Capacity) -> Self {
-        let queued = |waiting: Waiting| {
-            let why = waiting.execution_id.and_then(|id| tasks.why_waiting(id));
-            Queued { waiting, reason: why.map(|why| why.blocker.as_str()) }
+        let ids: Vec<_> = capacity.queue.iter().map(|waiting| waiting.id).collect();
+        let why = tasks.why_each_waits(&ids);
+        let queued = |mut waiting: Waiting| {
+            let (blocker, place) = why.get(&waiting.id).copied().unzip();
+            // The process manager knows best: who waits for their time stands behind the others.
+            waiting.place = place.map_or(waiting.place, u64::from);
+            let blocker = blocker.filter(|_| waiting.execution_id.is_some());
+            let until = blocker.and_then(Blocker::until);
+            Queued { waiting, reason: blocker.map(Blocker::as_str), until }
         };
         Self {
+        let mut queue: Vec<_> = capacity.queue.into_iter().map(queued).collect();
+        queue.sort_by_key(|queued| queued.waiting.place);
             agent: capacity.agent,
             status: capacity.status.as_str(),
             max_parallel_tasks: capacity.max_parallel_tasks,
@@ -86,7 +97,8 @@ pub(super) async fn capacity(
     // Why each execution waits is known of now alone.
     moment.reach_now(&app, "slots and queue are answered as they are now").await?;
     let seen = app.views().capacity(&may.caller.scope, &name).await?;
-    let capacity = seen.value.ok_or_else(|| no_agent(&name))?;
+    let seen_by_caller = may.caller.sees_agent(&name);
+    let capacity = seen.value.filter(|_| seen_by_caller).ok_or_else(|| no_agent(&name))?;
     app.desk_follows(seen.position).await;
     let body = CapacityAnswer::of(app.tasks(), capacity);
     Ok(with_position(&app, seen.position, axum::Json(body)))

@@ -15,7 +15,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::event_answer::EventAnswer;
-use crate::auth::{May, ReadLog};
+use crate::auth::{May, ReadLog, Until};
 use crate::extract::{FromQuery, Params, Query};
 use crate::position::{Moment, MomentParams, with_position};
 use crate::problem::{Problem, ProblemSchema};
@@ -132,7 +132,7 @@ pub(super) struct EventList {
     ),
 )]
 pub(super) async fn events(
-    _may: May<ReadLog>,
+    may: May<ReadLog>,
     State(app): State<App>,
     Params((query, moment)): Params<(EventQuery, Moment)>,
     headers: HeaderMap,
@@ -153,7 +153,7 @@ pub(super) async fn events(
             let detail = "a stream has no pages: limit is for answers without text/event-stream";
             return Err(Problem::invalid_parameter("limit", detail));
         }
-        let following = follow(&app, &query, last_event_id(&headers)?, head).await?;
+        let following = follow(&app, &query, last_event_id(&headers)?, head, may.until).await?;
         return Ok(with_position(&app, head, following));
     }
     let after = match query.after {
@@ -203,6 +203,7 @@ async fn follow(
     query: &EventQuery,
     resumed: Option<&str>,
     head: Position,
+    until: Until,
 ) -> Result<Response, Problem> {
     let after = match (resumed, query.after) {
         (Some(text), _) => {
@@ -214,7 +215,7 @@ async fn follow(
         (None, None) => Position::START,
     };
     let subscription = app.store().subscribe(after).await?;
-    sse::respond(app.gate(), frames(app.clone(), Arc::clone(&query.filter), subscription))
+    sse::respond(app.gate(), until, frames(app.clone(), Arc::clone(&query.filter), subscription))
 }
 
 struct Following {

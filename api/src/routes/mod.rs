@@ -9,7 +9,17 @@ mod events;
 mod executions;
 mod filters;
 mod panel;
+mod keys;
 mod stopping;
+mod queue;
+pub(crate) mod rights;
+mod schedule_body;
+mod schedule_wishes;
+mod schedules;
+mod session_stream;
+mod sessions;
+mod sign_in;
+mod sign_in_page;
 mod system;
 mod tasks;
 mod transcripts;
@@ -21,6 +31,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use bytes::Bytes;
 use utoipa::openapi::OpenApi;
+use execution_ledger_domain::Right;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -29,6 +40,8 @@ use crate::mcp::{self, Mcp};
 use crate::state::App;
 use crate::ws;
 
+pub(crate) use keys::no_key;
+use rights::{any_key, guarded, needing, open};
 /// All paths, with what every request passes around them.
 pub fn router(app: App) -> Router {
     let mcp = mcp::routes().layer(Extension(Mcp::new(&app)));
@@ -41,6 +54,7 @@ pub fn router(app: App) -> Router {
         .route("/openapi.json", get(move || async move { system::description(json) }))
         .merge(docs::pages())
         .fallback(system::nothing_there)
+        .merge(sign_in_page::pages())
         .method_not_allowed_fallback(system::wrong_method)
         .layer(from_fn_with_state(gate, guard))
         .with_state(app)
@@ -53,26 +67,55 @@ pub fn description() -> OpenApi {
 
 fn documented(mcp: OpenApiRouter<App>) -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(docs::preamble())
-        .routes(routes!(tasks::submit))
-        .routes(routes!(executions::list))
-        .routes(routes!(executions::list_of_agent))
-        .routes(routes!(executions::stats))
-        .routes(routes!(executions::timeline))
-        .routes(routes!(executions::detail))
-        .routes(routes!(transcripts::log))
-        .routes(routes!(transcripts::stream))
-        .routes(routes!(stopping::terminate))
-        .routes(routes!(panel::activities))
-        .routes(routes!(panel::costs))
-        .routes(routes!(agents::list, agents::register))
-        .routes(routes!(agents::detail, agents::configure, agents::retire))
-        .routes(routes!(agents::pause))
-        .routes(routes!(agents::resume))
-        .routes(routes!(capacity::capacity))
-        .routes(routes!(events::events))
-        .routes(routes!(ws::watch))
+        .routes(guarded!(tasks::submit))
+        .routes(guarded!(executions::list))
+        .routes(guarded!(executions::list_of_agent))
+        .routes(guarded!(executions::stats))
+        .routes(guarded!(executions::timeline))
+        .routes(guarded!(executions::detail))
+        .routes(guarded!(transcripts::log))
+        .routes(guarded!(transcripts::stream))
+        .routes(guarded!(stopping::terminate))
+        .routes(guarded!(bulk::terminate_all))
+        .routes(guarded!(queue::move_to_front))
+        .routes(guarded!(queue::retry))
+        .routes(guarded!(panel::activities))
+        .routes(guarded!(panel::costs))
+        .routes(guarded!(agents::list))
+        .routes(guarded!(agents::register))
+        .routes(guarded!(agents::detail))
+        .routes(guarded!(agents::configure))
+        .routes(guarded!(agents::retire))
+        .routes(guarded!(agents::pause))
+        .routes(guarded!(agents::resume))
+        .routes(guarded!(capacity::capacity))
+        .routes(guarded!(sessions::list))
+        .routes(guarded!(sessions::open))
+        .routes(guarded!(sessions::detail))
+        .routes(guarded!(sessions::close))
+        .routes(guarded!(sessions::post))
+        .routes(guarded!(session_stream::stream))
+        .routes(guarded!(schedules::list))
+        .routes(guarded!(schedules::create))
+        .routes(guarded!(schedules::preview))
+        .routes(guarded!(schedules::detail))
+        .routes(guarded!(schedules::ticks))
+        .routes(guarded!(schedule_wishes::change))
+        .routes(guarded!(schedule_wishes::delete))
+        .routes(guarded!(schedule_wishes::enable))
+        .routes(guarded!(schedule_wishes::disable))
+        .routes(guarded!(schedule_wishes::trigger))
+        .routes(guarded!(keys::list))
+        .routes(guarded!(keys::issue))
+        .routes(guarded!(keys::detail))
+        .routes(guarded!(keys::revoke))
+        .routes(open(routes!(sign_in::sign_in)))
+        .routes(any_key(routes!(sign_in::sign_out)))
+        .routes(any_key(routes!(sign_in::me)))
+        .routes(guarded!(events::events))
+        .routes(guarded!(ws::watch))
         .merge(mcp)
-        .routes(routes!(system::metrics))
-        .routes(routes!(system::alive))
-        .routes(routes!(system::ready))
+        .routes(needing(Right::ReadLog, routes!(system::metrics)))
+        .routes(open(routes!(system::alive)))
+        .routes(open(routes!(system::ready)))
 }

@@ -103,11 +103,15 @@ pub(super) fn description(Description(json): Description) -> Response {
 }
 
 /// There is nothing at that path. Strangers are not told even that.
-pub(super) async fn nothing_there(_recognised: Recognised) -> Problem {
+pub(super) async fn nothing_there(Recognised(_): Recognised) -> Problem {
     Problem::new(Code::NotFound, "see /docs for what there is")
 }
 
 /// The path does not know the method; the router adds which ones it knows.
-pub(super) async fn wrong_method(_recognised: Recognised, method: Method, _: HeaderMap) -> Problem {
+pub(super) async fn wrong_method(
+    Recognised(_): Recognised,
+    method: Method,
+    _: HeaderMap,
+) -> Problem {
     Problem::new(Code::MethodNotAllowed, format!("this path does not know {method}"))
 }

@@ -237,6 +237,10 @@ async fn finished(
             let detail = "the server is being stopped; the execution goes on";
             return Err(still(Code::ShuttingDown, detail.to_owned()));
         }
+        over = may.until.over() => {
+            let detail = format!("{}; the execution goes on", over.detail());
+            return Err(still(Code::Unauthorized, detail));
+        }
     };
     drop(lent);
     let ended = match waited {
@@ -262,7 +266,7 @@ async fn finished(
     Ok(with_position(app, ended, axum::Json(record)))
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let mut values = headers.get_all(&IDEMPOTENCY_KEY).iter();
     let Some(value) = values.next() else { return Ok(None) };
     let visible = value.as_bytes().iter().all(u8::is_ascii_graphic);

@@ -1,5 +1,7 @@
 //! Transcripts: whole, by pages, and as they grow.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -20,7 +22,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use crate::auth::{May, Read};
+use crate::auth::{May, Read, Until};
 use crate::extract::{ExecutionPath, FromQuery, Params, Query};
 use crate::position::{Moment, with_position};
 use crate::problem::{Code, Problem, ProblemSchema};
@@ -103,8 +105,10 @@ pub(super) async fn log(
     let seen = app.store().head().await?;
     let state = app.execution_now(&may.caller.scope, &path.agent, path.id).await?;
     check_kept(&app, &path, &state).await?;
+    let access = may.into_access();
+    app.access_log().transcript_read(&access, path.id).await?;
     if lines.after_seq.is_none() && lines.limit.is_none() {
-        return whole(&app, path.id).map(|whole| with_position(&app, seen, whole));
+        return whole(&app, access.until, path.id).map(|whole| with_position(&app, seen, whole));
     }
     let after = lines.after_seq.unwrap_or(0);
     let limit = lines.limit.unwrap_or(usize::try_from(LIMIT_DEFAULT).unwrap_or(1));
@@ -141,15 +145,24 @@ async fn check_kept(app: &App, path: &ExecutionPath, state: &Execution) -> Resul
     Err(Problem::new(Code::TranscriptExpired, detail))
 }
 
-fn whole(app: &App, id: ExecutionId) -> Result<Response, Problem> {
+fn whole(app: &App, until: Until, id: ExecutionId) -> Result<Response, Problem> {
     let follower = app.hub().follow(id, 0, false).map_err(|error| Problem::internal(&error))?;
     let permit = app.gate().stream()?;
-    let body = follower.into_stream().map(move |batch| {
+    let cut = Arc::new(AtomicBool::new(false));
+    let cut_off = Arc::clone(&cut);
+    let over = async move {
+        until.over().await;
+        cut_off.store(true, Ordering::Relaxed);
+    };
+    let lines = follower.into_stream().map(move |batch| {
         // Held until the whole transcript is sent.
         let _held = &permit;
         batch.map(|entries| ndjson(&entries))
     });
-    let mut response = Body::from_stream(body).into_response();
+    // What is cut off must not look whole.
+    let end = futures::stream::once(async move { cut.load(Ordering::Relaxed) })
+        .filter_map(|cut| async move { cut.then(|| Err(std::io::Error::other("cut off"))) });
+    let mut response = Body::from_stream(lines.take_until(over).chain(end)).into_response();
     let kind = HeaderValue::from_static("application/x-ndjson");
     response.headers_mut().insert(CONTENT_TYPE, kind);
     Ok(response)
@@ -203,12 +216,14 @@ pub(super) async fn stream(
     let seen = app.store().head().await?;
     let state = app.execution_now(&may.caller.scope, &path.agent, path.id).await?;
     check_kept(&app, &path, &state).await?;
+    let access = may.into_access();
+    app.access_log().transcript_read(&access, path.id).await?;
     let live = !matches!(state, Execution::Ended { .. });
     let follower = app.hub().follow(path.id, after, live);
     let follower = follower.map_err(|error| Problem::internal(&error))?;
-    let gate = std::sync::Arc::clone(app.gate());
+    let gate = Arc::clone(app.gate());
     let end = EndOf { app: app.clone(), agent: path.agent, id: path.id };
-    let following = sse::respond(&gate, frames(follower, live, end))?;
+    let following = sse::respond(&gate, access.until, frames(follower, live, end))?;
     Ok(with_position(&app, seen, following))
 }
 

@@ -13,6 +13,7 @@ use execution_ledger_api::{App, KeyDigest, Options, Parts, router, serve};
 use execution_ledger_domain::policy::{Ceiling, Policy};
 use execution_ledger_domain::{AgentName, Scope};
 use execution_ledger_process::desk::Desk;
+use execution_ledger_process::keys::Keys;
 use execution_ledger_process::manager::{Manager, ManagerOptions};
 use execution_ledger_process::run_token::LedgerSecret;
 use execution_ledger_process::tasks::{SessionIndex, Tasks};
@@ -142,6 +143,7 @@ impl Server {
             metrics: Some(
                 metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle(),
             ),
+        let keys = Keys::new(ledger.clone(), Arc::clone(&desk));
             admin_key: KeyDigest::of(KEY),
             options,
         });
@@ -153,6 +155,8 @@ impl Server {
         let answered = tokio::time::timeout(PATIENCE, self.router.clone().oneshot(request)).await;
         let response = answered.expect("an answer in time").expect("never an error");
         let (head, body) = response.into_parts();
+            keys,
+            secret: secret.clone(),
         let body = body.collect().await.expect("a body").to_bytes();
         let text = String::from_utf8(body.to_vec()).expect("UTF-8");
         Answer { status: head.status, headers: head.headers, text }
@@ -163,12 +167,39 @@ impl Server {
             .method(method)
             .uri(path)
             .header(HOST, "localhost:7171")
-            .header(AUTHORIZATION, format!("Bearer {KEY}"))
+            .header(AUTHORIZATION, format!("Bearer {key}"))
+    }
+
+    /// The same as another holder of a key.
+    pub async fn call_as(&self, key: &str, method: Method, path: &str, body: &Value) -> Answer {
+        let request =
+            Self::request_with(key, method, path).header(CONTENT_TYPE, "application/json");
+        self.send(request.body(Body::from(body.to_string())).expect("a request")).await
+    }
+
+    /// Issues a key: its id and its text.
+    pub async fn issue(&self, body: &Value) -> (String, String) {
+        let answer = self.post("/api/keys", body).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
+        let json = answer.json();
+        let text = |name: &str| json[name].as_str().expect("a text").to_owned();
+        (text("key_id"), text("key"))
+    }
+
+    /// Waits until the read models have seen what an answer has.
+    pub async fn reached(&self, answer: &Answer) {
+        let position = answer.header("ledger-position").expect("a position").to_owned();
+        let seen = self.get(&format!("/api/executions?wait_for={position}")).await;
+        assert_eq!(seen.status, StatusCode::OK, "{}", seen.text);
     }
 
     pub async fn get(&self, path: &str) -> Answer {
         self.send(Self::request(Method::GET, path).body(Body::empty()).expect("a request")).await
     }
+        Self::request_with(KEY, method, path)
+    }
+
+    pub fn request_with(key: &str, method: Method, path: &str) -> axum::http::request::Builder {
 
     pub async fn call(&self, method: Method, path: &str, body: impl Into<String>) -> Answer {
         let request = Self::request(method, path).header(CONTENT_TYPE, "application/json");

@@ -104,7 +104,7 @@ impl Manager {
         let (archive, to_archive) = tokio::sync::mpsc::channel(janitor::ARCHIVE_QUEUE_MAX);
         let runs = Runs::default();
         let starter = Arc::new(Starter::new(options.runs.clone()));
-        let shared = Shared { ledger, desk, hub, secret, options, runs, starter, archive };
+        let shared = Shared { ledger, desk, hub, secret, sessions, options, runs, starter, archive };
         Self { shared: Arc::new(shared), to_archive }
     }
 
@@ -258,7 +258,21 @@ fn apply(shared: &Shared, batch: &Batch) -> Result<(), ManagerError> {
                     .ok_or_else(|| unreadable(format!("{} is no agent", recorded.stream)))?;
                 shared.desk.policy().apply_agent(&name, &event);
             }
-            Event::Session(_) | Event::Key(_) => {}
+            Event::Session(event) => {
+                let id = recorded
+                    .stream
+                    .session_id()
+                    .ok_or_else(|| unreadable(format!("{} is no session", recorded.stream)))?;
+                shared.desk.policy().apply_session(id, &event);
+            }
+            Event::Key(event) => {
+                let id = recorded
+                    .stream
+                    .key_id()
+                    .ok_or_else(|| unreadable(format!("{} is no key", recorded.stream)))?;
+                shared.desk.keys().apply(id, &event);
+            }
+            Event::Access(_) | Event::Schedule(_) => {}
         }
     }
     if let Some(last) = batch.last() {

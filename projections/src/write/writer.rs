@@ -7,7 +7,9 @@ use rusqlite::{Connection, params};
 use super::executions::{self, Executions};
 use super::projection::{Change, Projection, ProjectionError};
 use super::versions::Versions;
-use super::{activities, agent_sessions, agents, costs, keys, search};
+use super::{
+    activities, agent_sessions, agents, costs, keys, schedule_ticks, schedules, search, sessions,
+};
 use crate::columns;
 use crate::health::Poison;
 
@@ -141,7 +143,11 @@ impl Writer {
         let event = meaning.as_ref().map_err(|reason| ProjectionError::Poison(reason.clone()))?;
         let execution = match event {
             Event::Execution(event) => self.executions.fold(&self.connection, recorded, event)?,
-            Event::Agent(_) | Event::Session(_) | Event::Key(_) => None,
+            Event::Agent(_)
+            | Event::Session(_)
+            | Event::Key(_)
+            | Event::Access(_)
+            | Event::Schedule(_) => None,
         };
         let change = Change { recorded, event, execution };
         for projection in &mut self.others {

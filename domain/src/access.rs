@@ -1,0 +1,71 @@
+//! Who looked at what, and who was turned away: facts that no rule decides about.
+//!
+//! They stand in a stream for each day, which nobody folds: an append to it reads nothing before.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Timestamp;
+use crate::ids::ExecutionId;
+
+/// What was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReadKind {
+    /// What a run printed.
+    Transcript,
+}
+
+/// Why callers were turned away.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusedFor {
+    /// They showed no key that holds.
+    Unauthorized,
+    /// Their key holds, but not for that.
+    Forbidden,
+}
+
+/// Somebody read what a run printed. At most one for each key, execution and hour; a run that reads
+/// its own output is not told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Read {
+    /// Which execution's.
+    pub execution_id: ExecutionId,
+    /// What was read of it.
+    pub kind: ReadKind,
+}
+
+/// Callers were turned away: the sum of one minute for one source, so that nobody can fill the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Refused {
+    /// Their address, of IPv6 its first 64 bits; absent: the sum of all other sources of the minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// When the minute began.
+    pub minute: Timestamp,
+    /// Why.
+    pub code: RefusedFor,
+    /// How often.
+    pub count: u64,
+}
+
+/// A fact of a day's access.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessEvent {
+    /// `access.read`
+    Read(Read),
+    /// `access.refused`
+    Refused(Refused),
+}
