@@ -12,8 +12,10 @@ NPM ?= npm
 # Arguments for the server, for example: make run ARGS="--listen 127.0.0.1:8080"
 ARGS ?=
 
-TEST_TOOLS := target/test-tools/claude-code
-TEST_TOOLS_STAMP := $(TEST_TOOLS)/node_modules/.installed
+# The agents that tests run: where npm installs them, and what says that it has.
+CLAUDE_CODE := target/test-tools/claude-code
+AGENTS := target/test-tools/agents
+INSTALLED := node_modules/.installed
 
 .PHONY: run test test-programs test-tools bench bench-quick bench-parts lint fmt clean
 
@@ -32,16 +34,20 @@ test-programs:
 	else \
 	  echo "the tests need:$$missing (Debian: apt-get install python3 openssl util-linux)" >&2; exit 1; fi
 
-# The real Claude Code, which tests run against a model of their own.
-test-tools: $(TEST_TOOLS_STAMP)
+# The real agents (Claude Code, codex, gemini-cli, opencode), which tests run against models of
+# their own.
+test-tools: $(CLAUDE_CODE)/$(INSTALLED) $(AGENTS)/$(INSTALLED)
 
-$(TEST_TOOLS_STAMP): tests/tools/package.json tests/tools/package-lock.json
+$(CLAUDE_CODE)/$(INSTALLED): tests/tools/package.json tests/tools/package-lock.json
+$(AGENTS)/$(INSTALLED): tests/tools/agents/package.json tests/tools/agents/package-lock.json
+
+$(CLAUDE_CODE)/$(INSTALLED) $(AGENTS)/$(INSTALLED):
 	@command -v $(NPM) >/dev/null || { \
-	  echo "npm is needed: the tests install Claude Code with it (Debian: apt-get install npm)" >&2; \
+	  echo "npm is needed: the tests install agents with it (Debian: apt-get install npm)" >&2; \
 	  exit 1; }
-	mkdir -p $(TEST_TOOLS)
-	cp tests/tools/package.json tests/tools/package-lock.json $(TEST_TOOLS)/
-	cd $(TEST_TOOLS) && $(NPM) ci --no-audit --no-fund
+	mkdir -p $(@D:/node_modules=)
+	cp $^ $(@D:/node_modules=)/
+	cd $(@D:/node_modules=) && $(NPM) ci --no-audit --no-fund
 	touch $@
 
 # One selection of packages for all of them, so that nothing is built twice.

@@ -41,7 +41,7 @@ pub struct AgentSettings {
     /// Settings from this file (JSON, as in the API); - for standard input.
     #[arg(long, short, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// What kind of agent: command, claude_code, demo.
+    /// What kind of agent: command, claude_code, codex, gemini, opencode, demo.
     #[arg(long, value_name = "RUNTIME")]
     runtime: Option<String>,
     /// Where it runs: an absolute path [default: a work folder of its own].

@@ -2,14 +2,13 @@
 //!
 //! `make test-tools` installs it; nothing here speaks to any other host.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::model_api::ModelApi;
 use crate::support::{Server, repository};
 
 /// Where `make test-tools` puts the program.
@@ -22,37 +21,6 @@ const ANSWER_USD: f64 = 0.003_575;
 /// the grace period (5 s) makes a kill of it.
 const CANCELLED_WITHIN: Duration = Duration::from_secs(5);
 
-/// The stand-in for the model, which ends when its standard input does.
-struct ModelApi {
-    child: Child,
-    input: Option<ChildStdin>,
-    url: String,
-}
-
-impl ModelApi {
-    fn start() -> Self {
-        let mut child = Command::new("python3")
-            .arg(repository("tests/support/model_api.py"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("python3 is needed for the model API of the tests");
-        let input = child.stdin.take();
-        let mut port = String::new();
-        let output = child.stdout.take().expect("its output");
-        BufReader::new(output).read_line(&mut port).expect("its port");
-        Self { child, input, url: format!("http://127.0.0.1:{}", port.trim()) }
-    }
-}
-
-impl Drop for ModelApi {
-    fn drop(&mut self) {
-        drop(self.input.take());
-        // It ends by itself; an error would only mean that it already has.
-        drop(self.child.wait());
-    }
-}
-
 /// A server with the agent `claude`, which may run `echo`.
 struct Setup {
     server: Server,
@@ -64,7 +32,7 @@ impl Setup {
     async fn start() -> Self {
         let claude = repository(CLAUDE);
         assert!(claude.exists(), "{} is missing: run `make test-tools`", claude.display());
-        let api = ModelApi::start();
+        let api = ModelApi::start("model_api.py");
         let home = tempfile::tempdir().expect("a temporary directory");
         let environment = [
             ("ANTHROPIC_BASE_URL", api.url.as_str()),

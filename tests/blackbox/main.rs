@@ -2,9 +2,14 @@
 
 mod claude_code;
 mod cli;
+mod codex;
 mod crash;
+mod gemini;
 mod misbehaving;
+mod model_api;
+mod opencode;
 mod operating;
+mod real_agent;
 mod spare;
 mod story;
 mod supervisor;

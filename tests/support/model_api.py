@@ -66,7 +66,13 @@ class Api(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         request = json.loads(self.rfile.read(length) or b"{}")
-        path = self.path.split("?")[0]
+        try:
+            self.route(self.path.split("?")[0], request)
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
+
+    def route(self, path, request):
+        """Answers a request by its path."""
         if path.endswith("/count_tokens"):
             self.answer(200, {"input_tokens": INPUT_TOKENS})
         elif path == "/v1/messages":
@@ -99,19 +105,20 @@ class Api(BaseHTTPRequestHandler):
             message.update(content=answer, stop_reason=stop_reason, usage=self.usage(OUTPUT_TOKENS))
             self.answer(200, message)
             return
-        try:
-            self.stream(message, answer, stop_reason, mode == "SLOW")
-        except (BrokenPipeError, ConnectionResetError):
-            self.close_connection = True
+        self.stream(message, answer, stop_reason, mode == "SLOW")
 
-    def stream(self, message, answer, stop_reason, slow):
-        """The same answer as server-sent events."""
+    def begin_stream(self):
+        """The head of an answer of server-sent events, which ends with the connection."""
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("request-id", "req_" + uuid.uuid4().hex[:20])
         self.send_header("connection", "close")
         self.end_headers()
         self.close_connection = True
+
+    def stream(self, message, answer, stop_reason, slow):
+        """The same answer as server-sent events."""
+        self.begin_stream()
         self.event({"type": "message_start", "message": message})
         for index, block in enumerate(answer):
             self.block(index, block, slow)
@@ -160,9 +167,9 @@ class Api(BaseHTTPRequestHandler):
                 "cache_read_input_tokens": CACHE_READ_TOKENS}
 
 
-def main():
+def main(api=Api):
     """Serves until the test goes away."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Api)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), api)
     server.daemon_threads = True
     print(server.server_address[1], flush=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()

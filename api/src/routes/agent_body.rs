@@ -23,11 +23,11 @@ pub(super) struct AgentBody {
     #[serde(default)]
     #[schema(value_type = Option<String>, example = "reviewer")]
     pub(super) name: Option<AgentName>,
-    /// command, claude_code or demo.
+    /// command, claude_code, codex, gemini, opencode or demo.
     #[serde(default)]
     #[schema(value_type = String, required = true, example = "command")]
     runtime: Option<Runtime>,
-    /// The program and its first arguments; claude_code and demo bring their own.
+    /// The program and its first arguments; other runtimes than command have their own.
     #[serde(default)]
     command: Vec<String>,
     /// Where it runs: an absolute path. Without it, a work folder of its own.
@@ -122,7 +122,7 @@ impl AgentBody {
     /// The settings, not yet checked against their limits.
     pub(super) fn into_config(self) -> Result<AgentConfig, Problem> {
         let Some(runtime) = self.runtime else {
-            let detail = "say which kind of agent it is: command, claude_code or demo";
+            let detail = "say which kind of agent it is: command, claude_code, codex, gemini, opencode or demo";
             return Err(Problem::new(Code::MissingField, detail).field("runtime"));
         };
         let config = AgentConfig {
@@ -177,7 +177,7 @@ pub(super) struct AgentAnswer {
     name: AgentName,
     /// active, paused or retired.
     status: &'static str,
-    /// command, claude_code or demo.
+    /// command, claude_code, codex, gemini, opencode or demo.
     #[schema(value_type = String)]
     runtime: Runtime,
     #[serde(flatten)]

@@ -131,6 +131,9 @@ async fn only_a_command_says_how_it_is_given_its_message() {
         ("a", "command", json!("argument")),
         ("b", "demo", json!(null)),
         ("c", "claude_code", json!(null)),
+        ("d", "codex", json!(null)),
+        ("e", "gemini", json!(null)),
+        ("f", "opencode", json!(null)),
     ] {
         let mut body = json!({"name": name, "runtime": runtime});
         if runtime == "command" {

@@ -289,7 +289,11 @@ async fn a_refusal_speaks_of_no_types_and_of_no_parser() {
         assert!(said.starts_with(says), "{field}: {said}");
     }
     for (field, value, says) in [
-        ("runtime", json!("bash"), "it must be one of: command, claude_code, demo"),
+        (
+            "runtime",
+            json!("bash"),
+            "it must be one of: command, claude_code, codex, gemini, opencode, demo",
+        ),
         ("runtime", json!(7), "its value is of another kind"),
         ("env_from.X", json!("plain"), "it must be an object"),
         ("env_from.X", json!({"file": "/a", "variable": "B"}), "a secret comes from either"),

@@ -4,32 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::runtime::Runtime;
 use crate::ids::AgentName;
 use crate::limits::agent as limit;
 use crate::money::NanoUsd;
-
-/// Which program an agent is, and so how its output is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Runtime {
-    /// Any program: its response is its output, its cost unknown.
-    Command,
-    /// Claude Code: `claude -p --output-format stream-json`.
-    ClaudeCode,
-    /// A simulated run of the ledger's own, which needs no model.
-    Demo,
-}
-
-impl Runtime {
-    /// Its name in JSON and in columns.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Command => "command",
-            Self::ClaudeCode => "claude_code",
-            Self::Demo => "demo",
-        }
-    }
-}
 
 /// How a `command` agent is given its message.
 #[derive(
@@ -84,7 +62,7 @@ impl TryFrom<SecretFields> for SecretSource {
 pub struct AgentConfig {
     /// Which program it is.
     pub runtime: Runtime,
-    /// The program and its first arguments. Empty for `claude_code` and `demo`: their own.
+    /// The program and its first arguments. Only `command` needs one: other runtimes have their own.
     #[serde(default)]
     pub command: Vec<String>,
     /// Where it runs: an absolute path. Without it, a work folder of its own outside the data directory.
@@ -192,6 +170,7 @@ impl AgentConfig {
     /// Whether every setting is within its limits; the first that is not is named.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.check_command()?;
+        self.check_runtime()?;
         self.check_environment()?;
         within(
             "max_parallel_tasks",
@@ -246,6 +225,26 @@ impl AgentConfig {
             word("run_as", user, false)?;
         }
         Ok(())
+    }
+
+    /// A setting that the program has no means to keep is refused: it would be believed to hold.
+    fn check_runtime(&self) -> Result<(), ConfigError> {
+        let runtime = self.runtime;
+        let none = |what: &str| format!("the runtime {} has no means to {what}", runtime.as_str());
+        if self.allowed_tools.is_some() && !runtime.narrows_tools() {
+            return refuse("allowed_tools", none("keep a run to a list of tools"));
+        }
+        if self.max_turns.is_some() && !runtime.limits_turns() {
+            return refuse("max_turns", none("limit the turns of one run"));
+        }
+        if self.allow_system_prompt && !runtime.takes_system_prompt() {
+            return refuse("allow_system_prompt", none("add to its system prompt"));
+        }
+        let given = self.env.keys().chain(self.env_from.keys()).chain(&self.env_allow);
+        match given.into_iter().find(|name| runtime.reserves(name)) {
+            Some(name) => refuse("env", format!("{name} is set by the ledger: see allowed_tools")),
+            None => Ok(()),
+        }
     }
 
     fn check_environment(&self) -> Result<(), ConfigError> {

@@ -3,10 +3,12 @@
 mod config;
 mod decide;
 mod event;
+mod runtime;
 
-pub use config::{AgentConfig, ConfigError, PromptBy, Runtime, SecretSource, is_secret_name};
+pub use config::{AgentConfig, ConfigError, PromptBy, SecretSource, is_secret_name};
 pub use decide::{Agent, Command, Rejection};
 pub use event::{AgentEvent, Configured, Paused, Registered, Resumed, Retired};
+pub use runtime::Runtime;
 
 #[cfg(test)]
 mod tests;

@@ -54,6 +54,33 @@ fn pausing_resuming_and_retiring_twice_is_already_so() {
     }
 }
 
+#[test]
+fn a_setting_that_the_program_has_no_means_to_keep_is_refused() {
+    let all = |runtime| AgentConfig {
+        allowed_tools: Some(vec!["read".to_owned()]),
+        max_turns: Some(3),
+        allow_system_prompt: true,
+        ..AgentConfig::of(runtime, vec![])
+    };
+    assert_eq!(all(Runtime::ClaudeCode).check(), Ok(()));
+    let refused = |config: &AgentConfig| config.check().expect_err("refused").field;
+    let mut codex = all(Runtime::Codex);
+    assert_eq!(refused(&codex), "allowed_tools");
+    codex.allowed_tools = None;
+    assert_eq!(refused(&codex), "max_turns");
+    codex.max_turns = None;
+    assert_eq!(codex.check(), Ok(()));
+    let mut gemini = AgentConfig { runtime: Runtime::Gemini, ..codex };
+    assert_eq!(refused(&gemini), "allow_system_prompt");
+    gemini.allow_system_prompt = false;
+    assert_eq!(gemini.check(), Ok(()));
+    let mut opencode = all(Runtime::Opencode);
+    (opencode.max_turns, opencode.allow_system_prompt) = (None, false);
+    assert_eq!(opencode.check(), Ok(()));
+    opencode.env_allow.insert(Runtime::OPENCODE_PERMISSION.to_owned());
+    assert_eq!(refused(&opencode), "env");
+}
+
 type Break = Box<dyn Fn(&mut AgentConfig)>;
 
 #[test]

@@ -2,15 +2,11 @@
 //!
 //! Its output is read by [`super::stream_json`].
 
-use execution_ledger_domain::agent::{AgentConfig, PromptBy};
+use execution_ledger_domain::agent::{AgentConfig, PromptBy, Runtime};
 use execution_ledger_domain::limits::MESSAGE_AS_ARGUMENT_MAX_BYTES;
 
-use super::plan::{Plan, RunRequest};
+use super::plan::{MCP_SERVER, Plan, RunRequest, program};
 
-/// The program, where the agent's settings name none.
-const PROGRAM: &str = "claude";
-/// The name by which a run knows the ledger as an MCP server.
-const MCP_SERVER: &str = "execution-ledger";
 /// How its MCP tools are named: they have this prefix and are switched on by other means.
 const MCP_TOOL_PREFIX: &str = "mcp__";
 
@@ -45,11 +41,7 @@ const ENV_ALLOW: [&str; 7] = [
 /// how to use the tools.
 pub(super) fn plan(config: &AgentConfig, run: &RunRequest<'_>) -> Plan {
     let mut plan = Plan {
-        argv: if config.command.is_empty() {
-            vec![PROGRAM.to_owned()]
-        } else {
-            config.command.clone()
-        },
+        argv: program(config, Runtime::ClaudeCode),
         env: SET.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect(),
         env_allow: ENV_ALLOW.map(str::to_owned).to_vec(),
         ..Plan::default()

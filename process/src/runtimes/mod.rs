@@ -2,11 +2,16 @@
 //! says ([`read`]).
 //!
 //! Both are pure: the caller starts the process, keeps its output and makes an ending of the
-//! reading. A new runtime is a new file with these two functions and a line in each `match` here.
+//! reading. A new runtime is a new file with these two functions and a line in each `match` here,
+//! and a line in each `match` of [`Runtime`].
 
 mod claude_code;
+mod codex;
 mod command;
 pub mod demo;
+mod gemini;
+mod lenient;
+mod opencode;
 mod plan;
 mod reading;
 mod stream_json;
@@ -26,11 +31,16 @@ use crate::transcript::Line;
 /// How the agent's process is to be started for this run.
 ///
 /// # Errors
-/// [`PlanError::MessageTooLong`] where the message can only be an argument and is too long for one.
+/// [`PlanError::MessageTooLong`] where the message can only be an argument and is too long for one;
+/// [`PlanError::Unkeepable`] where the run has a limit that its program can't be held to.
 pub fn plan(config: &AgentConfig, run: &RunRequest<'_>) -> Result<Plan, PlanError> {
+    plan::keepable(config.runtime, run)?;
     match config.runtime {
         Runtime::Command => command::plan(config, run),
         Runtime::ClaudeCode => Ok(claude_code::plan(config, run)),
+        Runtime::Codex => Ok(codex::plan(config, run)),
+        Runtime::Gemini => Ok(gemini::plan(config, run)),
+        Runtime::Opencode => Ok(opencode::plan(config, run)),
         Runtime::Demo => Ok(demo::plan(run)),
     }
 }
@@ -43,6 +53,9 @@ pub fn read(runtime: Runtime, lines: impl IntoIterator<Item = Line>, ended: &End
     match runtime {
         Runtime::Command => command::read(lines, ended),
         Runtime::ClaudeCode => stream_json::read(lines, ended),
+        Runtime::Codex => codex::read(lines, ended),
+        Runtime::Gemini => gemini::read(lines, ended),
+        Runtime::Opencode => opencode::read(lines, ended),
         Runtime::Demo => demo::read(lines, ended),
     }
 }

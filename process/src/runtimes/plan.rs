@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use execution_ledger_domain::agent::{AgentConfig, Runtime};
 use execution_ledger_domain::limits::MESSAGE_AS_ARGUMENT_MAX_BYTES;
 use execution_ledger_domain::{ExecutionId, NanoUsd};
+
+/// The name by which a run knows the ledger as an MCP server.
+pub(super) const MCP_SERVER: &str = "execution-ledger";
 
 /// What one run is asked to do, after the caller's wishes were narrowed to what the agent permits.
 ///
@@ -64,6 +68,41 @@ pub enum PlanError {
     /// The agent names no program.
     #[error("the agent's command is empty")]
     NoCommand,
+    /// The run was accepted with a limit that its agent's program has no means to keep.
+    #[error("the runtime {runtime} has no means to {to}", runtime = .runtime.as_str())]
+    Unkeepable {
+        /// The agent's runtime.
+        runtime: Runtime,
+        /// What it would have to do.
+        to: &'static str,
+    },
+}
+
+/// Refuses what was accepted while the agent was another program. The tasks' own checks refuse it
+/// for the program that the agent is at submission.
+///
+/// # Errors
+/// [`PlanError::Unkeepable`] for the first such wish.
+pub(super) fn keepable(runtime: Runtime, run: &RunRequest<'_>) -> Result<(), PlanError> {
+    let to = if run.allowed_tools.is_some() && !runtime.narrows_tools() {
+        "keep a run to a list of tools"
+    } else if run.max_turns.is_some() && !runtime.limits_turns() {
+        "limit the turns of one run"
+    } else if run.system_prompt.is_some() && !runtime.takes_system_prompt() {
+        "add to its system prompt"
+    } else {
+        return Ok(());
+    };
+    Err(PlanError::Unkeepable { runtime, to })
+}
+
+/// The program and its first arguments: the agent's own, or the runtime's by its name.
+pub(super) fn program(config: &AgentConfig, runtime: Runtime) -> Vec<String> {
+    if config.command.is_empty() {
+        runtime.program().map(str::to_owned).into_iter().collect()
+    } else {
+        config.command.clone()
+    }
 }
 
 /// The message, if it can be one argument.

@@ -3,7 +3,8 @@
 use execution_ledger_domain::NanoUsd;
 use execution_ledger_domain::execution::{CostBasis, Exit, FailureCode, Usage};
 
-use super::text::Tail;
+use super::text::{Joiner, Tail, error_text};
+use crate::transcript::{Line, OutputStream};
 
 /// A line of an agent's protocol that was split in the transcript is joined up to this size, in
 /// bytes; a longer one is passed over.
@@ -67,6 +68,53 @@ pub struct Reading {
     pub num_turns: Option<u32>,
 }
 
+/// Hands over each whole line of standard output; answers the end of standard error.
+pub(super) fn each_line(lines: impl IntoIterator<Item = Line>, mut take: impl FnMut(&str)) -> Tail {
+    let mut joiner = Joiner::default();
+    let mut stderr = Tail::of(STDERR_TAIL_MAX_BYTES);
+    for line in lines {
+        match line.stream {
+            OutputStream::Stderr => stderr.push(&line),
+            OutputStream::Stdout => {
+                if let Some(whole) = joiner.push(line) {
+                    take(&whole);
+                }
+            }
+        }
+    }
+    stderr
+}
+
+/// An agent's last word on how its run ended.
+pub(super) enum Said {
+    /// That it succeeded.
+    Success,
+    /// That it failed.
+    Failure {
+        /// What kind of failure.
+        code: FailureCode,
+        /// Its words, of any length.
+        words: Option<String>,
+    },
+}
+
+/// What the last word is evidence of: without one, as [`without_a_word`].
+pub(super) fn evidence(
+    said: Option<Said>,
+    ended: &Ended,
+    stderr: Tail,
+    otherwise: &str,
+) -> ReadEvidence {
+    match said {
+        Some(Said::Success) => ReadEvidence::Success,
+        Some(Said::Failure { code, words }) => {
+            let message = words.and_then(error_text).or_else(|| stderr.into_message());
+            ReadEvidence::Failure { code, message }
+        }
+        None => without_a_word(ended, stderr, Some(otherwise)),
+    }
+}
+
 /// What an end without any word of the agent's says.
 ///
 /// Nothing where the ledger ended it; else that it failed, in the words of its standard error or,
@@ -89,4 +137,10 @@ pub(super) fn failure_by_status(status: Option<u16>) -> FailureCode {
         Some(status) if OVERLOADED_STATUSES.contains(&status) => FailureCode::Overloaded,
         Some(_) | None => FailureCode::AgentError,
     }
+}
+
+/// The same, of an exit code that is the last byte of such a status.
+pub(super) fn failure_by_exit(code: i32) -> FailureCode {
+    let is_of = |status: &u16| code == i32::from(*status & 0xff);
+    failure_by_status(OVERLOADED_STATUSES.iter().copied().find(is_of))
 }

@@ -24,17 +24,12 @@ use execution_ledger_domain::limits::RESPONSE_MAX_BYTES;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::reading::{
-    Ended, ReadEvidence, Reading, STDERR_TAIL_MAX_BYTES, failure_by_status, without_a_word,
-};
-use super::text::{Joiner, Tail, beginning, error_text};
-use super::tokens::{
-    ApiUsage, ByModel, Lenient, Partials, amount, cost_of, plus, report, tokens_of,
-};
-use crate::transcript::{Line, OutputStream};
+use super::lenient::{Lenient, name, part, report, text};
+use super::reading::{Ended, ReadEvidence, Reading, each_line, failure_by_status, without_a_word};
+use super::text::{Tail, beginning, error_text};
+use super::tokens::{ApiUsage, ByModel, Partials, amount, cost_of, plus, tokens_of};
+use crate::transcript::Line;
 
-/// The name of a model, of a session or of a message: longest, in bytes. A longer one is no name.
-const NAME_MAX_BYTES: usize = 256;
 /// Texts of one result's `errors` that are kept.
 const ERRORS_MAX: usize = 16;
 /// What stands for the model where there was no answer of a model.
@@ -102,33 +97,14 @@ struct Streamed<'a> {
     usage: Option<&'a RawValue>,
 }
 
-/// A short text; `None` where it is none.
-fn name(raw: Option<&RawValue>) -> Option<String> {
-    let raw = raw.filter(|raw| raw.get().len() <= NAME_MAX_BYTES)?;
-    serde_json::from_str(raw.get()).ok().filter(|name: &String| !name.is_empty())
-}
-
-fn text(raw: Option<&RawValue>) -> Option<String> {
-    raw.and_then(|raw| serde_json::from_str(raw.get()).ok())
-}
-
 /// Reads all lines of a run.
 pub(super) fn read(lines: impl IntoIterator<Item = Line>, ended: &Ended) -> Reading {
-    let mut joiner = Joiner::default();
-    let mut stderr = Tail::of(STDERR_TAIL_MAX_BYTES);
     let mut seen = Seen::new(ended.resumed);
-    for line in lines {
-        match line.stream {
-            OutputStream::Stderr => stderr.push(&line),
-            OutputStream::Stdout => {
-                if let Some(whole) = joiner.push(line)
-                    && let Ok(event) = serde_json::from_str(&whole)
-                {
-                    seen.event(&event);
-                }
-            }
+    let stderr = each_line(lines, |line| {
+        if let Ok(event) = serde_json::from_str(line) {
+            seen.event(&event);
         }
-    }
+    });
     seen.reading(ended, stderr)
 }
 
@@ -290,11 +266,6 @@ impl Seen {
         }
         reading
     }
-}
-
-/// A message's fields; none where it has another shape.
-fn part(raw: Option<&RawValue>) -> Message<'_> {
-    raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
 }
 
 /// The texts of `errors`, which is a list of them.

@@ -1,6 +1,9 @@
-//! Each recorded run of Claude Code gives exactly the reading that its numbers, added up by hand,
+//! Each recorded run of an agent gives exactly the reading that its numbers, added up by hand,
 //! say; hostile output gives some reading; plans are exact.
 
+mod codex;
+mod gemini;
+mod opencode;
 mod plans;
 mod readings;
 mod recorded;

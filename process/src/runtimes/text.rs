@@ -1,6 +1,6 @@
 //! Lines of output back into text, in bounded memory.
 
-use execution_ledger_domain::limits::ERROR_TEXT_MAX_BYTES;
+use execution_ledger_domain::limits::{ERROR_TEXT_MAX_BYTES, RESPONSE_MAX_BYTES};
 
 use super::reading::JOINED_LINE_MAX_BYTES;
 use crate::transcript::Line;
@@ -82,6 +82,48 @@ impl Joiner {
         let whole = std::mem::take(&mut self.parts);
         let too_long = std::mem::take(&mut self.too_long);
         (!too_long).then_some(whole)
+    }
+}
+
+/// The answer of an agent that says it in pieces: what it said last, at most
+/// [`RESPONSE_MAX_BYTES`] of it.
+#[derive(Default)]
+pub(super) struct Answer {
+    text: String,
+    cut: bool,
+    /// Whether the next piece begins an answer that takes the place of the one so far.
+    over: bool,
+}
+
+impl Answer {
+    /// The agent goes on to something else: what it says next takes the place of what it said.
+    pub(super) fn is_over(&mut self) {
+        self.over = true;
+    }
+
+    /// One more piece of it.
+    pub(super) fn push(&mut self, piece: &str) {
+        if std::mem::take(&mut self.over) {
+            *self = Self::default();
+        }
+        if !self.cut {
+            let room = RESPONSE_MAX_BYTES - self.text.len();
+            self.cut = piece.len() > room;
+            self.text.push_str(&piece[..piece.floor_char_boundary(room)]);
+        }
+    }
+
+    /// One more paragraph of it.
+    pub(super) fn push_paragraph(&mut self, text: &str) {
+        if !self.over && !self.text.is_empty() {
+            self.push("\n");
+        }
+        self.push(text);
+    }
+
+    /// The text, if there was any, and whether its end was cut off.
+    pub(super) fn finish(self) -> (Option<String>, bool) {
+        ((!self.text.is_empty()).then_some(self.text), self.cut)
     }
 }
 

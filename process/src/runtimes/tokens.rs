@@ -1,44 +1,18 @@
-//! Token counts and costs as Claude Code's stream writes them, taken leniently.
+//! Token counts and costs as agents' streams write them, taken leniently.
 
 use std::collections::BTreeMap;
 
 use execution_ledger_domain::NanoUsd;
 use execution_ledger_domain::execution::Usage;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
+use serde::Deserialize;
+
+use super::lenient::Lenient;
 
 /// Messages whose counts are followed at once: agents of agents stream side by side. Beyond it, a
 /// message is not counted.
 const OPEN_MESSAGES_MAX: usize = 256;
 /// The largest count: the largest integer that every JSON reader can hold.
 const TOKENS_MAX: u64 = (1 << 53) - 1;
-/// One report of tokens or of costs: longest, in bytes of JSON. A longer one is passed over.
-const REPORT_MAX_BYTES: usize = 64 * 1024;
-
-/// A field that is taken where it has the expected type, and is as good as absent where not.
-#[derive(Debug)]
-pub(super) struct Lenient<T>(pub(super) Option<T>);
-
-impl<T> Default for Lenient<T> {
-    fn default() -> Self {
-        Self(None)
-    }
-}
-
-impl<'de, T: DeserializeOwned> Deserialize<'de> for Lenient<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = <&RawValue>::deserialize(deserializer)?;
-        Ok(Self(serde_json::from_str(raw.get()).ok()))
-    }
-}
-
-/// A part of a line, where it has the expected shape and is not absurdly long.
-pub(super) fn report<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {
-    raw.filter(|raw| raw.get().len() <= REPORT_MAX_BYTES)
-        .and_then(|raw| serde_json::from_str(raw.get()).ok())
-}
-
 /// `usage` of the Messages API.
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -106,13 +80,17 @@ pub(super) fn amount(usd: Option<f64>) -> Option<NanoUsd> {
     usd.filter(|usd| *usd >= 0.0).and_then(|usd| NanoUsd::nearest(usd).ok())
 }
 
+/// A count, held at the largest; none where it is absent.
+pub(super) fn count(field: Lenient<u64>) -> u64 {
+    field.0.unwrap_or(0).min(TOKENS_MAX)
+}
+
 /// What was written to a cache without saying to which counts as the one of five minutes.
 fn tokens(
     [input, output, cache_read]: [Lenient<u64>; 3],
     written: Lenient<u64>,
     [written_5m, written_1h]: [Lenient<u64>; 2],
 ) -> Usage {
-    let count = |field: Lenient<u64>| field.0.unwrap_or(0).min(TOKENS_MAX);
     let cache_write_1h = count(written_1h);
     Usage {
         input: count(input),

@@ -51,7 +51,11 @@ pub(super) fn message(config: &AgentConfig, text: &str) -> Result<(), SubmitErro
 pub(super) fn fits_argument(config: &AgentConfig, text: &str) -> Result<(), SubmitError> {
     let by_argument = match config.runtime {
         Runtime::Command => config.prompt == PromptBy::Argument,
-        Runtime::ClaudeCode | Runtime::Demo => false,
+        Runtime::ClaudeCode
+        | Runtime::Codex
+        | Runtime::Gemini
+        | Runtime::Opencode
+        | Runtime::Demo => false,
     };
     let most = limits::MESSAGE_AS_ARGUMENT_MAX_BYTES;
     if by_argument && text.len() > most {
@@ -66,6 +70,10 @@ pub(super) fn fits_argument(config: &AgentConfig, text: &str) -> Result<(), Subm
 
 /// Checks a system prompt of the caller's.
 pub(super) fn system_prompt(config: &AgentConfig, text: &str) -> Result<(), SubmitError> {
+    if !config.runtime.takes_system_prompt() {
+        let problem = without_means(config, "add to its system prompt");
+        return invalid("system_prompt", "system_prompt_not_permitted", problem);
+    }
     if !config.allow_system_prompt {
         let problem = "this agent permits no system prompt (allow_system_prompt)";
         return invalid("system_prompt", "system_prompt_not_permitted", problem);
@@ -94,6 +102,11 @@ pub(super) fn resume_session_id(id: &str) -> Result<(), SubmitError> {
 
 /// What the task may do: the agent's settings, narrowed by the caller.
 pub(super) fn narrow(config: &AgentConfig, task: &NewTask) -> Result<Narrowed, SubmitError> {
+    let resumes_with_prompt = task.system_prompt.is_some() && task.resume_session_id.is_some();
+    if resumes_with_prompt && !config.runtime.takes_system_prompt_on_resume() {
+        let problem = without_means(config, "give a session another system prompt");
+        return invalid("system_prompt", "system_prompt_not_permitted", problem);
+    }
     Ok(Narrowed {
         model: model(config, task.model.as_deref())?,
         timeout_s: timeout(config, task.timeout_s)?,
@@ -149,6 +162,10 @@ fn allowed_tools(
     wanted: Option<&[String]>,
 ) -> Result<Option<Vec<String>>, SubmitError> {
     let Some(wanted) = wanted else { return Ok(None) };
+    if !config.runtime.narrows_tools() {
+        let problem = without_means(config, "keep a run to a list of tools");
+        return invalid("allowed_tools", "tools_not_listed", problem);
+    }
     let (entries, bytes) = (limits::agent::LIST_MAX, limits::agent::WORD_MAX_BYTES);
     if wanted.len() > entries {
         return invalid("allowed_tools", "invalid_field", format!("at most {entries} entries"));
@@ -171,6 +188,10 @@ fn max_turns(config: &AgentConfig, wanted: Option<u32>) -> Result<Option<u32>, S
     let most = config.max_turns.unwrap_or(limits::agent::TURNS_MAX);
     match wanted {
         None => Ok(config.max_turns),
+        Some(_) if !config.runtime.limits_turns() => {
+            let problem = without_means(config, "limit the turns of one run");
+            invalid("max_turns", "invalid_field", problem)
+        }
         Some(wanted) if (1..=most).contains(&wanted) => Ok(Some(wanted)),
         Some(wanted) => invalid(
             "max_turns",
@@ -178,6 +199,11 @@ fn max_turns(config: &AgentConfig, wanted: Option<u32>) -> Result<Option<u32>, S
             format!("{wanted} is not between 1 and {most}"),
         ),
     }
+}
+
+/// Why a wish can't be kept that would otherwise be believed to hold.
+fn without_means(config: &AgentConfig, to: &str) -> String {
+    format!("this agent's runtime, {}, has no means to {to}", config.runtime.as_str())
 }
 
 fn not_an_option(field: &'static str, text: &str) -> Result<(), SubmitError> {

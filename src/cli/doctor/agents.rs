@@ -4,7 +4,9 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use execution_ledger_domain::agent::Runtime;
 use nix::unistd::User;
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::super::block_on;
@@ -95,8 +97,9 @@ fn faults(agent: &Value, work_dir: &Path) -> Vec<String> {
 
 fn program_fault(agent: &Value, place: &Path) -> Option<String> {
     let given = agent.pointer("/command/0").and_then(Value::as_str);
-    let program =
-        given.or_else(|| (text(agent, "runtime") == "claude_code").then_some("claude"))?;
+    let runtime: Option<Runtime> =
+        agent.get("runtime").and_then(|runtime| Runtime::deserialize(runtime).ok());
+    let program = given.or_else(|| runtime?.program())?;
     let path = agent.pointer("/env/PATH").and_then(Value::as_str).map(Into::into);
     let found = if program.contains('/') {
         system::is_executable(&place.join(program))
@@ -163,6 +166,10 @@ mod tests {
             assert!(fault.contains(part), "{told:?}");
         }
         assert_eq!(told.len(), 4, "{told:?}");
+        let codex = json!({"name": "c", "runtime": "codex", "command": [], "run_as": null,
+            "env": {"PATH": temp.path()}});
+        let told = faults(&codex, temp.path());
+        assert_eq!(told, ["its program codex is not there or can't be executed"]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use execution_ledger_domain::{ExecutionId, NanoUsd};
 
 use super::super::{Plan, PlanError, RunRequest, plan};
 
-fn request(message: &str) -> RunRequest<'_> {
+pub(super) fn request(message: &str) -> RunRequest<'_> {
     RunRequest {
         execution_id: ExecutionId::derived("a test", &"a".parse().expect("a name"), "key"),
         message,
@@ -22,11 +22,11 @@ fn request(message: &str) -> RunRequest<'_> {
     }
 }
 
-fn agent(runtime: Runtime, command: &[&str]) -> AgentConfig {
+pub(super) fn agent(runtime: Runtime, command: &[&str]) -> AgentConfig {
     AgentConfig::of(runtime, command.iter().map(|&word| word.to_owned()).collect())
 }
 
-fn argv(plan: &Plan) -> Vec<&str> {
+pub(super) fn argv(plan: &Plan) -> Vec<&str> {
     plan.argv.iter().map(String::as_str).collect()
 }
 

@@ -178,10 +178,44 @@ fn nearly_right() -> impl Strategy<Value = String> {
         "api_message_id",
         "costUSD",
         "input_tokens",
+        "thread_id",
+        "sessionID",
+        "item",
+        "text",
+        "content",
+        "role",
+        "status",
+        "stats",
+        "models",
+        "part",
+        "reason",
+        "cost",
+        "tokens",
+        "error",
+        "data",
+        "statusCode",
     ]);
     let leaf = prop_oneof![
-        prop::sample::select(vec!["result", "assistant", "stream_event", "message_delta", "x"])
-            .prop_map(serde_json::Value::from),
+        prop::sample::select(vec![
+            "result",
+            "assistant",
+            "stream_event",
+            "message_delta",
+            "item.completed",
+            "agent_message",
+            "turn.completed",
+            "turn.failed",
+            "message",
+            "tool_use",
+            "success",
+            "text",
+            "step_start",
+            "step_finish",
+            "stop",
+            "error",
+            "x",
+        ])
+        .prop_map(serde_json::Value::from),
         any::<f64>().prop_map(serde_json::Value::from),
         any::<i64>().prop_map(serde_json::Value::from),
         any::<bool>().prop_map(serde_json::Value::from),
@@ -212,7 +246,14 @@ proptest! {
             Line { continued, ..line(stream, &text) }
         }).collect();
         let ended = Ended { exit: Some(Exit::Code(0)), signalled, resumed };
-        for runtime in [Runtime::Command, Runtime::ClaudeCode, Runtime::Demo] {
+        for runtime in [
+            Runtime::Command,
+            Runtime::ClaudeCode,
+            Runtime::Codex,
+            Runtime::Gemini,
+            Runtime::Opencode,
+            Runtime::Demo,
+        ] {
             let reading = read(runtime, lines.clone(), &ended);
             prop_assert!(reading.cost.is_none_or(|cost| cost.nanos() >= 0));
             prop_assert!(reading.response.is_none_or(|text| text.len() <= RESPONSE_MAX_BYTES));

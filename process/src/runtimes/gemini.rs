@@ -1,0 +1,231 @@
+//! Gemini CLI, started for one task: `gemini --output-format=stream-json`, and what its output
+//! says: a line of JSON for each event.
+//!
+//! - Success is a `result` line whose `status` is `success`; the last such line counts.
+//! - The answer is what the assistant said after its last tool call, in pieces.
+//! - `stats` count this run alone, also where it resumed a session. Tokens in the total that are
+//!   neither input nor output are the model's thoughts, which are output.
+//! - The model is the one of `stats.models` that wrote most: others only choose it.
+//! - After an error of the API the exit code is its status, as far as a byte holds it; its words
+//!   have no status.
+//! - Nothing says what a run cost.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use execution_ledger_domain::agent::{AgentConfig, Runtime};
+use execution_ledger_domain::execution::{Exit, FailureCode, Usage};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::lenient::{Lenient, name, part, report, short, text};
+use super::plan::{MCP_SERVER, Plan, RunRequest, program};
+use super::reading::{Ended, Reading, Said, each_line, evidence, failure_by_exit};
+use super::text::{Answer, Tail};
+use super::tokens::count;
+use crate::transcript::Line;
+
+/// One line of JSON for each event. Without a terminal and with a message on standard input it asks
+/// nobody anything.
+const ALWAYS: &str = "--output-format=stream-json";
+/// In a folder that is not trusted it refuses to run without a terminal. Whoever registers an agent
+/// says where it works.
+const SET: (&str, &str) = ("GEMINI_CLI_TRUST_WORKSPACE", "true");
+/// Names the file of settings that all others replace.
+const DEFAULTS_VARIABLE: &str = "GEMINI_CLI_SYSTEM_DEFAULTS_PATH";
+/// How it finds its credentials and its own settings.
+const ENV_ALLOW: [&str; 10] = [
+    "GEMINI_API_KEY",
+    "GEMINI_CLI_HOME",
+    "GOOGLE_API_KEY",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "GOOGLE_CLOUD_LOCATION",
+    "GOOGLE_CLOUD_PROJECT",
+    "GOOGLE_GEMINI_BASE_URL",
+    "GOOGLE_GENAI_USE_GCA",
+    "GOOGLE_GENAI_USE_VERTEXAI",
+    "HOME",
+];
+/// What a run says that ended without a `result` line and without a word on standard error.
+const NO_RESULT: &str = "gemini ended without a result";
+/// What a `result` names as its error's type after the limit of turns in gemini's own settings.
+const TURN_LIMIT: &str = "FatalTurnLimitedError";
+
+/// The command line of a run.
+///
+/// The message goes by standard input, so that it can be of any length. What it may do without
+/// being asked is in the agent's `command` (`--approval-mode`) or in gemini's own settings.
+pub(super) fn plan(config: &AgentConfig, run: &RunRequest<'_>) -> Plan {
+    let mut argv = program(config, Runtime::Gemini);
+    argv.push(ALWAYS.to_owned());
+    if let Some(model) = run.model.or(config.models.first().map(String::as_str)) {
+        argv.push(format!("--model={model}"));
+    }
+    if let Some(session) = run.resume_session_id {
+        argv.push(format!("--resume={session}"));
+    }
+    let mut plan = Plan {
+        argv,
+        env: BTreeMap::from([(SET.0.to_owned(), SET.1.to_owned())]),
+        stdin: Some(run.message.to_owned()),
+        env_allow: ENV_ALLOW.map(str::to_owned).to_vec(),
+        ..Plan::default()
+    };
+    if run.has_mcp {
+        let path = run.mcp_config_path;
+        plan.env.insert(DEFAULTS_VARIABLE.to_owned(), path.display().to_string());
+        plan.files.push((path.to_owned(), mcp_settings(run.ledger_url)));
+    }
+    plan
+}
+
+/// The run's token is not in the file: gemini puts the variable's value there itself. `trust` is
+/// that nobody is asked before a call: there is nobody, and what the ledger's tools may do its own
+/// keys decide.
+fn mcp_settings(ledger_url: &str) -> String {
+    serde_json::json!({"mcpServers": {MCP_SERVER: {
+        "httpUrl": format!("{ledger_url}/mcp"),
+        "headers": {"Authorization": "Bearer $EXECUTION_LEDGER_KEY"},
+        "trust": true,
+    }}})
+    .to_string()
+}
+
+/// The fields of a line that may matter.
+#[derive(Deserialize)]
+struct Event<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    session_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    role: Option<&'a RawValue>,
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    status: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    stats: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+struct Failure<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+}
+
+/// What all models of a run counted, or one of them. `input_tokens` contains `cached`.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Stats {
+    total_tokens: Lenient<u64>,
+    input_tokens: Lenient<u64>,
+    output_tokens: Lenient<u64>,
+    cached: Lenient<u64>,
+    models: Lenient<BTreeMap<String, Lenient<ModelStats>>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ModelStats {
+    output_tokens: Lenient<u64>,
+}
+
+impl Stats {
+    /// The model that wrote most, if any wrote.
+    fn model(&mut self) -> Option<String> {
+        let models = self.models.0.take()?.into_iter();
+        models
+            .map(|(model, stats)| (count(stats.0.unwrap_or_default().output_tokens), model))
+            .filter(|(written, _)| *written > 0)
+            .max()
+            .and_then(|(_, model)| short(model))
+    }
+
+    fn tokens(self) -> Usage {
+        let (input, cache_read) = (count(self.input_tokens), count(self.cached));
+        let written = count(self.total_tokens).saturating_sub(input);
+        Usage {
+            input: input.saturating_sub(cache_read),
+            output: count(self.output_tokens).max(written),
+            cache_read,
+            ..Usage::default()
+        }
+    }
+}
+
+/// Reads all lines of a run.
+pub(super) fn read(lines: impl IntoIterator<Item = Line>, ended: &Ended) -> Reading {
+    let mut seen = Seen::default();
+    let stderr = each_line(lines, |line| {
+        if let Ok(event) = serde_json::from_str(line) {
+            seen.event(&event, ended);
+        }
+    });
+    seen.reading(ended, stderr)
+}
+
+/// What was read so far.
+#[derive(Default)]
+struct Seen {
+    agent_session_id: Option<String>,
+    model_used: Option<String>,
+    answer: Answer,
+    usage: Option<Usage>,
+    said: Option<Said>,
+}
+
+impl Seen {
+    fn event(&mut self, event: &Event<'_>, ended: &Ended) {
+        match event.kind.as_ref() {
+            "init" => {
+                self.agent_session_id = name(event.session_id).or(self.agent_session_id.take());
+            }
+            "message" if name(event.role).as_deref() == Some("assistant") => {
+                if let Some(piece) = text(event.content) {
+                    self.answer.push(&piece);
+                }
+            }
+            "tool_use" => self.answer.is_over(),
+            "result" => self.result(event, ended),
+            _ => {}
+        }
+    }
+
+    fn result(&mut self, event: &Event<'_>, ended: &Ended) {
+        if let Some(mut stats) = report::<Stats>(event.stats) {
+            self.model_used = stats.model().or(self.model_used.take());
+            self.usage = Some(stats.tokens());
+        }
+        self.said = Some(if name(event.status).as_deref() == Some("success") {
+            Said::Success
+        } else {
+            let failure: Failure<'_> = part(event.error);
+            let code = match (name(failure.kind).as_deref(), ended.exit) {
+                (Some(TURN_LIMIT), _) => FailureCode::MaxTurns,
+                (_, Some(Exit::Code(code))) => failure_by_exit(code),
+                _ => FailureCode::AgentError,
+            };
+            Said::Failure { code, words: text(failure.message) }
+        });
+    }
+
+    fn reading(self, ended: &Ended, stderr: Tail) -> Reading {
+        let mut reading = Reading {
+            usage: self.usage,
+            model_used: self.model_used,
+            agent_session_id: self.agent_session_id,
+            ..Reading::default()
+        };
+        if matches!(self.said, Some(Said::Success)) {
+            let (answer, cut) = self.answer.finish();
+            (reading.response, reading.response_cut) = (Some(answer.unwrap_or_default()), cut);
+        }
+        reading.evidence = evidence(self.said, ended, stderr, NO_RESULT);
+        reading
+    }
+}
