@@ -16,6 +16,7 @@ pub mod key;
 pub mod limits;
 pub mod money;
 pub mod policy;
+pub mod schedule;
 pub mod scope;
 pub mod session;
 pub mod stream;

@@ -67,3 +67,24 @@ pub mod session {
     /// Messages of one session: most. Then another session is to be opened.
     pub const MESSAGES_MAX: usize = 10_000;
 }
+
+/// Schedules.
+pub mod schedule {
+    /// Schedules that are not deleted: most.
+    pub const SCHEDULES_MAX: usize = 10_000;
+    /// What people call a schedule: longest, in characters.
+    pub const NAME_MAX_CHARS: usize = 100;
+    /// A cron expression: longest, in bytes.
+    pub const CRON_MAX_BYTES: usize = 200;
+    /// The name of a time zone: longest, in bytes.
+    pub const TIMEZONE_MAX_BYTES: usize = 64;
+    /// A tick that is decided later than this after it came was missed, in seconds.
+    pub const MISSED_AFTER_S: u64 = 60;
+    /// Missed ticks that a schedule with the policy `all` catches up with: most; earlier ones are
+    /// skipped.
+    pub const CATCH_UP_MAX: usize = 100;
+    /// Ticks that are looked at to decide once: most. A week has 10,080 minutes.
+    pub const DUE_LOOKED_MAX: usize = 20_000;
+    /// Executions that were asked for by hand and are remembered: most.
+    pub const TRIGGERED_KEPT: usize = 32;
+}

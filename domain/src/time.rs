@@ -37,6 +37,20 @@ impl Timestamp {
         Self::from_micros(self.0.saturating_add(micros))
     }
 
+    /// This moment and `seconds` earlier.
+    #[must_use]
+    pub fn minus_s(self, seconds: u64) -> Self {
+        let micros = i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+        Self::from_micros(self.0.saturating_sub(micros))
+    }
+
+    /// This moment and `millis` milliseconds later.
+    #[must_use]
+    pub fn plus_ms(self, millis: u64) -> Self {
+        let micros = i64::try_from(millis).unwrap_or(i64::MAX).saturating_mul(1_000);
+        Self::from_micros(self.0.saturating_add(micros))
+    }
+
     /// Milliseconds from `earlier` to this moment; zero where a clock went backwards.
     pub fn ms_since(self, earlier: Self) -> u64 {
         u64::try_from(self.0.saturating_sub(earlier.0) / 1_000).unwrap_or(0)

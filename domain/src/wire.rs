@@ -13,6 +13,7 @@ use crate::agent::AgentEvent;
 use crate::content::ContentRef;
 use crate::execution::ExecutionEvent;
 use crate::key::KeyEvent;
+use crate::schedule::ScheduleEvent;
 use crate::session::SessionEvent;
 
 /// An event of any kind.
@@ -26,11 +27,11 @@ pub enum Event {
     Session(SessionEvent),
     /// Of a `key-{id}` stream.
     Key(KeyEvent),
-}
     /// Of a `schedule-{id}` stream.
     Schedule(ScheduleEvent),
     /// Of an `access-{day}` stream.
     Access(AccessEvent),
+}
 
 /// Why a stored event can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -122,9 +123,9 @@ macro_rules! wire {
 }
 
 wire! {
-    Agent(AgentEvent::Configured) of agent = "agent.configured" v 1;
     Access(AccessEvent::Read) of access = "access.read" v 1;
     Access(AccessEvent::Refused) of access = "access.refused" v 1;
+    Agent(AgentEvent::Configured) of agent = "agent.configured" v 1;
     Agent(AgentEvent::Paused) of agent = "agent.paused" v 1;
     Agent(AgentEvent::Registered) of agent = "agent.registered" v 1;
     Agent(AgentEvent::Resumed) of agent = "agent.resumed" v 1;
@@ -142,6 +143,13 @@ wire! {
     Execution(ExecutionEvent::SignalSent) of execution = "execution.signal_sent" v 1;
     Key(KeyEvent::Issued) of key = "key.issued" v 1;
     Key(KeyEvent::Revoked) of key = "key.revoked" v 1;
+    Schedule(ScheduleEvent::Changed) of schedule = "schedule.changed" v 1;
+    Schedule(ScheduleEvent::Created) of schedule = "schedule.created" v 1;
+    Schedule(ScheduleEvent::Deleted) of schedule = "schedule.deleted" v 1;
+    Schedule(ScheduleEvent::Disabled) of schedule = "schedule.disabled" v 1;
+    Schedule(ScheduleEvent::Enabled) of schedule = "schedule.enabled" v 1;
+    Schedule(ScheduleEvent::Fired) of schedule = "schedule.fired" v 1;
+    Schedule(ScheduleEvent::Skipped) of schedule = "schedule.skipped" v 1;
     Session(SessionEvent::Closed) of session = "session.closed" v 1;
     Session(SessionEvent::MessagePosted) of session = "session.message_posted" v 1;
     Session(SessionEvent::Opened) of session = "session.opened" v 1;
@@ -151,7 +159,10 @@ impl Event {
     /// The texts that lie beside this event, in the order in which they are stored.
     pub fn content_refs(&self) -> Vec<ContentRef> {
         use ExecutionEvent as E;
+        use ScheduleEvent as S;
         let texts: [Option<ContentRef>; 2] = match self {
+            Self::Schedule(S::Created(event)) => texts_of(&event.settings),
+            Self::Schedule(S::Changed(event)) => texts_of(&event.settings),
             Self::Execution(E::Pending(event)) => [Some(event.message), event.system_prompt],
             Self::Execution(event @ (E::Completed(_) | E::Failed(_) | E::Cancelled(_))) => {
                 let message = match event {
@@ -169,6 +180,9 @@ impl Event {
                 | E::ResultInjected(_)
                 | E::InjectionRefused(_),
             )
+            | Self::Schedule(
+                S::Enabled(_) | S::Disabled(_) | S::Fired(_) | S::Skipped(_) | S::Deleted(_),
+            )
             | Self::Agent(_)
             | Self::Session(_)
             | Self::Key(_)
@@ -176,6 +190,10 @@ impl Event {
         };
         texts.into_iter().flatten().collect()
     }
+}
+
+fn texts_of(settings: &crate::schedule::Settings) -> [Option<ContentRef>; 2] {
+    [Some(settings.message), settings.system_prompt]
 }
 
 fn json<T: Serialize>(data: &T) -> String {
@@ -237,6 +255,8 @@ kinds! {
     Agent(AgentEvent);
     Session(SessionEvent);
     Key(KeyEvent);
+    Schedule(ScheduleEvent);
+    Access(AccessEvent);
 }
 
 #[cfg(test)]
@@ -255,8 +275,6 @@ mod tests {
     #[test]
     fn a_later_version_an_unknown_type_and_unfit_data_are_told_apart() {
         let later = Event::from_stored("execution.running", 99, "{}");
-    Schedule(ScheduleEvent);
-    Access(AccessEvent);
         assert!(matches!(later, Err(WireError::UnknownVersion { version: 99, newest: 1, .. })));
         let before_the_first = Event::from_stored("execution.running", 0, "{}");
         assert!(matches!(before_the_first, Err(WireError::UnknownVersion { version: 0, .. })));

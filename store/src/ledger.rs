@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::port::{
-    AppendError, EventStore, ExpectedRevision, Metadata, NewEvent, Position, Recorded, StoreError,
-    With,
+    AppendError, Appended, EventStore, ExpectedRevision, Metadata, NewEvent, Position, Recorded,
+    StoreError, With,
 };
 
 /// How often a command is decided again after somebody else appended first.
@@ -49,6 +49,8 @@ pub struct Executed<A: Aggregate> {
     pub position: Position,
     /// When that one was recorded.
     pub recorded_at: Timestamp,
+    /// The stream's last event; none where it has no event.
+    pub head: Option<StreamHead>,
 }
 
 /// Why a command led to nothing.
@@ -87,20 +89,25 @@ struct Loaded<A> {
     state: A,
     /// Metadata of the first event.
     first: Option<String>,
-    last: Option<Last>,
+    last: Option<StreamHead>,
 }
 
 /// The last event of a stream.
-#[derive(Clone, Copy)]
-struct Last {
-    revision: u64,
-    position: Position,
-    recorded_at: Timestamp,
-    id: EventId,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamHead {
+    /// Its place in the stream.
+    pub revision: u64,
+    /// Its place in the log.
+    pub position: Position,
+    /// When the store took it.
+    pub recorded_at: Timestamp,
+    /// Its id.
+    pub id: EventId,
 }
 
-impl Last {
-    fn of(recorded: &Recorded) -> Self {
+impl StreamHead {
+    /// Of a stream that ends with this event.
+    pub fn of(recorded: &Recorded) -> Self {
         Self {
             revision: recorded.revision,
             position: recorded.position,
@@ -121,6 +128,11 @@ impl Ledger {
         &self.store
     }
 
+    /// Where the time comes from.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
     /// Now.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
@@ -128,11 +140,6 @@ impl Ledger {
 
     /// The state of a stream, folded from its events.
     pub async fn load<A: Aggregate>(
-    /// Where the time comes from.
-    pub fn clock(&self) -> &Arc<dyn Clock> {
-        &self.clock
-    }
-
         &self,
         stream: &StreamName,
     ) -> Result<A, ExecuteError<A::Rejection>> {
@@ -164,13 +171,6 @@ impl Ledger {
         self.decide_and_append(stream, loaded, command, contents, context).await
     }
 
-    async fn decide_and_append<A: Aggregate>(
-        &self,
-        stream: &StreamName,
-        mut loaded: Loaded<A>,
-        command: A::Command,
-        contents: &[Content],
-        context: &Context,
     /// Like [`Ledger::execute`], from a state that the caller knows already: what the stream's events
     /// up to `head` lead to. Only what has been appended since is read, and only on a conflict, so
     /// the stream may be of any length. The context must name the story.
@@ -204,6 +204,13 @@ impl Ledger {
         }
     }
 
+    async fn decide_and_append<A: Aggregate>(
+        &self,
+        stream: &StreamName,
+        mut loaded: Loaded<A>,
+        command: A::Command,
+        contents: &[Content],
+        context: &Context,
     ) -> Result<Executed<A>, ExecuteError<A::Rejection>> {
         let contents: Vec<_> = contents.iter().map(|c| (c.reference().sha256, c)).collect();
         for _ in 0..CONFLICTS_MAX {
@@ -216,6 +223,7 @@ impl Ledger {
                     state: loaded.state,
                     position,
                     recorded_at,
+                    head: loaded.last,
                 });
             }
             let expected = loaded
@@ -225,15 +233,19 @@ impl Ledger {
             let new = decided
                 .iter()
                 .map(|event| stored_form(&event.clone().into(), &contents, &metadata));
-            match self.store.append(stream, expected, new.collect()).await {
+            let new: Vec<NewEvent> = new.collect();
+            let last_id = new.last().map(|event| event.id);
+            match self.store.append(stream, expected, new).await {
                 Ok(appended) => {
                     let state = decided.iter().fold(loaded.state, A::evolve);
-                    let (position, recorded_at) = (appended.position, appended.recorded_at);
-                    return Ok(Executed { events: decided, state, position, recorded_at });
+                    let Appended { position, revision, recorded_at } = appended;
+                    let head = |id| StreamHead { revision, position, recorded_at, id };
+                    let head = last_id.map(head);
+                    return Ok(Executed { events: decided, state, position, recorded_at, head });
                 }
                 Err(AppendError::WrongExpectedRevision { .. }) => {
                     metrics::counter!("ledger_append_conflicts_total").increment(1);
-                    loaded = self.loaded(stream).await?;
+                    loaded = self.loaded_after(stream, loaded).await?;
                 }
                 Err(AppendError::TooLarge { bytes, max }) => {
                     return Err(ExecuteError::TooLarge { bytes, max });
@@ -255,10 +267,19 @@ impl Ledger {
         &self,
         stream: &StreamName,
     ) -> Result<Loaded<A>, ExecuteError<A::Rejection>> {
-        let mut state = A::default();
-        let mut first = None;
-        let mut last = None;
-        let mut next_revision = 0;
+        let nothing = Loaded { state: A::default(), first: None, last: None };
+        self.loaded_after(stream, nothing).await
+    }
+
+    /// The same with what has been appended since.
+    async fn loaded_after<A: Aggregate>(
+        &self,
+        stream: &StreamName,
+        known: Loaded<A>,
+    ) -> Result<Loaded<A>, ExecuteError<A::Rejection>> {
+        let Loaded { mut state, mut first, mut last } = known;
+        let start = last.map_or(0, |last| last.revision + 1);
+        let mut next_revision = start;
         loop {
             let page = self
                 .store
@@ -266,16 +287,16 @@ impl Ledger {
                 .await?;
             for recorded in &page {
                 state = state.evolve(&own_event::<A>(recorded)?);
-                if first.is_none() {
+                if recorded.revision == 0 {
                     first = Some(recorded.metadata.clone());
                 }
-                last = Some(Last::of(recorded));
+                last = Some(StreamHead::of(recorded));
                 next_revision = recorded.revision + 1;
             }
             if page.len() < STREAM_PAGE {
                 return Ok(Loaded { state, first, last });
             }
-            if next_revision >= STREAM_EVENTS_MAX as u64 {
+            if next_revision - start >= STREAM_EVENTS_MAX as u64 {
                 let problem = format!("{stream} has more than {STREAM_EVENTS_MAX} events");
                 return Err(ExecuteError::Unreadable(problem));
             }
@@ -291,7 +312,7 @@ fn own_event<A: Aggregate>(recorded: &Recorded) -> Result<A::Event, ExecuteError
     A::Event::try_from(event).map_err(|_| problem(&"it belongs to another kind of stream"))
 }
 
-fn metadata(context: &Context, first: Option<&str>, last: Option<Last>) -> String {
+fn metadata(context: &Context, first: Option<&str>, last: Option<StreamHead>) -> String {
     let of_first = || Some(serde_json::from_str::<Metadata>(first?).ok()?.correlation_id);
     let correlation_id = context.correlation_id.clone().or_else(of_first).unwrap_or_default();
     let last_event = || last.map(|last| last.id.to_string());

@@ -12,7 +12,7 @@ pub mod readers;
 pub mod sqlite;
 
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use ledger::{Context, ExecuteError, Executed, Ledger};
+pub use ledger::{Context, ExecuteError, Executed, Ledger, StreamHead};
 pub use port::{
     AppendError, Appended, Batch, EventStore, ExpectedRevision, Feed, LogId, LogPosition, Metadata,
     NewEvent, Position, PositionError, Recorded, StoreError, StoredContent, Subscription, With,

@@ -299,6 +299,10 @@ pub enum Signal {
     /// Ends the whole tree at once.
     #[serde(rename = "SIGKILL")]
     Kill,
+    /// It waited as a turn of a chat session that was closed.
+    SessionClosed,
+    /// The next tick of its schedule took its place.
+    Superseded,
 }
 
 /// The run was sent a signal.

@@ -18,6 +18,8 @@ pub struct Triggered {
     pub agent: AgentName,
     /// Position of its first event.
     pub position: Position,
+    /// How many secrets were redacted in the message.
+    pub redactions: u32,
     /// Whether an earlier request with the same key was answered again.
     pub replayed: bool,
 }
@@ -48,6 +50,7 @@ impl Schedules {
         let entry = self.entry_for(caller, id)?;
         let active = entry.state.active().ok_or(ScheduleError::NotFound)?;
         let agent = active.settings.agent.clone();
+        let redactions = active.settings.redactions;
         let execution_id = match idempotency_key {
             None => ExecutionId(Uuid::now_v7()),
             Some(key) => ExecutionId::of_trigger(id, &caller.actor.id, key),
@@ -55,7 +58,7 @@ impl Schedules {
         if idempotency_key.is_some()
             && let Some(position) = self.first_position(execution_id).await?
         {
-            return Ok(Triggered { execution_id, agent, position, replayed: true });
+            return Ok(Triggered { execution_id, agent, position, redactions, replayed: true });
         }
         if caller.may_call.as_ref().is_some_and(|agents| !agents.contains(&agent)) {
             return Err(SubmitError::NotCallable(agent).into());
@@ -70,11 +73,11 @@ impl Schedules {
         let (actor, request) = (caller.actor.clone(), Some(request.clone()));
         let order = Order { id, entry: &entry, active, fired, actor, request };
         if let Some(position) = self.carry_out(order, prepared, words, reservation).await? {
-            return Ok(Triggered { execution_id, agent, position, replayed: false });
+            return Ok(Triggered { execution_id, agent, position, redactions, replayed: false });
         }
         // The same request came twice at once, and the other one was first.
         let position = self.first_position(execution_id).await?.unwrap_or(entry.head.position);
-        Ok(Triggered { execution_id, agent, position, replayed: true })
+        Ok(Triggered { execution_id, agent, position, redactions, replayed: true })
     }
 
     async fn first_position(&self, id: ExecutionId) -> Result<Option<Position>, ScheduleError> {
