@@ -175,7 +175,7 @@ fn life(number: u64, now: Timestamp) -> Result<Vec<NewEvent>, Failure> {
     let pending = pending(agent, &message, trigger(&mut mixed), now)?;
     let claim = ClaimId(Uuid::now_v7());
     let slot_until = Timestamp::from_micros(now.micros() + 1_200_000_000);
-    let running = Running { claim, slot_until, runtime: Runtime::Command };
+    let running = Running { claim, slot_until, runtime: Runtime::Command, resumed_session_id: None, told: Vec::new() };
     let (ending, contents) = ending(&mut mixed, claim, now)?;
     Ok(vec![
         stored(&ExecutionEvent::Pending(Box::new(pending)).into(), vec![message])?,
@@ -223,6 +223,8 @@ fn pending(
         inject_result: false,
         retry_of: None,
         attempt: 1,
+        max_retries: 0,
+        not_before: None,
         schedule_id: None,
         payment_id: None,
         model_requested: None,

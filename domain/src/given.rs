@@ -69,6 +69,8 @@ pub fn task(agent: AgentName, user: UserName, expires_at: Timestamp) -> Pending 
         inject_result: false,
         retry_of: None,
         attempt: 1,
+        max_retries: 0,
+        not_before: None,
         schedule_id: None,
         payment_id: None,
         model_requested: None,

@@ -59,6 +59,8 @@ uuid_id!(
 
 /// Namespace of ids that are derived instead of drawn (UUIDv5).
 const DERIVED: Uuid = Uuid::from_u128(0x6a1f_2f64_8f0b_5b6e_9d0a_3c55_7a1e_0c01);
+/// Namespace of the ids of attempts that follow by themselves (UUIDv5).
+const NEXT_ATTEMPT: Uuid = Uuid::from_u128(0x0d3a_91c6_52e4_5f0b_8a77_b1e6_4c20_9d15);
 
 impl ExecutionId {
     /// The id that a caller's `Idempotency-Key` for an agent stands for: the same three always
@@ -70,6 +72,12 @@ impl ExecutionId {
             name.extend_from_slice(part.as_bytes());
         }
         Self(Uuid::new_v5(&DERIVED, &name))
+    }
+
+    /// The id of the attempt that follows by itself on this one: there is never more than one.
+    #[must_use]
+    pub fn next_attempt(self) -> Self {
+        Self(Uuid::new_v5(&NEXT_ATTEMPT, self.0.as_bytes()))
     }
 }
 

@@ -40,6 +40,12 @@ pub mod agent {
     pub const GRACE_DEFAULT_S: u64 = 5;
     /// Between SIGINT and SIGKILL, in seconds: most.
     pub const GRACE_MAX_S: u64 = 300;
+    /// New attempts at an execution that follow by themselves: most.
+    pub const RETRIES_MAX: u32 = 10;
+    /// Before the first new attempt, in seconds: default. It doubles with each further one.
+    pub const RETRY_BACKOFF_DEFAULT_S: u64 = 5;
+    /// Before a new attempt, in seconds: most (ten minutes).
+    pub const RETRY_BACKOFF_MAX_S: u64 = 600;
     /// Words of a command: most.
     pub const COMMAND_MAX_WORDS: usize = 256;
     /// One word of a command, a path or an environment value: longest, in bytes.

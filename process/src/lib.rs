@@ -1,15 +1,17 @@
 //! Everything that runs agents: the process manager, one supervisor process for each run, the
 //! runtimes that know how a kind of agent is started and read, and the transcripts.
 
+mod accepted;
 pub mod desk;
 pub mod failpoint;
-pub mod manager;
 pub mod keys;
+pub mod manager;
 pub mod orders;
 pub mod redact;
 pub mod run_token;
 pub mod runtimes;
 mod salt;
+pub mod scheduler;
 pub mod status;
 pub mod supervisor;
 pub mod tasks;

@@ -66,6 +66,11 @@ pub(crate) fn uuid(row: &Row<'_>, column: usize) -> rusqlite::Result<uuid::Uuid>
     Ok(uuid::Uuid::from_bytes(bytes))
 }
 
+pub(crate) fn optional_uuid(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<uuid::Uuid>> {
+    let bytes: Option<[u8; 16]> = row.get(column)?;
+    Ok(bytes.map(uuid::Uuid::from_bytes))
+}
+
 pub(crate) fn json<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value)
         .unwrap_or_else(|error| unreachable!("rows are plain structs and strings: {error}"))

@@ -5,7 +5,7 @@ use execution_ledger_domain::{AgentName, NanoUsd, Role, Timestamp, UserName};
 use execution_ledger_store::{Position, StoreError};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ActivityState, ActivityType, Status};
+use crate::model::{ActivityState, ActivityType, SessionStatus, Status};
 
 /// Rows of a page: most.
 pub const PAGE_MAX: u32 = 200;
@@ -19,8 +19,14 @@ pub const SEARCH_WORDS_MAX: usize = 32;
 pub const FILTER_MAX_BYTES: usize = 1_000;
 /// Texts in lists are cut here, in characters; see [`crate::ExecutionRecord::texts_cut`].
 pub const LIST_TEXT_MAX_CHARS: usize = 1_000;
+/// Texts of a session's entries are cut here, in characters; their executions have them whole.
+pub const SESSION_TEXT_MAX_CHARS: usize = 16_000;
+/// A session's title is so much of its first message, in characters.
+pub const SESSION_TITLE_MAX_CHARS: usize = 80;
 /// Buckets of a timeline and groups of costs: most. 20,000 hours are more than two years.
 pub const BUCKETS_MAX: usize = 20_000;
+/// New attempts at one execution that an answer names: most.
+pub const RETRIES_SHOWN_MAX: u32 = 100;
 /// Waiting executions that a capacity answer names: most. It counts them all.
 pub const QUEUE_SHOWN_MAX: u32 = 200;
 
@@ -157,6 +163,49 @@ pub struct KeyQuery {
     pub limit: u32,
     /// Where the page begins, as the page before said.
     pub cursor: Option<String>,
+}
+
+/// A page of schedules, the newest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScheduleQuery {
+    /// For this agent.
+    pub agent: Option<AgentName>,
+    /// Enabled, or not.
+    pub enabled: Option<bool>,
+    /// Rows of the page, 1 to [`PAGE_MAX`].
+    pub limit: u32,
+    /// Where the page begins, as the page before said.
+    pub cursor: Option<String>,
+}
+
+/// A page of something that is not filtered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageQuery {
+    /// Rows of the page, 1 to [`PAGE_MAX`].
+    pub limit: u32,
+    /// Where the page begins, as the page before said.
+    pub cursor: Option<String>,
+}
+
+/// A page of chat sessions, the newest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionQuery {
+    /// With this agent.
+    pub agent: Option<AgentName>,
+    /// Open or closed.
+    pub status: Option<SessionStatus>,
+    /// Of this user.
+    pub user: Option<UserName>,
+    /// Rows of the page, 1 to [`PAGE_MAX`].
+    pub limit: u32,
+    /// Where the page begins, as the page before said.
+    pub cursor: Option<String>,
+}
+
+impl Default for SessionQuery {
+    fn default() -> Self {
+        Self { agent: None, status: None, user: None, limit: PAGE_DEFAULT, cursor: None }
+    }
 }
 
 /// What costs are grouped by.

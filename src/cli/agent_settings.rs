@@ -13,7 +13,7 @@ const FILE_MAX_BYTES: u64 = 1024 * 1024;
 /// How the server's answers show a secret that it found in a value.
 const REDACTED: &str = "[redacted";
 /// The settings that can be replaced, by their names in the API.
-const SETTINGS: [&str; 19] = [
+const SETTINGS: [&str; 21] = [
     "runtime",
     "command",
     "cwd",
@@ -30,6 +30,8 @@ const SETTINGS: [&str; 19] = [
     "timeout_s",
     "queue_limit",
     "grace_s",
+    "max_retries",
+    "retry_backoff_s",
     "max_cost_usd",
     "max_turns",
     "memory_max_bytes",
@@ -86,6 +88,13 @@ pub struct AgentSettings {
     /// Between SIGINT and SIGKILL, in seconds.
     #[arg(long, value_name = "S")]
     grace_s: Option<u64>,
+    /// How many new attempts follow by themselves where a run could not be started, or its
+    /// model's provider was overloaded; at most 10.
+    #[arg(long, value_name = "N")]
+    max_retries: Option<u32>,
+    /// How long the first of them waits, in seconds; each further one waits twice as long.
+    #[arg(long, value_name = "S")]
+    retry_backoff_s: Option<u64>,
     /// What a run may cost, in dollars.
     #[arg(long, value_name = "USD")]
     max_cost_usd: Option<f64>,
@@ -148,6 +157,8 @@ impl AgentSettings {
             ("timeout_s", self.timeout_s.map(Value::from)),
             ("queue_limit", self.queue_limit.map(Value::from)),
             ("grace_s", self.grace_s.map(Value::from)),
+            ("max_retries", self.max_retries.map(Value::from)),
+            ("retry_backoff_s", self.retry_backoff_s.map(Value::from)),
             ("max_cost_usd", self.max_cost_usd.map(Value::from)),
             ("max_turns", self.max_turns.map(Value::from)),
             ("memory_max_bytes", self.memory_max_bytes.map(Value::from)),

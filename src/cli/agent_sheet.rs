@@ -4,7 +4,9 @@ use serde_json::{Map, Value};
 
 use super::Failure;
 use super::task::{moment, now, text, when};
-use crate::output::{Align, Output, Sheet, Tone, ago, amount, duration, neutral_line, paint, size};
+use crate::output::{
+    Align, Output, Sheet, Tone, ago, amount, duration, exact, neutral_line, paint, size,
+};
 
 /// How wide the names of the facts are, in characters.
 const NAME_WIDTH: usize = 16;
@@ -16,7 +18,10 @@ pub fn write(agent: &Value, capacity: &Value, output: &Output) -> Result<(), Fai
         let value = paint(&neutral_line(&value), tone, output.colour());
         output.line(&format!("{name} {value}"))?;
     }
-    let sheet = places(capacity);
+    let mut sheet = Sheet::new(&PLACES);
+    for row in places(capacity) {
+        sheet.row(row);
+    }
     output.line("")?;
     if sheet.is_empty() { output.line("Nothing runs or waits.") } else { output.sheet(&sheet) }
 }
@@ -53,6 +58,9 @@ fn facts(agent: &Value) -> Vec<(&'static str, String, Tone)> {
     add("Queue", number("queue_limit").map(queue));
     let grace = seconds("grace_s").map(|grace| format!("; {grace} from SIGINT to SIGKILL"));
     add("Timeout", seconds("timeout_s").map(|most| most + &grace.unwrap_or_default()));
+    let first = seconds("retry_backoff_s").map(|wait| format!(", the first after {wait}"));
+    let again = |most| format!("up to {most} times by itself{}", first.unwrap_or_default());
+    add("Tried again", number("max_retries").filter(|most| *most > 0).map(again));
     add("Costs at most", agent.get("max_cost_usd").filter(|usd| !usd.is_null()).map(amount));
     add("Turns at most", field("max_turns"));
     add("Memory at most", number("memory_max_bytes").map(size));
@@ -118,15 +126,18 @@ fn source(place: &Value) -> String {
     named.map_or_else(|| plain(place), |(kind, place)| format!("{kind}:{}", plain(place)))
 }
 
-/// Who holds the slots, and who waits for one.
-fn places(capacity: &Value) -> Sheet {
-    let mut sheet = Sheet::new(&[
-        ("PLACE", Align::Left),
-        ("EXECUTION", Align::Left),
-        ("TRIGGER", Align::Left),
-        ("SINCE", Align::Left),
-        ("", Align::Left),
-    ]);
+/// The columns of who holds the slots and who waits for one.
+pub const PLACES: [(&str, Align); 5] = [
+    ("PLACE", Align::Left),
+    ("EXECUTION", Align::Left),
+    ("TRIGGER", Align::Left),
+    ("SINCE", Align::Left),
+    ("", Align::Left),
+];
+
+/// Who holds the slots, and who waits for one: rows of [`PLACES`].
+pub fn places(capacity: &Value) -> Vec<Vec<(String, Tone)>> {
+    let mut rows = Vec::new();
     let now = now();
     for (part, place, tone) in [
         ("slots", "slot", Tone::Active),
@@ -136,8 +147,9 @@ fn places(capacity: &Value) -> Sheet {
         let entries = capacity.get(part).and_then(Value::as_array).into_iter().flatten();
         for (index, entry) in entries.enumerate() {
             let since = moment(entry, "since").map_or_else(|| "-".to_owned(), |at| ago(at, now));
-            sheet.row(vec![
-                (format!("{place} {}", index + 1), tone),
+            let number = entry.get("place").and_then(Value::as_u64).unwrap_or(index as u64 + 1);
+            rows.push(vec![
+                (format!("{place} {number}"), tone),
                 (text(entry, "execution_id"), Tone::Plain),
                 (text(entry, "triggered_by"), Tone::Plain),
                 (since, Tone::Plain),
@@ -145,13 +157,17 @@ fn places(capacity: &Value) -> Sheet {
             ]);
         }
     }
-    sheet
+    rows
 }
 
 /// Why it waits, or that it is being stopped.
 fn remark(entry: &Value) -> String {
     let stopping = entry.get("cancelling").and_then(Value::as_bool).unwrap_or(false);
     let why = entry.get("reason").and_then(Value::as_str).map(|why| why.replace('_', " "));
+    let why = why.map(|why| match moment(entry, "until") {
+        Some(until) => format!("{why} until {}", exact(until)),
+        None => why,
+    });
     why.unwrap_or_else(|| if stopping { "being stopped".to_owned() } else { String::new() })
 }
 

@@ -1,5 +1,6 @@
 //! The command line: what can be asked for, and how a command ends.
 
+mod accompany;
 mod agent_settings;
 mod agent_sheet;
 mod agents;
@@ -10,8 +11,11 @@ mod costs;
 mod doctor;
 mod exit;
 mod follow;
+mod keys;
 mod list;
+mod queue;
 mod rebuild;
+mod retry;
 mod run;
 mod serve;
 mod show;
@@ -147,7 +151,10 @@ enum Command {
     Show(show::Show),
     Tail(tail::Tail),
     Cancel(cancel::Cancel),
+    Retry(retry::Retry),
+    Queue(queue::Queue),
     Agents(agents::Agents),
+    Keys(keys::Keys),
     Costs(costs::Costs),
     Rebuild(rebuild::Rebuild),
     Backup(backup::Backup),
@@ -172,7 +179,10 @@ impl Cli {
             Command::Show(show) => show.execute(&self.global, &output),
             Command::Tail(tail) => tail.execute(&self.global, &output),
             Command::Cancel(cancel) => cancel.execute(&self.global, &output),
+            Command::Retry(retry) => retry.execute(&self.global, &output),
+            Command::Queue(queue) => queue.execute(&self.global, &output),
             Command::Agents(agents) => agents.execute(&self.global, &output),
+            Command::Keys(keys) => keys.execute(&self.global, &output),
             Command::Costs(costs) => costs.execute(&self.global, &output),
         };
         done.unwrap_or_else(|failure| {

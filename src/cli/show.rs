@@ -78,7 +78,15 @@ fn facts(record: &Value) -> Vec<(&'static str, String, Tone)> {
     add("Asked for by", asked);
     add("Source agent", field("source_agent"));
     add("Parent", field("parent_execution_id"));
+    let attempt = |of: String| format!("{of} (attempt {})", text(record, "attempt"));
+    add("Retry of", field("retry_of").map(attempt));
+    let tried = deep("/retries").and_then(Value::as_array).filter(|ids| !ids.is_empty());
+    let ids =
+        |ids: &Vec<Value>| ids.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ");
+    add("Tried again", tried.map(ids));
     add("Created", time("created_at"));
+    add("Not before", time("not_before").filter(|_| field("started_at").is_none()));
+    add("Waits", deep("/waiting").map(waits));
     add("Waited", ms("queue_ms"));
     add("Started", time("started_at"));
     add("Ended", time("completed_at"));
@@ -106,6 +114,15 @@ fn facts(record: &Value) -> Vec<(&'static str, String, Tone)> {
     };
     add("Transcript", deep("/transcript").map(transcript));
     facts
+}
+
+/// What it waits for, and where it stands.
+fn waits(waiting: &Value) -> String {
+    let reason = text(waiting, "reason").replace('_', " ");
+    let until = moment(waiting, "until").map(|at| format!(" until {}", exact(at)));
+    let holders = waiting.get("slot_holders").and_then(Value::as_array).map_or(0, Vec::len);
+    let place = text(waiting, "place");
+    format!("place {place}: {reason}{}; {holders} hold slots", until.unwrap_or_default())
 }
 
 fn tokens(usage: &Value) -> String {

@@ -1,5 +1,7 @@
 //! From the read models to what the process manager and admission need of them.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use execution_ledger_domain::execution::{CancelCause, Trigger};
 use execution_ledger_domain::policy::{
@@ -8,7 +10,7 @@ use execution_ledger_domain::policy::{
 use execution_ledger_domain::{AgentName, ExecutionId, Scope, SessionId, Timestamp, limits};
 use execution_ledger_process::desk::Desk;
 use execution_ledger_process::tasks::SessionIndex;
-use execution_ledger_projections::{At, AgentStatus, QueryError, Views};
+use execution_ledger_projections::{AgentStatus, At, QueryError, Views};
 use execution_ledger_store::{Position, StoreError};
 
 use super::ServeError;
@@ -52,10 +54,34 @@ pub async fn load(
             expires_at: row.expires_at,
             parent: row.parent,
             chat_session: row.chat_session_id.filter(|_| row.triggered_by == Trigger::Chat),
+            inject_into: row.chat_session_id.filter(|_| row.inject_result),
+            not_before: row.not_before,
+            is_retried: row.is_retried,
             held,
         });
     }
+    // Read after the others: what failed meanwhile comes back with the log, and does no harm twice.
+    let since = now.minus_s(RETRIED_WITHIN_S);
+    for failed in views.retries_owed(since).await.map_err(|error| unread(&error))? {
+        policy.load_retry(failed);
+    }
+    for (execution, session) in views.injections_owed().await.map_err(|error| unread(&error))? {
+        policy.load_injection(execution, session);
+    }
+    for session in views.closed_with_turns().await.map_err(|error| unread(&error))? {
+        policy.close_session(session);
+    }
     Ok((policy, position))
+}
+
+/// The keys that held at the position up to which the policy has seen the log.
+pub async fn load_keys(views: &Views, position: Position, desk: &Desk) -> Result<(), ServeError> {
+    let keys = views.keys_in_use(At::Position(position)).await;
+    let keys = keys.map_err(|error| ServeError::Part(format!("the read models: {error}")))?;
+    for key in keys.value {
+        desk.keys().take_up(key.id, &key.issued);
+    }
+    Ok(())
 }
 
 /// Which sessions of agents can be resumed: the read models know.
@@ -72,14 +98,17 @@ impl SessionIndex for Sessions {
         let found = self.0.has_agent_session(agent, agent_session_id, scope).await;
         found.map_err(|error| StoreError::Fault(format!("the read models: {error}")))
     }
-}
-/// The keys that held at the position up to which the policy has seen the log.
-pub async fn load_keys(views: &Views, position: Position, desk: &Desk) -> Result<(), ServeError> {
-    let keys = views.keys_in_use(At::Position(position)).await;
-    let keys = keys.map_err(|error| ServeError::Part(format!("the read models: {error}")))?;
-    for key in keys.value {
-        desk.keys().take_up(key.id, &key.issued);
-    }
-    Ok(())
-}
 
+    async fn untold_results(
+        &self,
+        session: SessionId,
+        seen: Position,
+        most: usize,
+    ) -> Result<Vec<ExecutionId>, StoreError> {
+        let unread =
+            |error: &dyn std::fmt::Display| StoreError::Fault(format!("the read models: {error}"));
+        self.0.wait_for(seen, RESULTS_WAIT).await.map_err(|behind| unread(&behind))?;
+        let untold = self.0.untold_results(session, most).await;
+        untold.map(|untold| untold.value).map_err(|error| unread(&error))
+    }
+}

@@ -26,6 +26,7 @@ use tokio::task::JoinHandle;
 
 use super::first_start;
 use super::open_work::{self, Sessions};
+use super::schedules::Scheduler;
 use super::server_file::ServerFile;
 use super::shutdown::Shutdown;
 use super::{Foundation, ServeError};
@@ -107,7 +108,7 @@ async fn with_parts(
     }
 
     let secret = LedgerSecret::new(foundation.ledger_secret);
-    let (policy, position) = open_work::load(&views, ceiling(settings)).await?;
+    let (policy, position) = open_work::load(&views, ceiling(settings), ledger.now()).await?;
     let desk = Arc::new(Desk::new(policy, position));
     open_work::load_keys(&views, position, &desk).await?;
     let transcripts = Transcripts::new(data_dir.runs(), data_dir.transcripts());
@@ -118,6 +119,7 @@ async fn with_parts(
         Arc::clone(&desk),
         hub.clone(),
         secret.clone(),
+        Arc::new(Sessions(views.clone())),
         manager_options(foundation, url),
     );
     let log = store.subscribe(position).await.map_err(|error| part("the event log", &error))?;
@@ -126,11 +128,13 @@ async fn with_parts(
     let tasks =
         Tasks::new(ledger.clone(), Arc::clone(&desk), Arc::new(Sessions(views.clone())), secret.clone())
             .keeping_out_of(canonical(data_dir.path()));
-    let app = App::new(Parts {
+    let mut scheduler = Scheduler::start(&views, store, ledger.clone(), tasks.clone()).await?;
     let keys = Keys::new(ledger.clone(), Arc::clone(&desk));
+    let app = App::new(Parts {
         ledger,
         views,
         tasks,
+        schedules: scheduler.schedules.clone(),
         transcripts,
         hub,
         metrics,
@@ -153,7 +157,10 @@ async fn with_parts(
     tokio::select! {
         served = api => served.map_err(|error| part("the HTTP server", &error))?,
         ended = &mut manager_task => return Err(manager_ended(ended)),
+        ended = scheduler.ended() => return Err(ended),
     }
+
+    scheduler.stop().await;
 
     stop_manager.send_replace(true);
     if tokio::time::timeout(MANAGER_STOP, manager_task).await.is_err() {
@@ -281,9 +288,9 @@ fn api_options(settings: &Settings, url: &str, tls: bool) -> Options {
     }
     Options {
         allowed_hosts,
-        trusted_proxies: settings.trusted_proxies.entries().iter().map(|net| net.0).collect(),
         tls,
         public_origin: settings.public_url.as_ref().map(HttpUrl::origin),
+        trusted_proxies: settings.trusted_proxies.entries().iter().map(|net| net.0).collect(),
         body_max_bytes: settings.body_max_bytes.narrow::<usize>(),
         body_timeout: seconds(settings.body_timeout_s.get()),
         head_timeout: seconds(settings.header_timeout_s.get()),

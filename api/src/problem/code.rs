@@ -82,10 +82,22 @@ codes! {
     TooManySchedules = "too_many_schedules", CONFLICT, "There are too many schedules";
     /// The agent takes no more tasks.
     AgentRetired = "agent_retired", CONFLICT, "The agent was retired";
+    /// The chat session takes no more messages and no more results.
+    SessionClosed = "session_closed", CONFLICT, "The chat session was closed";
+    /// The chat session holds as many messages as it may.
+    SessionFull = "session_full", CONFLICT, "The chat session is full";
     /// A synchronous call would wait for a slot that its own ancestors hold.
     WouldDeadlock = "would_deadlock", CONFLICT, "The call would wait for itself";
+    /// The execution does not wait for a slot.
+    NotPending = "not_pending", CONFLICT, "The execution is not waiting";
+    /// The execution has not ended yet.
+    NotEnded = "not_ended", CONFLICT, "The execution has not ended";
+    /// A turn of a chat session is not tried again: it is posted again.
+    ChatTurn = "chat_turn", CONFLICT, "The execution was a chat turn";
     /// Others kept changing the same thing.
     Contended = "contended", CONFLICT, "Others kept changing the same thing";
+    /// The text that is needed was erased.
+    ContentErased = "content_erased", GONE, "The text was erased";
     /// The transcript was removed, as the settings say.
     TranscriptExpired = "transcript_expired", GONE, "The transcript was removed";
     /// The body is larger than it may be.
@@ -130,8 +142,12 @@ codes! {
     SystemPromptNotPermitted = "system_prompt_not_permitted", UNPROCESSABLE_ENTITY, "The agent permits no system prompt";
     /// An injection needs a chat session.
     SessionRequired = "session_required", UNPROCESSABLE_ENTITY, "An injection needs a chat session";
+    /// A field names an agent that there is not.
+    UnknownAgent = "unknown_agent", UNPROCESSABLE_ENTITY, "There is no such agent";
     /// No execution of this agent that the caller may read had that session of the agent's own.
     UnknownAgentSession = "unknown_agent_session", UNPROCESSABLE_ENTITY, "The agent had no such session";
+    /// There is nothing that a chat could go on from.
+    NotContinuable = "not_continuable", UNPROCESSABLE_ENTITY, "That execution can't be continued";
     /// There is no such execution above it that the caller may read.
     UnknownParent = "unknown_parent", UNPROCESSABLE_ENTITY, "There is no such parent execution";
     /// A run names another parent than itself.
@@ -142,8 +158,6 @@ codes! {
     CallDepthExceeded = "call_depth_exceeded", UNPROCESSABLE_ENTITY, "Agents call agents too deeply";
     /// The path speaks WebSocket only.
     UpgradeRequired = "upgrade_required", UPGRADE_REQUIRED, "This path speaks WebSocket";
-    /// A field names an agent that there is not.
-    UnknownAgent = "unknown_agent", UNPROCESSABLE_ENTITY, "There is no such agent";
     /// As many executions wait as may.
     QueueFull = "queue_full", TOO_MANY_REQUESTS, "The agent's queue is full";
     /// The key asks more often than it may.

@@ -66,6 +66,14 @@ pub(super) struct AgentBody {
     /// Between SIGINT and SIGKILL, in seconds, at most 300; 5 by default.
     #[serde(default)]
     grace_s: Option<u64>,
+    /// New attempts that follow by themselves where a run could not be started, or its model's
+    /// provider was overloaded, at most 10; none by default.
+    #[serde(default)]
+    max_retries: Option<u32>,
+    /// How long the first new attempt waits, in seconds, at most 600; 5 by default. It doubles with
+    /// each further one.
+    #[serde(default)]
+    retry_backoff_s: Option<u64>,
     /// The tools that its runs may use; without it, the runtime's own default.
     #[serde(default)]
     allowed_tools: Option<Vec<String>>,
@@ -112,6 +120,8 @@ impl AgentBody {
             timeout_s = Some(config.timeout_s);
             queue_limit = Some(config.queue_limit);
             grace_s = Some(config.grace_s);
+            max_retries = Some(config.max_retries);
+            retry_backoff_s = Some(config.retry_backoff_s);
             max_cost_usd = config.max_cost_nano_usd.map(NanoUsd::to_usd);
             max_turns = config.max_turns;
             memory_max_bytes = config.memory_max_bytes;
@@ -142,6 +152,8 @@ impl AgentBody {
             timeout_s: self.timeout_s.unwrap_or(limit::TIMEOUT_DEFAULT_S),
             queue_limit: self.queue_limit.unwrap_or(limit::QUEUE_DEFAULT),
             grace_s: self.grace_s.unwrap_or(limit::GRACE_DEFAULT_S),
+            max_retries: self.max_retries.unwrap_or_default(),
+            retry_backoff_s: self.retry_backoff_s.unwrap_or(limit::RETRY_BACKOFF_DEFAULT_S),
             max_cost_nano_usd: dollars("max_cost_usd", self.max_cost_usd)?,
             max_turns: self.max_turns,
             memory_max_bytes: self.memory_max_bytes,
@@ -203,6 +215,10 @@ pub(super) struct AgentAnswer {
     queue_limit: u32,
     /// Between SIGINT and SIGKILL, in seconds.
     grace_s: u64,
+    /// New attempts that follow by themselves where a run fails for a reason that can pass.
+    max_retries: u32,
+    /// How long the first of them waits, in seconds; each further one waits twice as long.
+    retry_backoff_s: u64,
     /// What a run may cost, in dollars.
     max_cost_usd: Option<f64>,
     /// How many turns a run may take.
@@ -243,6 +259,8 @@ impl AgentAnswer {
             timeout_s: config.timeout_s,
             queue_limit: config.queue_limit,
             grace_s: config.grace_s,
+            max_retries: config.max_retries,
+            retry_backoff_s: config.retry_backoff_s,
             max_cost_usd: config.max_cost_nano_usd.map(NanoUsd::to_usd),
             max_turns: config.max_turns,
             memory_max_bytes: config.memory_max_bytes,

@@ -2,7 +2,8 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use execution_ledger_domain::AgentName;
+use execution_ledger_domain::policy::Blocker;
+use execution_ledger_domain::{AgentName, Timestamp};
 use execution_ledger_process::tasks::Tasks;
 use execution_ledger_projections::{Capacity, Slot, Waiting};
 use serde::Serialize;
@@ -20,13 +21,13 @@ pub(super) struct Queued {
     #[serde(flatten)]
     waiting: Waiting,
     /// What keeps it: starting, agent_paused, agent_retired, slots_taken, max_parallel_total_reached,
-    /// session_busy, disk_nearly_full or behind_others; null where it is not the caller's to see, or
-    /// was started a moment ago.
+    /// session_busy, disk_nearly_full, server_stopping, behind_others or retry_backoff; null where it
+    /// is not the caller's to see, or was started a moment ago.
     reason: Option<&'static str>,
-}
     /// Until when, where that is known: with retry_backoff.
     #[schema(value_type = Option<String>, format = DateTime)]
     until: Option<Timestamp>,
+}
 
 /// An agent's slots and queue.
 #[derive(Serialize, ToSchema)]
@@ -61,9 +62,9 @@ impl CapacityAnswer {
             let until = blocker.and_then(Blocker::until);
             Queued { waiting, reason: blocker.map(Blocker::as_str), until }
         };
-        Self {
         let mut queue: Vec<_> = capacity.queue.into_iter().map(queued).collect();
         queue.sort_by_key(|queued| queued.waiting.place);
+        Self {
             agent: capacity.agent,
             status: capacity.status.as_str(),
             max_parallel_tasks: capacity.max_parallel_tasks,
@@ -71,7 +72,7 @@ impl CapacityAnswer {
             slots: capacity.slots,
             chats: capacity.chats,
             pending: capacity.pending,
-            queue: capacity.queue.into_iter().map(queued).collect(),
+            queue,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use execution_ledger_domain::{Scope, StreamName, Timestamp};
+use execution_ledger_domain::{ExecutionId, Scope, StreamName, Timestamp};
 use execution_ledger_process::tasks::Tasks;
 use execution_ledger_projections::{
     At, Bucket, ExecutionFilters, ExecutionQuery, ExecutionRecord, Page, Seen, Stats, Status,
@@ -24,10 +24,14 @@ use crate::state::{App, no_agent, no_execution};
 #[derive(Serialize, ToSchema)]
 pub(super) struct Waits {
     /// What keeps it: starting, agent_paused, agent_retired, slots_taken, max_parallel_total_reached,
-    /// session_busy, disk_nearly_full or behind_others.
+    /// session_busy, disk_nearly_full, server_stopping, behind_others or retry_backoff.
     reason: &'static str,
-    /// Its place in the queue, from 1; 0 while it is being started.
+    /// Its place in the queue, from 1; 0 while it is being started. New attempts that wait for their
+    /// time stand behind all others.
     place: u32,
+    /// Until when, where that is known: with retry_backoff.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    until: Option<Timestamp>,
 }
 
 /// An execution of a list.
@@ -77,7 +81,11 @@ async fn page(app: &App, at: At, seen: Seen<Page<ExecutionRecord>>) -> Response 
     let why = app.tasks().why_each_waits(&waiting);
     let listed = |record: ExecutionRecord| {
         let why = why.get(&record.execution_id);
-        let waiting = why.map(|(blocker, place)| Waits { reason: blocker.as_str(), place: *place });
+        let waiting = why.map(|(blocker, place)| Waits {
+            reason: blocker.as_str(),
+            place: *place,
+            until: blocker.until(),
+        });
         Listed { record, waiting }
     };
     let executions = seen.value.items.into_iter().map(listed).collect();
@@ -130,10 +138,14 @@ pub(super) struct Holder {
 #[derive(Serialize, ToSchema)]
 pub(super) struct WhyWaiting {
     /// What keeps it: starting, agent_paused, agent_retired, slots_taken, max_parallel_total_reached,
-    /// session_busy, disk_nearly_full or behind_others.
+    /// session_busy, disk_nearly_full, server_stopping, behind_others or retry_backoff.
     reason: &'static str,
-    /// Its place in the queue, from 1; 0 while it is being started.
+    /// Its place in the queue, from 1; 0 while it is being started. New attempts that wait for their
+    /// time stand behind all others.
     place: u32,
+    /// Until when, where that is known: with retry_backoff.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    until: Option<Timestamp>,
     /// Who holds the agent's slots.
     slot_holders: Vec<Holder>,
 }
@@ -150,6 +162,7 @@ impl WhyWaiting {
         Some(Self {
             reason: waiting.blocker.as_str(),
             place: waiting.place,
+            until: waiting.blocker.until(),
             slot_holders: waiting.holders.iter().map(holder).collect(),
         })
     }
@@ -162,6 +175,9 @@ pub(super) struct ExecutionDetail {
     record: ExecutionRecord,
     /// Why it waits, while it does.
     waiting: Option<WhyWaiting>,
+    /// The new attempts at it, by hand and by themselves, the oldest first; at most 100.
+    #[schema(value_type = Vec<String>)]
+    retries: Vec<ExecutionId>,
     /// What happened to it, in order.
     events: Vec<EventAnswer>,
 }
@@ -212,7 +228,8 @@ pub(super) async fn detail(
     } else {
         None
     };
-    let detail = ExecutionDetail { record, waiting, events };
+    let retries = app.views().retries_of(scope, At::Position(seen.position), path.id).await?.value;
+    let detail = ExecutionDetail { record, waiting, retries, events };
     Ok(with_position(&app, seen.position, axum::Json(detail)))
 }
 

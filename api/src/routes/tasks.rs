@@ -21,7 +21,7 @@ use crate::state::{App, cause};
 const IDEMPOTENCY_KEY_MAX: usize = 255;
 
 static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-static IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+pub(super) static IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// A task for an agent.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -113,7 +113,7 @@ pub struct Links {
 }
 
 impl Links {
-    fn of(agent: &AgentName, id: ExecutionId) -> Self {
+    pub(super) fn of(agent: &AgentName, id: ExecutionId) -> Self {
         let own = format!("/api/agents/{agent}/executions/{id}");
         Self {
             log: format!("{own}/log"),
@@ -185,7 +185,7 @@ pub(super) async fn submit(
     Ok(response)
 }
 
-async fn accepted(
+pub(super) async fn accepted(
     app: &App,
     agent: &AgentName,
     submitted: &Submitted,
@@ -215,9 +215,9 @@ fn status_now(state: &Execution) -> &'static str {
     }
 }
 
-async fn finished(
+pub(super) async fn finished<R>(
     app: &App,
-    may: &May<Operate>,
+    may: &May<R>,
     agent: &AgentName,
     submitted: &Submitted,
 ) -> Result<Response, Problem> {

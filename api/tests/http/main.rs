@@ -11,6 +11,7 @@ mod positions;
 mod queue;
 mod roles;
 mod sign_in;
+mod schedules;
 mod streams;
 mod support;
 mod tasks;

@@ -166,7 +166,7 @@ async fn every_list_and_sum_says_what_it_has_seen() {
         assert!(!answer.json()[key].is_null(), "{path}: {}", answer.text);
     }
     let waiting = &server.get("/api/executions").await.json()["executions"][0]["waiting"];
-    assert_eq!(*waiting, json!({"reason": "agent_paused", "place": 1}));
+    assert_eq!(*waiting, json!({"reason": "agent_paused", "place": 1, "until": null}));
     let past = server.get(&format!("/api/executions?as_of={position}")).await.json();
     assert_eq!(past["executions"][0]["waiting"], json!(null));
     let stats = server.get("/api/executions/stats").await.json();

@@ -107,6 +107,13 @@ pub struct AgentConfig {
     /// Between SIGINT and SIGKILL, in seconds.
     #[serde(default = "grace_default")]
     pub grace_s: u64,
+    /// How many new attempts follow by themselves where a run fails for a reason that can pass.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub max_retries: u32,
+    /// How long the first of them waits, in seconds; each further one waits twice as long, at most
+    /// ten minutes.
+    #[serde(default = "backoff_default", skip_serializing_if = "is_backoff_default")]
+    pub retry_backoff_s: u64,
     /// What a run may cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_cost_nano_usd: Option<NanoUsd>,
@@ -129,6 +136,17 @@ fn queue_default() -> u32 {
 }
 fn grace_default() -> u64 {
     limit::GRACE_DEFAULT_S
+}
+fn backoff_default() -> u64 {
+    limit::RETRY_BACKOFF_DEFAULT_S
+}
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+fn is_backoff_default(seconds: &u64) -> bool {
+    *seconds == limit::RETRY_BACKOFF_DEFAULT_S
 }
 
 /// Which setting breaks which limit.
@@ -161,6 +179,8 @@ impl AgentConfig {
             timeout_s: limit::TIMEOUT_DEFAULT_S,
             queue_limit: limit::QUEUE_DEFAULT,
             grace_s: limit::GRACE_DEFAULT_S,
+            max_retries: 0,
+            retry_backoff_s: limit::RETRY_BACKOFF_DEFAULT_S,
             max_cost_nano_usd: None,
             max_turns: None,
             memory_max_bytes: None,
@@ -181,6 +201,8 @@ impl AgentConfig {
         within("timeout_s", self.timeout_s, 1, limit::TIMEOUT_MAX_S)?;
         within("queue_limit", self.queue_limit.into(), 0, limit::QUEUE_MAX.into())?;
         within("grace_s", self.grace_s, 0, limit::GRACE_MAX_S)?;
+        within("max_retries", self.max_retries.into(), 0, limit::RETRIES_MAX.into())?;
+        within("retry_backoff_s", self.retry_backoff_s, 0, limit::RETRY_BACKOFF_MAX_S)?;
         if let Some(turns) = self.max_turns {
             within("max_turns", turns.into(), 1, limit::TURNS_MAX.into())?;
         }

@@ -1,6 +1,6 @@
 //! The rules of an execution: which events follow from a command.
 
-use super::command::Command;
+use super::command::{Command, TurnContext};
 use super::event::{
     CancelCause, CancellationRequested, Cancelled, Completed, CostCorrected, ExecutionEvent,
     Failed, FailureCode, InjectionRefused, QueueMoved, ResultInjected, RunReport, Running,
@@ -44,6 +44,9 @@ pub enum Rejection {
     /// Its time to wait is not over.
     #[error("this execution may wait longer")]
     NotExpired,
+    /// It is to start later.
+    #[error("this execution starts later")]
+    TooEarly,
     /// Its time to wait is over.
     #[error("this execution has waited for too long")]
     Expired,
@@ -78,9 +81,21 @@ impl Aggregate for Execution {
             (Pending(pending), C::Start { now, .. }) if now >= pending.expires_at => {
                 Err(Rejection::Expired)
             }
-            (Pending(pending), C::Start { claim, now, runtime }) => {
+            (Pending(pending), C::Start { now, .. })
+                if pending.not_before.is_some_and(|earliest| now < earliest) =>
+            {
+                Err(Rejection::TooEarly)
+            }
+            (Pending(pending), C::Start { claim, now, runtime, turn }) => {
                 let slot_until = now.plus_s(pending.timeout_s + limits::LEASE_MARGIN_S);
-                Ok(vec![E::Running(super::event::Running { claim, slot_until, runtime })])
+                let TurnContext { resumed_session_id, told } = turn;
+                Ok(vec![E::Running(super::event::Running {
+                    claim,
+                    slot_until,
+                    runtime,
+                    resumed_session_id,
+                    told,
+                })])
             }
             (Running { .. }, C::Start { .. }) => Err(Rejection::AlreadyStarted),
             (Ended { .. }, C::Start { .. }) => Err(Rejection::AlreadyEnded),

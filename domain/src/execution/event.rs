@@ -227,6 +227,13 @@ pub struct Pending {
     pub retry_of: Option<ExecutionId>,
     /// Which attempt it is, from 1.
     pub attempt: u32,
+    /// How many more attempts follow by themselves while it fails for a reason that can pass: the
+    /// agent's setting when the first was accepted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub max_retries: u32,
+    /// It starts at this moment or later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
     /// The schedule whose tick it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule_id: Option<ScheduleId>,
@@ -255,6 +262,11 @@ pub struct Pending {
     pub resume_session_id: Option<String>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
 /// A waiting execution was moved to the front of its agent's queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct QueueMoved {
@@ -263,7 +275,7 @@ pub struct QueueMoved {
 }
 
 /// A slot was taken and the agent's process is being started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Running {
     /// Which start this is: the process that reports back must name it.
     pub claim: ClaimId,
@@ -271,6 +283,12 @@ pub struct Running {
     pub slot_until: Timestamp,
     /// Which program the agent was at that moment, and so how its output is read.
     pub runtime: Runtime,
+    /// The agent's own session that a chat turn goes on with: that of the turn before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed_session_id: Option<String>,
+    /// The executions whose injected results the agent is told of with a chat turn.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub told: Vec<ExecutionId>,
 }
 
 /// Why somebody wants a run to stop.
@@ -281,6 +299,10 @@ pub enum CancelCause {
     Requested,
     /// Its agent was retired.
     AgentRetired,
+    /// It waited as a turn of a chat session that was closed.
+    SessionClosed,
+    /// The next tick of its schedule took its place.
+    Superseded,
 }
 
 /// Somebody wants a running execution to stop. It is still running until its end is observed.
@@ -299,10 +321,6 @@ pub enum Signal {
     /// Ends the whole tree at once.
     #[serde(rename = "SIGKILL")]
     Kill,
-    /// It waited as a turn of a chat session that was closed.
-    SessionClosed,
-    /// The next tick of its schedule took its place.
-    Superseded,
 }
 
 /// The run was sent a signal.

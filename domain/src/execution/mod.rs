@@ -4,9 +4,10 @@ mod command;
 mod decide;
 mod event;
 mod observation;
+mod retry;
 mod state;
 
-pub use command::Command;
+pub use command::{Command, TurnContext};
 pub use decide::Rejection;
 pub use event::{
     CancelCause, CancellationRequested, Cancelled, Completed, CostCorrected, ExecutionEvent,
@@ -14,6 +15,7 @@ pub use event::{
     ResultInjected, RunReport, Running, Signal, SignalSent, Trigger,
 };
 pub use observation::{CostBasis, Evidence, Exit, Observation, StopCause, TranscriptRef, Usage};
+pub use retry::Attempt;
 pub use state::{Execution, Outcome};
 
 #[cfg(test)]

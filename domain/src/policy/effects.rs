@@ -3,7 +3,7 @@
 use super::lines::{AgentStatus, Kind, Stage};
 use super::{Place, Policy};
 use crate::execution::CancelCause;
-use crate::ids::{AgentName, ClaimId, ExecutionId};
+use crate::ids::{AgentName, ClaimId, ExecutionId, SessionId};
 use crate::time::Timestamp;
 
 /// Something for the process manager to do. Each is safe to do again after a crash.
@@ -35,12 +35,24 @@ pub enum Effect {
         /// Which execution.
         execution: ExecutionId,
     },
-    /// It waits for an agent that takes no more tasks.
+    /// It waits for an agent that takes no more tasks, or in a session that was closed.
     CancelWaiting {
         /// Which execution.
         execution: ExecutionId,
         /// Why.
         cause: CancelCause,
+    },
+    /// It failed for a reason that can pass: have another attempt follow.
+    Retry {
+        /// Which execution failed.
+        execution: ExecutionId,
+    },
+    /// It has ended: put its result into its chat session, or say why that can't be.
+    Inject {
+        /// Which execution.
+        execution: ExecutionId,
+        /// Which session.
+        session: SessionId,
     },
 }
 
@@ -52,6 +64,8 @@ impl Effect {
             | Self::Stop { execution, .. }
             | Self::Lapse { execution, .. }
             | Self::Expire { execution }
+            | Self::Retry { execution }
+            | Self::Inject { execution, .. }
             | Self::CancelWaiting { execution, .. } => *execution,
         }
     }
@@ -66,6 +80,9 @@ impl Policy {
         self.begin_lapses(now, &mut effects, most);
         self.begin_expiries(now, &mut effects, most);
         self.begin_orphans(&mut effects, most);
+        self.begin_retries(&mut effects, most);
+        self.begin_injections(&mut effects, most);
+        self.end_delays(now);
         if !self.draining && !self.disk_nearly_full {
             self.begin_chat_turns(&mut effects, most);
             self.begin_tasks(&mut effects, most);
@@ -76,6 +93,15 @@ impl Policy {
     /// An effect that led to no event: it may be begun again.
     pub fn give_back(&mut self, effect: &Effect) {
         let id = effect.execution();
+        if let Effect::Retry { .. } = effect {
+            // It has ended: nothing else is known of it here.
+            self.retries.insert(id);
+            return;
+        }
+        if let Effect::Inject { .. } = effect {
+            self.give_back_injection(id);
+            return;
+        }
         self.busy.remove(&id);
         let Some(agent) = self.agent_of.get(&id).cloned() else { return };
         let Some(line) = self.lines.get_mut(&agent) else { return };
@@ -88,10 +114,12 @@ impl Policy {
                 // Its time to wait may have passed, or its agent been retired, while it was begun.
                 self.expiries.insert((entry.expires_at, id));
                 if line.status == AgentStatus::Retired {
-                    self.orphans.insert(id);
+                    self.orphans.insert(id, CancelCause::AgentRetired);
                 }
-                if let Kind::ChatTurn(_) = kind {
-                    self.chat_waiting.insert((place, id));
+                if let Kind::ChatTurn(_) = kind
+                    && self.chat_waiting.insert((place, id))
+                {
+                    line.turns_waiting += 1;
                 }
                 self.count_given_back(&agent, kind);
             }
@@ -101,14 +129,16 @@ impl Policy {
             (Effect::Lapse { .. }, Stage::Running(slot)) => {
                 self.lapses.insert((slot.slot_until, id));
             }
-            (Effect::CancelWaiting { .. }, Stage::Waiting) => {
-                self.orphans.insert(id);
+            (Effect::CancelWaiting { cause, .. }, Stage::Waiting) => {
+                self.orphans.insert(id, *cause);
             }
             (Effect::Expire { .. }, Stage::Waiting) => {
                 self.expiries.insert((entry.expires_at, id));
                 line.waiting.insert(place, id);
-                if let Kind::ChatTurn(_) = kind {
-                    self.chat_waiting.insert((place, id));
+                if let Kind::ChatTurn(_) = kind
+                    && self.chat_waiting.insert((place, id))
+                {
+                    line.turns_waiting += 1;
                 }
             }
             _ => {}
@@ -120,7 +150,8 @@ impl Policy {
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let expiry = self.expiries.first().map(|(at, _)| *at);
         let lapse = self.lapses.first().map(|(at, _)| *at);
-        expiry.into_iter().chain(lapse).min()
+        let delay = self.delayed.first().map(|(at, _)| *at);
+        expiry.into_iter().chain(lapse).chain(delay).min()
     }
 
     fn begin_stops(&mut self, effects: &mut Vec<Effect>, most: usize) {
@@ -161,10 +192,9 @@ impl Policy {
 
     fn begin_orphans(&mut self, effects: &mut Vec<Effect>, most: usize) {
         while effects.len() < most
-            && let Some(execution) = self.orphans.pop_first()
+            && let Some((execution, cause)) = self.orphans.pop_first()
         {
             if self.busy.insert(execution) {
-                let cause = CancelCause::AgentRetired;
                 effects.push(Effect::CancelWaiting { execution, cause });
             }
         }
@@ -184,7 +214,7 @@ impl Policy {
             };
             let free = !self.chat_sessions_running.contains_key(&session);
             if free && line.status == AgentStatus::Active && !self.busy.contains(&execution) {
-                self.chat_waiting.remove(&(place, execution));
+                self.turn_waits_no_more(&agent, place, execution);
                 self.take(execution, &agent, place, effects);
             }
         }
@@ -223,16 +253,6 @@ impl Policy {
         self.count_taken(agent, kind, execution);
         self.refresh(agent);
         effects.push(Effect::Start { execution, agent: agent.clone() });
-    }
-
-    fn unqueue(&mut self, execution: ExecutionId) {
-        let Some(agent) = self.agent_of.get(&execution).cloned() else { return };
-        let Some(line) = self.lines.get_mut(&agent) else { return };
-        if let Some(place) = line.executions.get(&execution).map(|entry| entry.place) {
-            line.waiting.remove(&place);
-            self.chat_waiting.remove(&(place, execution));
-        }
-        self.refresh(&agent);
     }
 
     fn all_held(&self) -> u32 {

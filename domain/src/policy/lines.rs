@@ -1,7 +1,7 @@
 //! The queue and the slots of one agent.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::Ceiling;
 use crate::agent::AgentConfig;
@@ -77,6 +77,12 @@ pub struct OpenExecution {
     pub parent: Option<ExecutionId>,
     /// The session whose turn it is, where it is a chat turn.
     pub chat_session: Option<SessionId>,
+    /// The session that its result is to be put into.
+    pub inject_into: Option<SessionId>,
+    /// When it starts at the earliest, where it is to wait for a while.
+    pub not_before: Option<Timestamp>,
+    /// Whether another attempt follows should it fail for a reason that can pass.
+    pub is_retried: bool,
     /// The slot that it holds, once it runs.
     pub held: Option<HeldSlot>,
 }
@@ -91,6 +97,9 @@ impl OpenExecution {
             expires_at: pending.expires_at,
             parent: pending.parent_execution_id,
             chat_session: pending.chat_session_id.filter(|_| pending.triggered_by == Trigger::Chat),
+            inject_into: pending.chat_session_id.filter(|_| pending.inject_result),
+            not_before: pending.not_before,
+            is_retried: pending.is_retried(),
             held: None,
         }
     }
@@ -111,6 +120,11 @@ pub(super) struct Entry {
     pub place: Place,
     pub expires_at: Timestamp,
     pub parent: Option<ExecutionId>,
+    /// The session that its result is to be put into.
+    pub inject_into: Option<SessionId>,
+    /// Until when it stands aside, while it does.
+    pub delayed_until: Option<Timestamp>,
+    pub is_retried: bool,
     pub stage: Stage,
 }
 
@@ -144,8 +158,14 @@ pub(super) struct Line {
     pub executions: HashMap<ExecutionId, Entry>,
     /// Those that wait and are not being started, in order; chat turns stand here too.
     pub waiting: BTreeMap<Place, ExecutionId>,
+    /// Those that wait for their time, by time; they stand in no line until then.
+    pub delayed: BTreeSet<(Timestamp, ExecutionId)>,
     /// Places kept for executions that are being appended.
     pub reserved: HashSet<ExecutionId>,
+    /// Places kept for chat turns that are being appended.
+    pub reserved_turns: HashSet<ExecutionId>,
+    /// How many of those that wait are chat turns.
+    pub turns_waiting: u32,
     /// Slots taken by tasks that run or are being started.
     pub taken: u32,
     /// What stands in the policy's candidates for this agent.
@@ -153,26 +173,49 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub fn enqueue(&mut self, open: &OpenExecution) {
+    /// Takes up an execution that waits; `delayed_until` is when it may join the line.
+    pub fn enqueue(&mut self, open: &OpenExecution, delayed_until: Option<Timestamp>) {
         let kind = open.chat_session.map_or(Kind::Task, Kind::ChatTurn);
         let entry = Entry {
             kind,
             place: open.place,
             expires_at: open.expires_at,
             parent: open.parent,
+            inject_into: open.inject_into,
+            delayed_until,
+            is_retried: open.is_retried,
             stage: Stage::Waiting,
         };
         self.executions.insert(open.id, entry);
-        self.waiting.insert(open.place, open.id);
+        match delayed_until {
+            Some(at) => {
+                self.delayed.insert((at, open.id));
+            }
+            None => {
+                self.waiting.insert(open.place, open.id);
+            }
+        }
+    }
+
+    /// Those that wait, in the order in which they start: first the line, then those that wait for
+    /// their time.
+    pub fn in_order(&self) -> impl Iterator<Item = ExecutionId> {
+        self.waiting.values().copied().chain(self.delayed.iter().map(|(_, id)| *id))
+    }
+
+    /// Whether an open execution is a task of the queue, and no chat turn.
+    pub fn is_task(&self, id: ExecutionId) -> bool {
+        self.executions.get(&id).is_some_and(|entry| entry.kind == Kind::Task)
     }
 
     pub fn slots(&self) -> u32 {
         self.config.as_ref().map_or(0, |config| config.max_parallel_tasks)
     }
 
-    /// Executions that wait or are about to.
+    /// Tasks that wait or are about to; chat turns have a queue of their own.
     pub fn queued(&self) -> u32 {
-        u32::try_from(self.waiting.len() + self.reserved.len()).unwrap_or(u32::MAX)
+        let all = self.waiting.len() + self.delayed.len() + self.reserved.len();
+        u32::try_from(all).unwrap_or(u32::MAX).saturating_sub(self.turns_waiting)
     }
 
     /// How many more tasks would start at once: these do not count towards the queue's limit.
@@ -189,9 +232,6 @@ impl Line {
         if self.status != AgentStatus::Active || self.taken >= self.slots() {
             return None;
         }
-        let task = |(_, id): &(&Place, &ExecutionId)| {
-            self.executions.get(*id).is_some_and(|entry| entry.kind == Kind::Task)
-        };
-        self.waiting.iter().find(task).map(|(place, _)| *place)
+        self.waiting.iter().find(|(_, id)| self.is_task(**id)).map(|(place, _)| *place)
     }
 }

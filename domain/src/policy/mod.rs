@@ -7,12 +7,14 @@
 mod effects;
 mod lines;
 mod questions;
+mod retries;
+mod sessions;
 
 pub use effects::Effect;
 pub use lines::{AgentStatus, HeldSlot, OpenExecution, Place};
 pub use questions::{Blocker, Capacity, SlotHolder, Waiting};
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::agent::{AgentConfig, AgentEvent};
 use crate::execution::{CancelCause, ExecutionEvent};
@@ -69,10 +71,20 @@ pub struct Policy {
     chat_sessions_running: HashMap<SessionId, ExecutionId>,
     expiries: BTreeSet<(Timestamp, ExecutionId)>,
     lapses: BTreeSet<(Timestamp, ExecutionId)>,
+    /// Those that wait for their time.
+    delayed: BTreeSet<(Timestamp, ExecutionId)>,
+    /// Failed executions on which another attempt is to follow.
+    retries: BTreeSet<ExecutionId>,
+    /// The highest rank that was given out.
+    highest_rank: u64,
     /// Cancellations that are to reach a supervisor.
     stops: BTreeSet<ExecutionId>,
-    /// Waiting executions of retired agents.
-    orphans: BTreeSet<ExecutionId>,
+    /// Waiting executions that are never to start, and why: of retired agents and closed sessions.
+    orphans: BTreeMap<ExecutionId, CancelCause>,
+    /// Results that are owed to their chat sessions.
+    injections: BTreeMap<ExecutionId, SessionId>,
+    /// Those of them that an effect is under way for.
+    injecting: HashMap<ExecutionId, SessionId>,
     /// What an effect is under way for.
     busy: HashSet<ExecutionId>,
     tasks_held: u32,
@@ -129,6 +141,7 @@ impl Policy {
     pub fn release(&mut self, agent: &AgentName, id: ExecutionId) {
         if let Some(line) = self.lines.get_mut(agent) {
             line.reserved.remove(&id);
+            line.reserved_turns.remove(&id);
         }
     }
 
@@ -155,7 +168,8 @@ impl Policy {
             AgentEvent::Resumed(_) => line.status = AgentStatus::Active,
             AgentEvent::Retired(_) => {
                 line.status = AgentStatus::Retired;
-                self.orphans.extend(line.waiting.values());
+                let orphans = line.in_order().map(|id| (id, CancelCause::AgentRetired));
+                self.orphans.extend(orphans);
             }
         }
         self.refresh(name);
@@ -174,13 +188,15 @@ impl Policy {
                 }
             }
             ExecutionEvent::CancellationRequested(requested) => self.want_stop(id, requested.cause),
-            ExecutionEvent::Completed(_)
-            | ExecutionEvent::Failed(_)
-            | ExecutionEvent::Cancelled(_) => self.forget(id),
-            ExecutionEvent::SignalSent(_)
-            | ExecutionEvent::ResultInjected(_)
-            | ExecutionEvent::InjectionRefused(_)
-            | ExecutionEvent::CostCorrected(_) => {}
+            ExecutionEvent::Failed(failed) => {
+                self.want_retry(id, failed.code);
+                self.forget(id);
+            }
+            ExecutionEvent::Completed(_) | ExecutionEvent::Cancelled(_) => self.forget(id),
+            ExecutionEvent::ResultInjected(_) | ExecutionEvent::InjectionRefused(_) => {
+                self.settle(id);
+            }
+            ExecutionEvent::SignalSent(_) | ExecutionEvent::CostCorrected(_) => {}
         }
     }
 
@@ -191,12 +207,19 @@ impl Policy {
         self.agent_of.insert(open.id, open.agent.clone());
         let line = self.lines.entry(open.agent.clone()).or_default();
         line.reserved.remove(&open.id);
-        line.enqueue(open);
-        if line.status == AgentStatus::Retired {
-            self.orphans.insert(open.id);
+        line.reserved_turns.remove(&open.id);
+        // What runs has no time to wait for any more.
+        let delayed_until = open.not_before.filter(|_| open.held.is_none());
+        line.enqueue(open, delayed_until);
+        if let Some(at) = delayed_until {
+            self.delayed.insert((at, open.id));
         }
-        if open.chat_session.is_some() {
-            self.chat_waiting.insert((open.place, open.id));
+        self.highest_rank = self.highest_rank.max(open.place.rank());
+        if line.status == AgentStatus::Retired {
+            self.orphans.insert(open.id, CancelCause::AgentRetired);
+        }
+        if open.chat_session.is_some() && self.chat_waiting.insert((open.place, open.id)) {
+            line.turns_waiting += 1;
         }
         self.expiries.insert((open.expires_at, open.id));
         self.refresh(&open.agent);
@@ -211,10 +234,16 @@ impl Policy {
         }
         let (place, kind, expires_at) = (entry.place, entry.kind, entry.expires_at);
         line.waiting.remove(&place);
+        if let Some(at) = entry.delayed_until.take() {
+            line.delayed.remove(&(at, id));
+            self.delayed.remove(&(at, id));
+        }
+        if self.chat_waiting.remove(&(place, id)) {
+            line.turns_waiting -= 1;
+        }
         if let Stage::Waiting = before {
             self.count_taken(agent, kind, id);
         }
-        self.chat_waiting.remove(&(place, id));
         self.orphans.remove(&id);
         self.expiries.remove(&(expires_at, id));
         self.lapses.insert((held.slot_until, id));
@@ -256,6 +285,7 @@ impl Policy {
     }
 
     fn move_to(&mut self, id: ExecutionId, rank: u64) {
+        self.highest_rank = self.highest_rank.max(rank);
         let Some(agent) = self.agent_of.get(&id).cloned() else { return };
         let Some(line) = self.lines.get_mut(&agent) else { return };
         let Some(entry) = line.executions.get_mut(&id) else { return };
@@ -287,6 +317,13 @@ impl Policy {
         let Some(entry) = line.executions.remove(&id) else { return };
         line.waiting.remove(&entry.place);
         line.reserved.remove(&id);
+        if self.chat_waiting.remove(&(entry.place, id)) {
+            line.turns_waiting -= 1;
+        }
+        if let Some(at) = entry.delayed_until {
+            line.delayed.remove(&(at, id));
+            self.delayed.remove(&(at, id));
+        }
         match entry.stage {
             Stage::Waiting => {}
             Stage::Starting => self.count_given_back(&agent, entry.kind),
@@ -295,11 +332,11 @@ impl Policy {
                 self.count_given_back(&agent, entry.kind);
             }
         }
-        self.chat_waiting.remove(&(entry.place, id));
         self.expiries.remove(&(entry.expires_at, id));
         self.stops.remove(&id);
         self.orphans.remove(&id);
         self.busy.remove(&id);
+        self.owe(id, entry.inject_into);
         self.refresh(&agent);
     }
 
@@ -316,5 +353,7 @@ impl Policy {
     }
 }
 
+#[cfg(test)]
+mod retry_tests;
 #[cfg(test)]
 mod tests;

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::lines::{AgentStatus, Kind, Stage};
-use super::{Place, Policy};
+use super::Policy;
+use super::lines::{AgentStatus, Entry, Kind, Place, Stage};
 use crate::ids::{AgentName, ExecutionId};
 use crate::time::Timestamp;
 
@@ -57,6 +57,11 @@ pub enum Blocker {
     Draining,
     /// Others are before it.
     BehindOthers,
+    /// It is a new attempt and waits for its time.
+    RetryBackoff {
+        /// Until when.
+        until: Timestamp,
+    },
 }
 
 impl Blocker {
@@ -72,8 +77,26 @@ impl Blocker {
             Self::DiskNearlyFull => "disk_nearly_full",
             Self::Draining => "server_stopping",
             Self::BehindOthers => "behind_others",
+            Self::RetryBackoff { .. } => "retry_backoff",
         }
     }
+
+    /// Until when it keeps the execution, where that is known.
+    pub fn until(self) -> Option<Timestamp> {
+        match self {
+            Self::RetryBackoff { until } => Some(until),
+            _ => None,
+        }
+    }
+}
+
+/// Where an execution stands that waits, in the order of its agent's queue.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Standing {
+    /// In the line.
+    InLine(Place),
+    /// Behind the line, until its time.
+    Aside(Timestamp, ExecutionId),
 }
 
 /// Why an execution waits.
@@ -81,7 +104,8 @@ impl Blocker {
 pub struct Waiting {
     /// What keeps it.
     pub blocker: Blocker,
-    /// Its place in its agent's queue, from 1; 0 while it is being started.
+    /// Its place in its agent's queue, from 1; 0 while it is being started. Those that wait for
+    /// their time stand behind all others.
     pub place: u32,
     /// Who holds the agent's slots.
     pub holders: Vec<SlotHolder>,
@@ -98,7 +122,7 @@ impl Policy {
             holders: self.holders(agent),
             waiting: line.queued(),
             queue_limit: config.queue_limit,
-            queue: line.waiting.values().take(most).copied().collect(),
+            queue: line.in_order().filter(|id| line.is_task(*id)).take(most).collect(),
         })
     }
 
@@ -117,7 +141,7 @@ impl Policy {
         executions: &[ExecutionId],
     ) -> HashMap<ExecutionId, (Blocker, u32)> {
         let mut found = HashMap::new();
-        let mut queued: HashMap<&AgentName, BTreeMap<Place, ExecutionId>> = HashMap::new();
+        let mut queued: HashMap<&AgentName, BTreeMap<Standing, ExecutionId>> = HashMap::new();
         for id in executions {
             let Some(agent) = self.agent_of.get(id) else { continue };
             let Some(entry) = self.lines.get(agent).and_then(|line| line.executions.get(id)) else {
@@ -129,19 +153,25 @@ impl Policy {
                     found.insert(*id, (Blocker::Starting, 0));
                 }
                 Stage::Waiting => {
-                    found.insert(*id, (self.blocker(agent, entry.kind, entry.place), 0));
-                    queued.entry(agent).or_default().insert(entry.place, *id);
+                    found.insert(*id, (self.blocker(agent, entry), 0));
+                    let standing = match entry.delayed_until {
+                        None => Standing::InLine(entry.place),
+                        Some(at) => Standing::Aside(at, *id),
+                    };
+                    queued.entry(agent).or_default().insert(standing, *id);
                 }
             }
         }
-        for (agent, mut wanted) in queued {
+        for (agent, wanted) in queued {
             let Some(line) = self.lines.get(agent) else { continue };
-            for (number, place) in (1..).zip(line.waiting.keys()) {
-                if let Some(waiting) = wanted.remove(place).and_then(|id| found.get_mut(&id)) {
+            let in_line = line.waiting.keys().map(|place| Standing::InLine(*place));
+            let aside = line.delayed.iter().map(|(at, id)| Standing::Aside(*at, *id));
+            let mut all = (1..).zip(in_line.chain(aside));
+            // Both are in the same order.
+            for (standing, id) in wanted {
+                let number = all.find(|(_, other)| *other == standing).map(|(number, _)| number);
+                if let (Some(number), Some(waiting)) = (number, found.get_mut(&id)) {
                     waiting.1 = number;
-                }
-                if wanted.is_empty() {
-                    break;
                 }
             }
         }
@@ -203,16 +233,19 @@ impl Policy {
 
     /// Executions that run or are being started, and executions that wait, over all agents.
     pub fn totals(&self) -> (u32, u32) {
-        let waiting: usize = self.lines.values().map(|line| line.waiting.len()).sum();
+        let waiting: usize =
+            self.lines.values().map(|line| line.waiting.len() + line.delayed.len()).sum();
         (self.tasks_held + self.chats_held, u32::try_from(waiting).unwrap_or(u32::MAX))
     }
 
-    fn blocker(&self, agent: &AgentName, kind: Kind, place: Place) -> Blocker {
+    fn blocker(&self, agent: &AgentName, entry: &Entry) -> Blocker {
+        let (kind, place) = (entry.kind, entry.place);
         let Some(line) = self.lines.get(agent) else { return Blocker::AgentRetired };
-        match line.status {
-            AgentStatus::Paused => return Blocker::AgentPaused,
-            AgentStatus::Retired => return Blocker::AgentRetired,
-            AgentStatus::Active => {}
+        match (line.status, entry.delayed_until) {
+            (AgentStatus::Retired, _) => return Blocker::AgentRetired,
+            (_, Some(until)) => return Blocker::RetryBackoff { until },
+            (AgentStatus::Paused, None) => return Blocker::AgentPaused,
+            (AgentStatus::Active, None) => {}
         }
         if self.draining {
             return Blocker::Draining;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use execution_ledger_domain::agent::{AgentConfig, Runtime};
 use execution_ledger_domain::execution::{
-    Command, Execution, ExecutionEvent, FailureCode, Pending, Rejection, Running,
+    Command, Execution, ExecutionEvent, FailureCode, Pending, Rejection, Running, TurnContext,
 };
 use execution_ledger_domain::policy::Effect;
 use execution_ledger_domain::{
@@ -16,7 +16,7 @@ use execution_ledger_store::{Context, ExecuteError, StoreError, With};
 use uuid::Uuid;
 
 use super::observe::StartedAs;
-use super::{Shared, runs};
+use super::{Shared, injection, retry, runs, turns};
 use crate::failpoint;
 use crate::orders::{FORMAT_VERSION, MARKER_VARIABLE, Orders, RunFiles, supervisor_signal};
 use crate::runtimes::{self, Plan, RunRequest};
@@ -52,6 +52,10 @@ pub(super) async fn carry_out(shared: Arc<Shared>, effect: Effect) -> Option<Eff
             let command = Command::Cancel { cause: *cause };
             command_on(&shared, *execution, command, &[]).await.map(|_| ())
         }
+        Effect::Inject { execution, session } => {
+            injection::settle(&shared, *execution, *session).await
+        }
+        Effect::Retry { execution } => retry::follow_up(&shared, *execution).await,
     };
     match done {
         Ok(())
@@ -101,11 +105,19 @@ async fn start(
     agent: &AgentName,
 ) -> Result<(), ExecuteError<Rejection>> {
     let Some(config) = shared.desk.config(agent) else { return Ok(()) };
+    let session = shared.desk.policy().turn_of(execution);
+    let turn = match session {
+        None => TurnContext::default(),
+        Some(session) => match turns::context(shared, execution, session, &config).await? {
+            Some(turn) => turn,
+            None => return Ok(()),
+        },
+    };
     let claim = ClaimId(Uuid::now_v7());
     // Looked after from before its claim is in the log, so that nobody else takes it up.
     let entered = runs::enter(shared, execution, claim);
     // What needs no claim is done while it is being made durable.
-    let won = win_claim(shared, execution, claim, config.runtime);
+    let won = win_claim(shared, execution, claim, config.runtime, turn);
     let (running, task) = tokio::join!(won, prepare(shared, execution));
     let running = running?;
     failpoint::reach("manager.claimed");
@@ -125,12 +137,13 @@ async fn win_claim(
     execution: ExecutionId,
     claim: ClaimId,
     runtime: Runtime,
+    turn: TurnContext,
 ) -> Result<Running, ExecuteError<Rejection>> {
     let stream = StreamName::execution(execution);
     let mut attempt = 0;
     loop {
         attempt += 1;
-        let command = Command::Start { claim, now: shared.ledger.now(), runtime };
+        let command = Command::Start { claim, now: shared.ledger.now(), runtime, turn: turn.clone() };
         match command_on(shared, execution, command, &[]).await {
             Err(ExecuteError::Refused(Rejection::AlreadyStarted)) => {
                 return match shared.ledger.load::<Execution>(&stream).await? {
@@ -197,6 +210,8 @@ pub(super) async fn launch(
         return Err(LaunchError::Impossible(reason.to_owned()));
     }
     narrow_again(&mut pending, &config)?;
+    let message = turns::message(shared, &running.told, message).await?;
+    let resumed = running.resumed_session_id.as_deref();
     let files = RunFiles::new(&shared.options.runs, execution, claim);
     let mcp_config = files.mcp_config();
     let request = RunRequest {
@@ -206,7 +221,7 @@ pub(super) async fn launch(
         allowed_tools: pending.allowed_tools.as_deref(),
         system_prompt: system_prompt.as_deref(),
         max_turns: pending.max_turns,
-        resume_session_id: pending.resume_session_id.as_deref(),
+        resume_session_id: resumed.or(pending.resume_session_id.as_deref()),
         max_cost: pending.max_cost_nano_usd,
         mcp_config_path: &mcp_config,
         ledger_url: &shared.options.ledger_url,

@@ -4,11 +4,15 @@
 //! At start it takes up every run that holds a slot; then it follows the log, and after each batch
 //! of events it begins what follows from the policy's state.
 
+mod injection;
 mod ending;
 mod janitor;
 mod launch;
 mod observe;
+mod retry;
 mod runs;
+mod told;
+mod turns;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -24,6 +28,7 @@ use tokio::task::JoinSet;
 use crate::desk::Desk;
 use crate::run_token::LedgerSecret;
 use crate::supervisor::Starter;
+use crate::tasks::SessionIndex;
 use crate::transcript::TranscriptHub;
 use runs::Runs;
 
@@ -63,6 +68,7 @@ pub(crate) struct Shared {
     pub desk: Arc<Desk>,
     pub hub: TranscriptHub,
     pub secret: LedgerSecret,
+    pub sessions: Arc<dyn SessionIndex>,
     pub options: ManagerOptions,
     pub runs: Runs,
     pub starter: Arc<Starter>,
@@ -99,6 +105,7 @@ impl Manager {
         desk: Arc<Desk>,
         hub: TranscriptHub,
         secret: LedgerSecret,
+        sessions: Arc<dyn SessionIndex>,
         options: ManagerOptions,
     ) -> Self {
         let (archive, to_archive) = tokio::sync::mpsc::channel(janitor::ARCHIVE_QUEUE_MAX);

@@ -1,7 +1,10 @@
 //! What callers can do: submit a task, stop an execution, wait for its end, look after agents.
 
+mod again;
 mod agents;
 mod retried;
+mod scheduled;
+mod sessions;
 mod submit;
 mod validate;
 
@@ -24,8 +27,11 @@ use execution_ledger_store::{Context, ExecuteError, Ledger, Position, StoreError
 
 use crate::desk::Desk;
 use crate::run_token::LedgerSecret;
+pub use again::{MoveError, RetryError};
 pub use agents::AgentError;
 pub use retried::ANSWERS_AFTER_END_S;
+pub(crate) use scheduled::{FiredTask, Prepared, scheduler};
+pub use sessions::{OpenedSession, SessionError};
 
 /// What submitting asks of the read models.
 #[async_trait]
@@ -37,6 +43,18 @@ pub trait SessionIndex: Send + Sync + 'static {
         agent_session_id: &str,
         scope: &Scope,
     ) -> Result<bool, StoreError>;
+
+    /// The executions whose results were put into a chat session and that no turn was told of, the
+    /// oldest first, at most `most`; as of `seen` or later.
+    ///
+    /// # Errors
+    /// Where the read models have not seen `seen` in time.
+    async fn untold_results(
+        &self,
+        session: SessionId,
+        seen: Position,
+        most: usize,
+    ) -> Result<Vec<ExecutionId>, StoreError>;
 }
 
 /// By which way a task came.
@@ -46,6 +64,8 @@ pub enum Via {
     Rest,
     /// An MCP call.
     Mcp,
+    /// A message in a chat session.
+    Chat,
 }
 
 /// The request that a command came with.

@@ -23,10 +23,10 @@ use crate::redact::Redactor;
 use crate::salt;
 
 /// What a new execution takes from the one above it.
-struct Above {
-    execution: Option<ExecutionId>,
-    correlation: Option<String>,
-    depth: u32,
+pub(super) struct Above {
+    pub execution: Option<ExecutionId>,
+    pub correlation: Option<String>,
+    pub depth: u32,
 }
 
 impl Tasks {
@@ -35,7 +35,7 @@ impl Tasks {
         &self,
         caller: &Caller,
         agent: &AgentName,
-        task: NewTask,
+        mut task: NewTask,
         request: &Request,
     ) -> Result<Submitted, SubmitError> {
         may_call(caller, agent)?;
@@ -52,9 +52,12 @@ impl Tasks {
         }
         let config =
             self.desk.config(agent).ok_or_else(|| NotAdmitted::UnknownAgent(agent.clone()))?;
+        if task.inject_result && task.chat_session_id.is_none() {
+            task.chat_session_id = self.own_session(caller).await?;
+        }
         self.check(caller, agent, &config, &task).await?;
         let narrowed = validate::narrow(&config, &task)?;
-        let above = self.above(caller, &task).await?;
+        let above = self.above(caller, task.parent_execution_id).await?;
         if let Some(run) = &caller.run
             && task.waits
             && self.desk.policy().would_deadlock(agent, run.execution_id)
@@ -62,7 +65,11 @@ impl Tasks {
             return Err(SubmitError::WouldDeadlock(agent.clone()));
         }
 
-        let reservation = match self.desk.reserve(agent, id) {
+        let reserved = match task.via {
+            Via::Chat => self.desk.reserve_turn(agent, id),
+            Via::Rest | Via::Mcp => self.desk.reserve(agent, id),
+        };
+        let reservation = match reserved {
             Ok(reservation) => reservation,
             // The place that is missing may be the one that the first of two equal requests took.
             Err(full) if task.idempotency_key.is_some() => {
@@ -85,12 +92,16 @@ impl Tasks {
         request: &Request,
     ) -> Result<Submitted, SubmitError> {
         let (id, mark) = (accepted.id, accepted.mark);
+        let turn_of = accepted.task.chat_session_id.filter(|_| accepted.task.via == Via::Chat);
         let root = accepted.above.correlation.clone().unwrap_or_else(|| id.to_string());
         let (pending, contents) = self.pending(caller, accepted)?;
         let redactions = pending.redactions;
         let context = context(caller, Some(root), request);
         let stream = StreamName::execution(id);
         let command = Command::Submit(Box::new(pending));
+        if let Some(session) = turn_of {
+            self.note_message(caller, session, id, request).await?;
+        }
         match self.ledger.execute_new::<Execution>(&stream, command, &contents, &context).await {
             Ok(done) => {
                 reservation.keep();
@@ -121,13 +132,16 @@ impl Tasks {
         if let Some(text) = &task.system_prompt {
             validate::system_prompt(config, text)?;
         }
-        if task.chat_session_id.is_some() {
-            let problem = "there is no such session";
-            return invalid("chat_session_id", "session_not_found", problem);
-        }
-        if task.inject_result {
-            let problem = "a result can only be injected into a session: give chat_session_id";
-            return invalid("inject_result", "session_required", problem);
+        match task.chat_session_id {
+            Some(session) => {
+                let field = if task.via == Via::Chat { "id" } else { "chat_session_id" };
+                self.check_session(caller, session, field).await?;
+            }
+            None if task.inject_result => {
+                let problem = "a result can only be injected into a session: give chat_session_id";
+                return invalid("inject_result", "session_required", problem);
+            }
+            None => {}
         }
         let Some(session) = &task.resume_session_id else { return Ok(()) };
         validate::resume_session_id(session)?;
@@ -139,9 +153,12 @@ impl Tasks {
     }
 
     /// The execution above the new one: the calling run, or the one that the caller names.
-    async fn above(&self, caller: &Caller, task: &NewTask) -> Result<Above, SubmitError> {
+    pub(super) async fn above(
+        &self,
+        caller: &Caller,
+        named: Option<ExecutionId>,
+    ) -> Result<Above, SubmitError> {
         let own = caller.run.as_ref().map(|run| run.execution_id);
-        let named = task.parent_execution_id;
         if let (Some(own), Some(named)) = (own, named)
             && own != named
         {
@@ -179,7 +196,7 @@ impl Tasks {
     }
 
     /// The answer to an earlier request with the same derived id, if there was one.
-    async fn submitted_before(
+    pub(super) async fn submitted_before(
         &self,
         id: ExecutionId,
         mark: Digest,
@@ -198,7 +215,7 @@ impl Tasks {
 
     /// What an equal request is known again by.
     pub(super) fn mark(&self, agent: &AgentName, task: &NewTask) -> Digest {
-        let request = json!([
+        let mut request = json!([
             agent,
             task.message,
             task.inject_result,
@@ -212,6 +229,10 @@ impl Tasks {
             task.resume_session_id,
             task.parent_execution_id,
         ]);
+        if let (Via::Chat, Some(fields)) = (task.via, request.as_array_mut()) {
+            // A message in a session is no task that refers to it.
+            fields.push(json!("message"));
+        }
         self.secret.mark(request.to_string().as_bytes())
     }
 
@@ -247,6 +268,8 @@ impl Tasks {
             inject_result: task.inject_result,
             retry_of: None,
             attempt: 1,
+            max_retries: config.max_retries,
+            not_before: None,
             schedule_id: None,
             payment_id: None,
             model_requested: narrowed.model,
@@ -277,7 +300,7 @@ fn unknown_parent<T>() -> Result<T, SubmitError> {
     invalid("parent_execution_id", "unknown_parent", problem)
 }
 
-fn may_call(caller: &Caller, agent: &AgentName) -> Result<(), SubmitError> {
+pub(super) fn may_call(caller: &Caller, agent: &AgentName) -> Result<(), SubmitError> {
     match &caller.may_call {
         Some(agents) if !agents.contains(agent) => Err(SubmitError::NotCallable(agent.clone())),
         _ => Ok(()),
@@ -287,6 +310,7 @@ fn may_call(caller: &Caller, agent: &AgentName) -> Result<(), SubmitError> {
 /// From the caller's identity and the way it came, never from what the body claims.
 fn trigger(caller: &Caller, agent: &AgentName, via: Via) -> Trigger {
     match (caller.role, &caller.actor.agent, via) {
+        (_, _, Via::Chat) => Trigger::Chat,
         (Role::Agent, Some(own), _) if own == agent => Trigger::SelfTask,
         (_, _, Via::Mcp) => Trigger::Mcp,
         (Role::Agent, _, Via::Rest) => Trigger::Agent,

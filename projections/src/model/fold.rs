@@ -67,7 +67,10 @@ impl ExecutionRecord {
             E::Cancelled(cancelled) if !ended => {
                 self.end(Status::Cancelled, recorded, cancelled.report.as_ref());
             }
-            E::ResultInjected(_) if ended => self.result_injected = true,
+            E::ResultInjected(_) if ended => {
+                self.result_injected = true;
+                self.injected_at.get_or_insert(recorded.recorded_at);
+            }
             E::InjectionRefused(refused) if ended => self.injection_refused = Some(refused.reason),
             E::CostCorrected(corrected) if ended => {
                 self.cost = Some(corrected.cost_nano_usd);
@@ -135,10 +138,12 @@ impl ExecutionRecord {
             chat_session_id: pending.chat_session_id,
             inject_result: pending.inject_result,
             result_injected: false,
+            injected_at: None,
             injection_refused: None,
             parent_execution_id: pending.parent_execution_id,
             retry_of: pending.retry_of,
             attempt: pending.attempt,
+            not_before: pending.not_before,
             schedule_id: pending.schedule_id,
             payment: pending.payment_id.clone(),
             timeout_s: pending.timeout_s,

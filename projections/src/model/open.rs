@@ -46,6 +46,12 @@ pub struct OpenExecution {
     /// Whether its result is to be injected there.
     #[serde(default)]
     pub inject_result: bool,
+    /// When it starts at the earliest, where it is to wait for a while.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+    /// Whether another attempt follows by itself should it fail for a reason that can pass.
+    #[serde(default)]
+    pub is_retried: bool,
     /// Its start, once it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<ClaimId>,

@@ -147,6 +147,9 @@ pub struct ExecutionRecord {
     pub inject_result: bool,
     /// Whether its result was injected.
     pub result_injected: bool,
+    /// When its result was injected.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub injected_at: Option<Timestamp>,
     /// Why its result was not injected.
     #[schema(value_type = Option<String>)]
     pub injection_refused: Option<InjectionRefusal>,
@@ -158,6 +161,9 @@ pub struct ExecutionRecord {
     pub retry_of: Option<ExecutionId>,
     /// Which attempt it is, from 1.
     pub attempt: u32,
+    /// When it starts at the earliest, where it is to wait for a while.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub not_before: Option<Timestamp>,
     /// The schedule whose tick it is.
     #[schema(value_type = Option<String>, format = Uuid)]
     pub schedule_id: Option<ScheduleId>,

@@ -181,6 +181,9 @@ pub struct Slot {
 /// An execution that waits.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Waiting {
+    /// The execution, whoever asks.
+    #[serde(skip)]
+    pub id: ExecutionId,
     /// The execution; null where it is not the caller's to see.
     #[schema(value_type = Option<String>, format = Uuid)]
     pub execution_id: Option<ExecutionId>,
@@ -195,6 +198,9 @@ pub struct Waiting {
     /// When it stops waiting.
     #[schema(value_type = String, format = DateTime)]
     pub expires_at: Timestamp,
+    /// When it starts at the earliest, where it is to wait for a while.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub not_before: Option<Timestamp>,
 }
 
 /// An agent's slots and queue.

@@ -1,5 +1,6 @@
 //! Agents, their slots and queues, and what is open.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use execution_ledger_domain::{AgentName, Scope};
@@ -165,13 +166,19 @@ fn capacity(
     };
     let running = |chat| open(connection, &agent.name, true, chat, SLOTS_SHOWN_MAX);
     let waiting = |(open, place): (OpenExecution, u64)| Waiting {
+        id: open.id,
         execution_id: named(&open),
         place,
         triggered_by: open.triggered_by,
         since: open.created_at,
         expires_at: open.expires_at,
+        not_before: open.not_before,
     };
-    let queue = open(connection, &agent.name, false, false, QUEUE_SHOWN_MAX)?;
+    // Chat turns stand in the same order; they only take no slot.
+    let mut queue = open(connection, &agent.name, false, false, QUEUE_SHOWN_MAX)?;
+    queue.extend(open(connection, &agent.name, false, true, QUEUE_SHOWN_MAX)?);
+    queue.sort_by_key(|open| (Reverse(open.rank), open.no));
+    queue.truncate(QUEUE_SHOWN_MAX as usize);
     Ok(Capacity {
         agent: agent.name.clone(),
         status: agent.status,

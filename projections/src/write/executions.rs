@@ -16,7 +16,7 @@ use crate::columns;
 /// Its name.
 pub(super) const NAME: &str = "executions";
 /// Raised whenever the same events would lead to other rows.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 4;
 /// Open executions that are kept in memory: most. More are read back when they are needed.
 const CACHE_MAX: usize = 20_000;
 
@@ -42,7 +42,12 @@ CREATE TABLE executions(
   cost_at_end INTEGER,
   cost INTEGER,
   corrected INTEGER NOT NULL,
-  model TEXT
+  model TEXT,
+  retry_of BLOB,
+  retry_owed INTEGER NOT NULL,
+  chat_session BLOB,
+  injects INTEGER NOT NULL,
+  settled_position INTEGER
 );
 CREATE UNIQUE INDEX executions_id ON executions(id);
 CREATE TABLE open(
@@ -74,6 +79,10 @@ CREATE INDEX executions_agent_cost ON executions(agent, status, triggered_by, co
   WHERE cost IS NOT NULL;
 CREATE INDEX executions_status_cost ON executions(status, triggered_by, cost, no)
   WHERE cost IS NOT NULL;
+CREATE INDEX executions_retries ON executions(retry_of, no) WHERE retry_of IS NOT NULL;
+CREATE INDEX executions_retry_owed ON executions(no) WHERE retry_owed = 1;
+CREATE INDEX executions_injection_owed ON executions(no)
+  WHERE injects = 1 AND settled_position IS NULL;
 CREATE INDEX open_queue ON open(agent, running, chat, rank DESC, no);
 ";
 

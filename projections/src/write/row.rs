@@ -1,7 +1,7 @@
 //! The row of one execution: how it follows from events, and how it is written and read back.
 
 use execution_ledger_domain::execution::{ExecutionEvent, Pending, RunReport, Trigger};
-use execution_ledger_domain::{AgentName, ExecutionId, NanoUsd, Timestamp, UserName};
+use execution_ledger_domain::{AgentName, ExecutionId, NanoUsd, SessionId, Timestamp, UserName};
 use execution_ledger_store::Recorded;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -31,18 +31,29 @@ pub(crate) struct Row {
     pub corrected: bool,
     /// The model that answered, or else was asked for.
     pub model: Option<String>,
+    /// The execution that it is a new attempt at.
+    pub retry_of: Option<ExecutionId>,
+    /// Whether it ended so that another attempt is to follow by itself.
+    pub retry_owed: bool,
+    /// The chat session that it belongs to.
+    pub chat_session: Option<SessionId>,
+    /// Whether its result is to be put into that session.
+    pub injects: bool,
+    /// When it was settled whether the session has the result.
+    pub settled_position: Option<u64>,
     pub open: Option<OpenExecution>,
 }
 
 pub(super) const INSERT: &str =
     "INSERT INTO executions(no, id, agent, triggered_by, user, source_agent,
   created_at, model_requested, status, started_position, cancellation_position, ended_position,
-  duration_ms, ran, cost_at_end, cost, corrected, model)
-  VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+  duration_ms, ran, cost_at_end, cost, corrected, model, retry_of, retry_owed,
+  chat_session, injects, settled_position)
+  VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
 
 pub(super) const UPDATE: &str = "UPDATE executions SET status = ?2, started_position = ?3,
   cancellation_position = ?4, ended_position = ?5, duration_ms = ?6, ran = ?7, cost_at_end = ?8,
-  cost = ?9, corrected = ?10, model = ?11 WHERE no = ?1";
+  cost = ?9, corrected = ?10, model = ?11, retry_owed = ?12, settled_position = ?13 WHERE no = ?1";
 
 impl Row {
     /// The row of an execution that was accepted.
@@ -67,6 +78,11 @@ impl Row {
             cost: None,
             corrected: false,
             model: pending.model_requested.clone(),
+            retry_of: pending.retry_of,
+            retry_owed: false,
+            chat_session: pending.chat_session_id,
+            injects: pending.inject_result,
+            settled_position: None,
             open: Some(OpenExecution {
                 id,
                 no,
@@ -83,6 +99,8 @@ impl Row {
                 depth: pending.depth,
                 chat_session_id: pending.chat_session_id,
                 inject_result: pending.inject_result,
+                not_before: pending.not_before,
+                is_retried: pending.is_retried(),
                 claim: None,
                 runtime: None,
                 started_at: None,
@@ -116,7 +134,8 @@ impl Row {
             (Some(_), E::Completed(ended)) => {
                 self.end(Status::Completed, position, Some(&ended.report));
             }
-            (Some(_), E::Failed(ended)) => {
+            (Some(open), E::Failed(ended)) => {
+                self.retry_owed = open.is_retried && ended.code.can_pass();
                 self.end(Status::Failed, position, ended.report.as_ref());
             }
             (Some(_), E::Cancelled(ended)) => {
@@ -126,7 +145,11 @@ impl Row {
                 self.cost = Some(corrected.cost_nano_usd);
                 self.corrected = true;
             }
-            (None, E::ResultInjected(_) | E::InjectionRefused(_)) => {}
+            (None, E::ResultInjected(_) | E::InjectionRefused(_))
+                if self.settled_position.is_none() =>
+            {
+                self.settled_position = Some(position);
+            }
             (Some(_) | None, _) => return false,
         }
         true
@@ -170,6 +193,11 @@ impl Row {
             self.cost.map(NanoUsd::nanos),
             self.corrected,
             self.model,
+            self.retry_of.as_ref().map(|of| of.0.as_bytes()),
+            self.retry_owed,
+            self.chat_session.as_ref().map(|session| session.0.as_bytes()),
+            self.injects,
+            self.settled_position.map(columns::number),
         ])
     }
 
@@ -190,6 +218,8 @@ impl Row {
             self.cost.map(NanoUsd::nanos),
             self.corrected,
             self.model,
+            self.retry_owed,
+            self.settled_position.map(columns::number),
         ])
     }
 }
@@ -199,7 +229,8 @@ pub(super) fn load(connection: &Connection, id: ExecutionId) -> rusqlite::Result
     let mut select = connection.prepare_cached(
         "SELECT no, agent, triggered_by, user, source_agent, created_at, model_requested, status,
            started_position, cancellation_position, ended_position, duration_ms, ran, cost_at_end,
-           cost, corrected, model FROM executions WHERE id = ?",
+           cost, corrected, model, retry_of, retry_owed, chat_session, injects, settled_position
+         FROM executions WHERE id = ?",
     )?;
     let row = select
         .query_row([id.0.as_bytes()], |row| {
@@ -222,6 +253,11 @@ pub(super) fn load(connection: &Connection, id: ExecutionId) -> rusqlite::Result
                 cost: columns::optional_money(row, 14)?,
                 corrected: row.get(15)?,
                 model: row.get(16)?,
+                retry_of: columns::optional_uuid(row, 17)?.map(ExecutionId),
+                retry_owed: row.get(18)?,
+                chat_session: columns::optional_uuid(row, 19)?.map(SessionId),
+                injects: row.get(20)?,
+                settled_position: columns::optional_unsigned(row, 21)?,
                 open: None,
             })
         })

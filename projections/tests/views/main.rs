@@ -4,5 +4,8 @@ mod answers;
 mod history;
 mod keys;
 mod paging;
+mod retries;
 mod running;
+mod schedules;
+mod sessions;
 mod world;

@@ -176,6 +176,7 @@ async fn varied(executions: usize) -> World {
             text: TEXTS[(mixed / 5) % TEXTS.len()],
             model: MODELS.get((mixed / 2) % 5).copied(),
             source: (mixed % 13 == 0).then(|| agent(AGENTS[1])),
+            ..Submission::default()
         };
         world.submit(submission).await;
         world.step(&Step::Pass { seconds: 60 }).await;

@@ -7,8 +7,9 @@ use std::time::Duration;
 use execution_ledger_domain::agent::{self, Agent, AgentConfig, Runtime};
 use execution_ledger_domain::execution::{
     self, CancelCause, CostBasis, Evidence, Execution, Exit, FailureCode, Observation, Pending,
-    Requester, StopCause, Trigger,
+    Requester, StopCause, Trigger, TurnContext,
 };
+use execution_ledger_domain::session;
 use execution_ledger_domain::{
     Actor, ActorKind, AgentName, ClaimId, Content, Digest, ExecutionId, NanoUsd, SessionId,
     StreamName, Timestamp, UserName,
@@ -47,6 +48,7 @@ pub enum Step {
     Settle { which: usize, injected: bool },
     Correct { which: usize, cost: i64 },
     Agent { which: usize, command: usize },
+    Session { which: usize, close: bool },
     Pass { seconds: u64 },
 }
 
@@ -125,22 +127,31 @@ impl World {
             Step::Submit { agent, user, trigger, text, model, source } => {
                 let source = AGENTS.get(*source).map(|name| self::agent(name));
                 let model = MODELS.get(*model).copied();
+                let tried = self.executions.get(*text).map(|(id, ..)| *id);
                 let submission = Submission {
+                    retry_of: tried.filter(|_| user % 2 == 1),
+                    max_retries: u32::from(model.is_none()),
+                    by_itself: false,
                     agent: AGENTS[*agent % AGENTS.len()],
                     user: USERS[*user % USERS.len()],
                     trigger: Trigger::ALL[*trigger % Trigger::ALL.len()],
                     text: TEXTS[*text % TEXTS.len()],
                     model,
                     source,
+                    injects: text.is_multiple_of(2),
                 };
                 self.submit(submission).await;
             }
             Step::Start(which) => {
                 let now = self.clock.now();
+                // Also what was never injected, or was told before: both change nothing.
+                let other = self.executions.get(which / 2).map(|(id, ..)| *id);
+                let told: Vec<_> = other.into_iter().collect();
                 self.with(*which, |claim, _| execution::Command::Start {
                     claim,
                     now,
                     runtime: Runtime::Command,
+                    turn: TurnContext { resumed_session_id: None, told },
                 })
                 .await;
             }
@@ -189,14 +200,25 @@ impl World {
                 .await;
             }
             Step::Agent { which, command } => self.agent(*which, *command).await,
+            Step::Session { which, close: false } => {
+                self.open_session(session(*which), user(USERS[which % USERS.len()])).await;
+            }
+            Step::Session { which, close: true } => self.close_session(session(*which)).await,
             Step::Pass { seconds } => self.clock.set(self.clock.now().plus_s(*seconds)),
         }
     }
 
     pub async fn submit(&mut self, submission: Submission) -> ExecutionId {
+        self.submit_into(session(self.executions.len()), submission).await
+    }
+
+    pub async fn submit_into(&mut self, session: SessionId, submission: Submission) -> ExecutionId {
         let number = self.executions.len() as u128 + 1;
-        let id = ExecutionId(Uuid::from_u128(number << 64));
-        let session = SessionId(Uuid::from_u128(number << 64 | 2));
+        // One that follows by itself has the id that is expected of it.
+        let id = match submission.retry_of.filter(|_| submission.by_itself) {
+            Some(failed) => failed.next_attempt(),
+            None => ExecutionId(Uuid::from_u128(number << 64)),
+        };
         let text = content(submission.text);
         let pending = Pending {
             agent: agent(submission.agent),
@@ -211,9 +233,11 @@ impl World {
             parent_execution_id: None,
             depth: 0,
             chat_session_id: Some(session),
-            inject_result: true,
-            retry_of: None,
+            inject_result: submission.injects,
+            retry_of: submission.retry_of,
             attempt: 1,
+            max_retries: submission.max_retries,
+            not_before: submission.retry_of.map(|_| self.clock.now()),
             schedule_id: None,
             payment_id: None,
             model_requested: submission.model.map(str::to_owned),
@@ -236,7 +260,11 @@ impl World {
         let response = Some(text.reference());
         let evidence = match outcome % 4 {
             0 | 1 => Evidence::Success,
-            2 => Evidence::Failure { code: FailureCode::AgentError, message: response },
+            2 => {
+                let passes = which % 4 == 3;
+                let code = if passes { FailureCode::Overloaded } else { FailureCode::AgentError };
+                Evidence::Failure { code, message: response }
+            }
             _ => Evidence::None,
         };
         let now = self.clock.now();
@@ -291,6 +319,22 @@ impl World {
         refused_or(done);
     }
 
+    pub async fn open_session(&self, id: SessionId, user: UserName) {
+        let opened = session::Opened { agent: agent(AGENTS[0]), user, continues: None };
+        self.tell_session(id, session::Command::Open(Box::new(opened))).await;
+    }
+
+    pub async fn close_session(&self, id: SessionId) {
+        self.tell_session(id, session::Command::Close).await;
+    }
+
+    async fn tell_session(&self, id: SessionId, command: session::Command) {
+        let stream = StreamName::session(id);
+        refused_or(
+            self.ledger.execute::<session::Session>(&stream, command, &[], &context()).await,
+        );
+    }
+
     async fn agent(&mut self, which: usize, command: usize) {
         let name = agent(AGENTS[which % AGENTS.len()]);
         let config = |slots| {
@@ -326,6 +370,12 @@ pub struct Submission {
     pub text: &'static str,
     pub model: Option<&'static str>,
     pub source: Option<AgentName>,
+    pub retry_of: Option<ExecutionId>,
+    /// Whether it is the attempt that follows by itself.
+    pub by_itself: bool,
+    pub max_retries: u32,
+    /// Whether its result is to be put into its session.
+    pub injects: bool,
 }
 
 impl Default for Submission {
@@ -337,8 +387,17 @@ impl Default for Submission {
             text: TEXTS[0],
             model: None,
             source: None,
+            retry_of: None,
+            by_itself: false,
+            max_retries: 0,
+            injects: false,
         }
     }
+}
+
+/// One of a few sessions, which many executions share.
+pub fn session(which: usize) -> SessionId {
+    SessionId(Uuid::from_u128(which as u128 % 3 + 1))
 }
 
 pub fn agent(name: &str) -> AgentName {
