@@ -29,10 +29,11 @@ test: test-programs test-tools
 test-programs:
 	@missing=; for program in python3 openssl setsid; do \
 	  command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	python3 -c 'import ensurepip' 2>/dev/null || missing="$$missing python3-venv"; \
 	[ -z "$$missing" ] || if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
-	  apt-get update -q && apt-get install -y -q python3 openssl util-linux; \
+	  apt-get update -q && apt-get install -y -q python3 python3-venv openssl util-linux; \
 	else \
-	  echo "the tests need:$$missing (Debian: apt-get install python3 openssl util-linux)" >&2; exit 1; fi
+	  echo "the tests need:$$missing (Debian: apt-get install python3 python3-venv openssl util-linux)" >&2; exit 1; fi
 
 # The real agents (Claude Code, codex, gemini-cli, opencode), which tests run against models of
 # their own.
@@ -48,6 +49,23 @@ $(CLAUDE_CODE)/$(INSTALLED) $(AGENTS)/$(INSTALLED):
 	mkdir -p $(@D:/node_modules=)
 	cp $^ $(@D:/node_modules=)/
 	cd $(@D:/node_modules=) && $(NPM) ci --no-audit --no-fund
+	touch $@
+
+# The official MCP clients, which tests run against the ledger: of npm (with the node that they
+# need) and of PyPI.
+MCP_CLIENTS := target/test-tools/mcp
+
+test-tools: $(MCP_CLIENTS)/.installed
+
+$(MCP_CLIENTS)/.installed: $(addprefix tests/tools/mcp/,package.json package-lock.json requirements.txt)
+	@command -v $(NPM) >/dev/null || { \
+	  echo "npm is needed: the tests install MCP clients with it (Debian: apt-get install npm)" >&2; \
+	  exit 1; }
+	mkdir -p $(MCP_CLIENTS)
+	cp $^ $(MCP_CLIENTS)/
+	cd $(MCP_CLIENTS) && $(NPM) ci --ignore-scripts --no-audit --no-fund
+	python3 -m venv --clear $(MCP_CLIENTS)/python
+	$(MCP_CLIENTS)/python/bin/python -m pip install -q --require-hashes -r $(MCP_CLIENTS)/requirements.txt
 	touch $@
 
 # One selection of packages for all of them, so that nothing is built twice.

@@ -6,6 +6,7 @@ never outlives the test that started it. A word in the newest prompt decides wha
 
 [TEXT]  a short text (also the default)
 [TOOL]  asks for the tool Bash with `echo hi`, then answers in text
+[LEDGER] asks for the ledger's own tool list_recent_executions over MCP, then answers in text
 [E400]  an API error, status 400
 [SLOW]  one word every 200 ms for 60 s
 
@@ -22,7 +23,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 INPUT_TOKENS, OUTPUT_TOKENS, CACHE_WRITE_TOKENS, CACHE_READ_TOKENS = 1200, 42, 300, 50
 SLOW_WORDS, SLOW_PAUSE_S = 300, 0.2
 REQUEST_MAX_BYTES = 32 * 1024 * 1024
-MODE = re.compile(r"\[(TEXT|TOOL|E400|SLOW)\]")
+MODE = re.compile(r"\[(TEXT|TOOL|LEDGER|E400|SLOW)\]")
+
+TOOLS = {
+    "TOOL": ("Bash", {"command": "echo hi", "description": "run it"}),
+    "LEDGER": ("mcp__execution-ledger__list_recent_executions", {"limit": 5}),
+}
 
 
 def blocks(message):
@@ -95,12 +101,12 @@ class Api(BaseHTTPRequestHandler):
             "stop_sequence": None, "usage": self.usage(1),
         }
         answer = [{"type": "text", "text": text}]
-        if mode == "TOOL":
-            tool = {"command": "echo hi", "description": "run it"}
-            answer = [{"type": "text", "text": "I will run a command. "},
-                      {"type": "tool_use", "id": "toolu_" + uuid.uuid4().hex[:20], "name": "Bash",
+        if mode in TOOLS:
+            name, tool = TOOLS[mode]
+            answer = [{"type": "text", "text": "I will use a tool. "},
+                      {"type": "tool_use", "id": "toolu_" + uuid.uuid4().hex[:20], "name": name,
                        "input": tool}]
-        stop_reason = "tool_use" if mode == "TOOL" else "end_turn"
+        stop_reason = "tool_use" if mode in TOOLS else "end_turn"
         if not request.get("stream"):
             message.update(content=answer, stop_reason=stop_reason, usage=self.usage(OUTPUT_TOKENS))
             self.answer(200, message)
