@@ -57,14 +57,15 @@ struct Inner {
     ledger: Ledger,
     views: Views,
     tasks: Tasks,
+    schedules: Schedules,
     transcripts: Transcripts,
     hub: TranscriptHub,
     metrics: Option<PrometheusHandle>,
     admin_key: KeyDigest,
-    gate: Arc<Gate>,
     keys: Keys,
     sign_in: Arc<SignIn>,
     access_log: AccessLog,
+    gate: Arc<Gate>,
     feed: Arc<ActivityFeed>,
     log_id: LogId,
 }
@@ -77,12 +78,13 @@ impl App {
             log_id: store.log_id().clone(),
             feed: Arc::new(ActivityFeed::new(store, parts.views.clone())),
             gate: Arc::new(Gate::new(parts.options)),
-            ledger: parts.ledger,
             sign_in: Arc::new(SignIn::new(parts.secret, Arc::clone(parts.ledger.clock()))),
             access_log: AccessLog::new(parts.ledger.clone()),
             keys: parts.keys,
+            ledger: parts.ledger,
             views: parts.views,
             tasks: parts.tasks,
+            schedules: parts.schedules,
             transcripts: parts.transcripts,
             hub: parts.hub,
             metrics: parts.metrics,
@@ -95,8 +97,6 @@ impl App {
         &self.0.gate
     }
 
-    pub(crate) fn store(&self) -> &Arc<dyn EventStore> {
-        self.0.ledger.store()
     /// A token that lets a browser in as the administrator: good once, for ten minutes. The one
     /// before is good no more.
     pub fn new_sign_in_token(&self) -> Result<String, StoreError> {
@@ -115,6 +115,8 @@ impl App {
         &self.0.access_log
     }
 
+    pub(crate) fn store(&self) -> &Arc<dyn EventStore> {
+        self.0.ledger.store()
     }
 
     /// Now.
@@ -128,6 +130,10 @@ impl App {
 
     pub(crate) fn tasks(&self) -> &Tasks {
         &self.0.tasks
+    }
+
+    pub(crate) fn schedules(&self) -> &Schedules {
+        &self.0.schedules
     }
 
     pub(crate) fn transcripts(&self) -> &Transcripts {
@@ -197,12 +203,6 @@ pub(crate) fn no_execution() -> Problem {
     .field("id")
 }
 
-/// There is no such agent that the caller may see.
-pub(crate) fn no_agent(name: &AgentName) -> Problem {
-    Problem::new(Code::AgentNotFound, format!("there is no agent {name} that this key may see"))
-        .field("name")
-}
-
 /// There is no such chat session that the caller may see.
 pub(crate) fn no_session() -> Problem {
     let detail = "no chat session that this key may see has that id";
@@ -213,6 +213,12 @@ pub(crate) fn no_session() -> Problem {
 pub(crate) fn no_schedule() -> Problem {
     let detail = "no schedule that this key may see has that id";
     Problem::new(Code::ScheduleNotFound, detail).field("id")
+}
+
+/// There is no such agent that the caller may see.
+pub(crate) fn no_agent(name: &AgentName) -> Problem {
+    Problem::new(Code::AgentNotFound, format!("there is no agent {name} that this key may see"))
+        .field("name")
 }
 
 /// A request as the cause of what it leads to.

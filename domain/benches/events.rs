@@ -9,6 +9,7 @@ use execution_ledger_domain::agent::Runtime;
 use execution_ledger_domain::content::Digest;
 use execution_ledger_domain::execution::{
     Command, CostBasis, Evidence, Execution, ExecutionEvent, Exit, Observation, Pending,
+    TurnContext,
 };
 use execution_ledger_domain::{
     AgentName, Aggregate, ClaimId, Content, Event, NanoUsd, Timestamp, UserName,
@@ -34,7 +35,7 @@ fn submitted() -> Command {
 }
 
 fn started() -> Command {
-    Command::Start { claim: ClaimId(Uuid::from_u128(1)), now: NOW, runtime: Runtime::Command }
+    Command::Start { claim: ClaimId(Uuid::from_u128(1)), now: NOW, runtime: Runtime::Command, turn: TurnContext::default() }
 }
 
 fn finished() -> Command {

@@ -79,6 +79,21 @@ impl Desk {
         Ok(Reservation { desk: self, agent: agent.clone(), execution, kept: false })
     }
 
+    /// Keeps a place for a turn of a chat session.
+    pub fn reserve_turn(
+        &self,
+        agent: &AgentName,
+        execution: ExecutionId,
+    ) -> Result<Reservation<'_>, NotAdmitted> {
+        self.policy().reserve_turn(agent, execution)?;
+        Ok(Reservation { desk: self, agent: agent.clone(), execution, kept: false })
+    }
+
+    /// Refuses an agent that is not there, or takes no more tasks.
+    pub fn takes_tasks(&self, agent: &AgentName) -> Result<(), NotAdmitted> {
+        self.policy().takes_tasks(agent)
+    }
+
     /// An agent's settings.
     pub fn config(&self, agent: &AgentName) -> Option<AgentConfig> {
         self.policy().config(agent).cloned()

@@ -5,6 +5,7 @@ pub mod data_dir;
 mod first_start;
 mod metrics;
 mod open_work;
+mod schedules;
 pub mod secret;
 mod serve;
 pub mod server_file;

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
-use execution_ledger_domain::{AgentName, ExecutionId};
+use execution_ledger_domain::{AgentName, ExecutionId, KeyId, ScheduleId, SessionId};
 
 use super::words::{EXECUTION_ID, KEY_ID, SCHEDULE_ID, SESSION_ID};
 use crate::problem::Problem;

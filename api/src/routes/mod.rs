@@ -2,15 +2,15 @@
 
 mod agent_body;
 mod agents;
+mod bulk;
 mod capacity;
 mod docs;
 mod event_answer;
 mod events;
 mod executions;
 mod filters;
-mod panel;
 mod keys;
-mod stopping;
+mod panel;
 mod queue;
 pub(crate) mod rights;
 mod schedule_body;
@@ -20,6 +20,7 @@ mod session_stream;
 mod sessions;
 mod sign_in;
 mod sign_in_page;
+mod stopping;
 mod system;
 mod tasks;
 mod transcripts;
@@ -30,8 +31,8 @@ use axum::{Extension, Router};
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use bytes::Bytes;
-use utoipa::openapi::OpenApi;
 use execution_ledger_domain::Right;
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -39,9 +40,9 @@ use crate::guard::guard;
 use crate::mcp::{self, Mcp};
 use crate::state::App;
 use crate::ws;
-
 pub(crate) use keys::no_key;
 use rights::{any_key, guarded, needing, open};
+
 /// All paths, with what every request passes around them.
 pub fn router(app: App) -> Router {
     let mcp = mcp::routes().layer(Extension(Mcp::new(&app)));
@@ -53,8 +54,8 @@ pub fn router(app: App) -> Router {
     router
         .route("/openapi.json", get(move || async move { system::description(json) }))
         .merge(docs::pages())
-        .fallback(system::nothing_there)
         .merge(sign_in_page::pages())
+        .fallback(system::nothing_there)
         .method_not_allowed_fallback(system::wrong_method)
         .layer(from_fn_with_state(gate, guard))
         .with_state(app)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{Method, StatusCode};
 use execution_ledger_domain::agent::Runtime;
-use execution_ledger_domain::execution::{Command, Execution};
+use execution_ledger_domain::execution::{Command, Execution, TurnContext};
 use execution_ledger_domain::{Actor, ClaimId, ExecutionId, StreamName, Timestamp};
 use execution_ledger_process::orders::RunFiles;
 use execution_ledger_process::transcript::{Line, OutputStream};
@@ -24,7 +24,7 @@ use crate::support::{KEY, PATIENCE, Server};
 
 /// The command by which the process manager takes a slot.
 pub fn start_of(claim: ClaimId, now: Timestamp) -> Command {
-    Command::Start { claim, runtime: Runtime::Command, now }
+    Command::Start { claim, runtime: Runtime::Command, now, turn: TurnContext::default() }
 }
 
 /// The events of a stream as they come.

@@ -11,11 +11,12 @@ use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use execution_ledger_api::{App, KeyDigest, Options, Parts, router, serve};
 use execution_ledger_domain::policy::{Ceiling, Policy};
-use execution_ledger_domain::{AgentName, Scope};
+use execution_ledger_domain::{AgentName, ExecutionId, Scope, SessionId};
 use execution_ledger_process::desk::Desk;
 use execution_ledger_process::keys::Keys;
 use execution_ledger_process::manager::{Manager, ManagerOptions};
 use execution_ledger_process::run_token::LedgerSecret;
+use execution_ledger_process::scheduler::Schedules;
 use execution_ledger_process::tasks::{SessionIndex, Tasks};
 use execution_ledger_process::transcript::{TranscriptHub, Transcripts};
 use execution_ledger_projections::{Views, ViewsOptions};
@@ -39,6 +40,15 @@ struct NoSessions;
 impl SessionIndex for NoSessions {
     async fn is_resumable(&self, _: &AgentName, _: &str, _: &Scope) -> Result<bool, StoreError> {
         Ok(false)
+    }
+
+    async fn untold_results(
+        &self,
+        _: SessionId,
+        _: Position,
+        _: usize,
+    ) -> Result<Vec<ExecutionId>, StoreError> {
+        Ok(Vec::new())
     }
 }
 
@@ -129,22 +139,31 @@ impl Server {
             Arc::clone(&desk),
             hub.clone(),
             secret.clone(),
+            Arc::new(NoSessions),
             options_of_manager,
         );
         let log = store.subscribe(Position::START).await.expect("a subscription");
+        let scheduler_stop = stopped.clone();
         tokio::spawn(manager.run(log, stopped));
+        let keys = Keys::new(ledger.clone(), Arc::clone(&desk));
         let tasks = Tasks::new(ledger.clone(), desk, Arc::new(NoSessions), secret.clone());
+        let schedules =
+            Schedules::new(ledger.clone(), tasks.clone(), Vec::new(), Vec::new());
+        let log = store.subscribe(Position::START).await.expect("a subscription");
+        tokio::spawn(schedules.clone().run(log, scheduler_stop));
         let app = App::new(Parts {
             ledger: ledger.clone(),
             views: views.clone(),
             tasks,
+            schedules,
             transcripts,
             hub,
             metrics: Some(
                 metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle(),
             ),
-        let keys = Keys::new(ledger.clone(), Arc::clone(&desk));
             admin_key: KeyDigest::of(KEY),
+            keys,
+            secret: secret.clone(),
             options,
         });
         let router = router(app.clone());
@@ -155,14 +174,16 @@ impl Server {
         let answered = tokio::time::timeout(PATIENCE, self.router.clone().oneshot(request)).await;
         let response = answered.expect("an answer in time").expect("never an error");
         let (head, body) = response.into_parts();
-            keys,
-            secret: secret.clone(),
         let body = body.collect().await.expect("a body").to_bytes();
         let text = String::from_utf8(body.to_vec()).expect("UTF-8");
         Answer { status: head.status, headers: head.headers, text }
     }
 
     pub fn request(method: Method, path: &str) -> axum::http::request::Builder {
+        Self::request_with(KEY, method, path)
+    }
+
+    pub fn request_with(key: &str, method: Method, path: &str) -> axum::http::request::Builder {
         Request::builder()
             .method(method)
             .uri(path)
@@ -196,10 +217,6 @@ impl Server {
     pub async fn get(&self, path: &str) -> Answer {
         self.send(Self::request(Method::GET, path).body(Body::empty()).expect("a request")).await
     }
-        Self::request_with(KEY, method, path)
-    }
-
-    pub fn request_with(key: &str, method: Method, path: &str) -> axum::http::request::Builder {
 
     pub async fn call(&self, method: Method, path: &str, body: impl Into<String>) -> Answer {
         let request = Self::request(method, path).header(CONTENT_TYPE, "application/json");

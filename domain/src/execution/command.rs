@@ -4,9 +4,18 @@ use super::event::{CancelCause, FailureCode, InjectionRefusal, Pending, SignalSe
 use super::observation::{CostBasis, Observation};
 use crate::agent::Runtime;
 use crate::content::ContentRef;
-use crate::ids::{ClaimId, SessionId};
+use crate::ids::{ClaimId, ExecutionId, SessionId};
 use crate::money::NanoUsd;
 use crate::time::Timestamp;
+
+/// What a turn of a chat session goes on from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TurnContext {
+    /// The agent's own session that it resumes.
+    pub resumed_session_id: Option<String>,
+    /// The executions whose injected results the agent is told of.
+    pub told: Vec<ExecutionId>,
+}
 
 /// A wish about one execution.
 #[derive(Clone, Debug)]
@@ -26,6 +35,8 @@ pub enum Command {
         now: Timestamp,
         /// Which program the agent is.
         runtime: Runtime,
+        /// What a chat turn goes on from; nothing for any other execution.
+        turn: TurnContext,
     },
     /// Stop it, or never start it.
     Cancel {

@@ -79,7 +79,7 @@ impl Execution {
             (Self::Absent, E::Pending(pending)) => Self::Pending(pending.clone()),
             (Self::Pending(pending), E::Running(running)) => Self::Running {
                 pending,
-                running: *running,
+                running: running.clone(),
                 cancellation: None,
                 signals: Vec::new(),
             },

@@ -7,7 +7,7 @@ use super::*;
 use crate::agent::Runtime;
 use crate::content::{ContentRef, Digest};
 use crate::given::given;
-use crate::ids::{AgentName, ClaimId, SessionId, UserName};
+use crate::ids::{AgentName, ClaimId, ExecutionId, SessionId, UserName};
 use crate::{Aggregate, NanoUsd, Timestamp};
 use ExecutionEvent as E;
 
@@ -45,11 +45,36 @@ fn running() -> E {
         claim: claim(1),
         slot_until: at(10 + 60 + 300),
         runtime: Runtime::Command,
+        resumed_session_id: None,
+        told: Vec::new(),
     })
 }
 
 fn start(number: u128, second: i64) -> Command {
-    Command::Start { claim: claim(number), now: at(second), runtime: Runtime::Command }
+    Command::Start {
+        claim: claim(number),
+        now: at(second),
+        runtime: Runtime::Command,
+        turn: TurnContext::default(),
+    }
+}
+
+#[test]
+fn a_turns_start_records_what_it_resumes_and_which_results_its_agent_is_told_of() {
+    let turn = TurnContext {
+        resumed_session_id: Some("s".to_owned()),
+        told: vec![ExecutionId(Uuid::from_u128(9))],
+    };
+    let runtime = Runtime::Command;
+    given::<Execution>([pending()])
+        .when(Command::Start { claim: claim(1), now: at(10), runtime, turn: turn.clone() })
+        .then([E::Running(Running {
+            claim: claim(1),
+            slot_until: at(10 + 60 + 300),
+            runtime,
+            resumed_session_id: turn.resumed_session_id,
+            told: turn.told,
+        })]);
 }
 
 fn cancel() -> Command {

@@ -42,7 +42,9 @@ pub(super) struct StartedAs {
 impl StartedAs {
     /// By the events of its acceptance and its claim.
     pub fn of(running: &Running, pending: &Pending) -> Self {
-        Self { runtime: running.runtime, resumed: pending.resume_session_id.is_some() }
+        let resumed =
+            pending.resume_session_id.is_some() || running.resumed_session_id.is_some();
+        Self { runtime: running.runtime, resumed }
     }
 }
 

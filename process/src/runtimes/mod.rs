@@ -13,6 +13,7 @@ mod gemini;
 mod lenient;
 mod opencode;
 mod plan;
+mod progress;
 mod reading;
 mod stream_json;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use execution_ledger_domain::agent::{AgentConfig, Runtime};
 
 pub use command::RESPONSE_TAIL_MAX_BYTES;
 pub use plan::{Plan, PlanError, RunRequest};
+pub use progress::{Part, PartKind, progress};
 pub use reading::{Ended, JOINED_LINE_MAX_BYTES, ReadEvidence, Reading, STDERR_TAIL_MAX_BYTES};
 
 use crate::transcript::Line;

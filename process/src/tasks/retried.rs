@@ -157,6 +157,15 @@ mod tests {
         ) -> Result<bool, StoreError> {
             Ok(false)
         }
+
+        async fn untold_results(
+            &self,
+            _: execution_ledger_domain::SessionId,
+            _: Position,
+            _: usize,
+        ) -> Result<Vec<ExecutionId>, StoreError> {
+            Ok(Vec::new())
+        }
     }
 
     struct Given {

@@ -5,6 +5,8 @@ mod fold;
 mod key;
 mod open;
 mod record;
+mod schedule;
+mod session;
 mod summary;
 
 pub(crate) use activity::ending_details;
@@ -13,6 +15,10 @@ pub use key::KeyRow;
 pub use open::OpenExecution;
 pub use record::{ErrorInfo, ExecutionRecord, Status};
 pub(crate) use record::{trigger_code, trigger_from_code};
+pub use schedule::{ScheduleHead, ScheduleRow, ScheduleRun, TickRow};
+pub use session::{
+    ChatSession, Continues, EntryKind, OpenTask, SessionDetail, SessionEntry, SessionStatus,
+};
 pub use summary::{
     AgentRow, AgentStatus, Bucket, Capacity, CostSummary, Costs, Slot, Stats, Timeline,
     TimelineBucket, Waiting,

@@ -85,6 +85,9 @@ impl Views {
         let events =
             store.read_stream(&recorded.stream, 0, STREAM_EVENTS_MAX, With::Contents).await?;
         let Some(record) = fold(&events, recorded.position)? else { return Ok(None) };
+        if !is_told_now(&event, &record) {
+            return Ok(None);
+        }
         let position = LogPosition { log: self.log_id().clone(), position: recorded.position };
         Ok(Some(announcement(recorded, &event, &record, position.to_string())))
     }
@@ -97,13 +100,24 @@ fn is_announced(event: &ExecutionEvent) -> bool {
         | E::CancellationRequested(_)
         | E::Completed(_)
         | E::Failed(_)
-        | E::Cancelled(_) => true,
-        E::Pending(_)
-        | E::QueueMoved(_)
-        | E::SignalSent(_)
+        | E::Cancelled(_)
         | E::ResultInjected(_)
-        | E::InjectionRefused(_)
-        | E::CostCorrected(_) => false,
+        | E::InjectionRefused(_) => true,
+        E::Pending(_) | E::QueueMoved(_) | E::SignalSent(_) | E::CostCorrected(_) => false,
+    }
+}
+
+/// Whether an announced event is one that its execution's activity tells: the end of a run whose
+/// result is to be put into a session is told once that is settled, so that it says what happened.
+fn is_told_now(event: &ExecutionEvent, record: &ExecutionRecord) -> bool {
+    use ExecutionEvent as E;
+    let cancelled_wait = record.started_at.is_none() && record.status == Status::Cancelled;
+    match event {
+        E::Completed(_) | E::Failed(_) => !record.inject_result,
+        // A cancelled wait is the cancellation itself, done at once.
+        E::Cancelled(_) => cancelled_wait || !record.inject_result,
+        E::ResultInjected(_) | E::InjectionRefused(_) => !cancelled_wait,
+        _ => true,
     }
 }
 

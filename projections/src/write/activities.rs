@@ -70,7 +70,7 @@ impl Projection for Activities {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn tables(&self) -> &'static str {
@@ -103,6 +103,11 @@ impl Projection for Activities {
                 if transition.is_ending() =>
             {
                 self.end(change, transition, run);
+            }
+            ExecutionEvent::ResultInjected(_) | ExecutionEvent::InjectionRefused(_)
+                if row.settled_position == Some(position) =>
+            {
+                self.end_run(change, transition, run);
             }
             _ => {}
         }
@@ -158,26 +163,38 @@ impl Activities {
         let row = transition.row;
         let position = change.recorded.position.number();
         let at = change.recorded.recorded_at.micros();
+        if row.started_position.is_none() && row.status == Status::Cancelled {
+            // A cancelled wait is the cancellation itself, done at once.
+            let id = change.recorded.id.0;
+            let cancellation = ActivityType::Cancellation;
+            self.started.insert(position, Start::of(row, cancellation, id, Some(at)));
+            self.ended.insert(position, End { state: ActivityState::Completed, at, position });
+        }
+        // What is to be put into a session is over once that is settled: its end tells how.
+        if !row.injects {
+            self.end_run(change, transition, run);
+        }
+        if let Some(asked) = row.cancellation_position {
+            let state = cancellation_state(row.status);
+            self.ended.insert(asked, End { state, at, position });
+        }
+    }
+
+    /// Ends the activity of a run, or makes one of an execution that failed before it could start.
+    fn end_run(&mut self, change: &Change<'_>, transition: &Transition<'_>, run: ActivityType) {
+        let row = transition.row;
+        let position = change.recorded.position.number();
+        let at = change.recorded.recorded_at.micros();
         let state = run_state(row.status);
         match row.started_position {
             Some(started) => {
                 self.ended.insert(started, End { state, at, position });
             }
-            None if row.status == Status::Cancelled => {
-                // A cancelled wait is the cancellation itself, done at once.
-                let id = change.recorded.id.0;
-                let cancellation = ActivityType::Cancellation;
-                self.started.insert(position, Start::of(row, cancellation, id, Some(at)));
-                self.ended.insert(position, End { state: ActivityState::Completed, at, position });
-            }
+            None if row.status == Status::Cancelled => {}
             None => {
                 self.started.insert(position, Start::of(row, run, row.id.0, None));
                 self.ended.insert(position, End { state, at, position });
             }
-        }
-        if let Some(asked) = row.cancellation_position {
-            let state = cancellation_state(row.status);
-            self.ended.insert(asked, End { state, at, position });
         }
     }
 }

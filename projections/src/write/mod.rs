@@ -11,7 +11,10 @@ mod projection;
 mod rebuild;
 mod row;
 mod runner;
+mod schedule_ticks;
+mod schedules;
 mod search;
+mod sessions;
 mod versions;
 mod writer;
 
@@ -21,5 +24,7 @@ pub(crate) use file::prepare_reader;
 pub(crate) use keys::{KeyVersion, Keys};
 pub use rebuild::{RebuildError, Rebuilt, rebuild};
 pub(crate) use runner::run;
+pub(crate) use schedule_ticks::{HEAD_COLUMNS, head};
+pub(crate) use schedules::{ScheduleVersion, Schedules, kind as schedule_kind};
 pub(crate) use search::agent_word;
 pub(crate) use versions::Versioned;

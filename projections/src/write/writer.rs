@@ -190,6 +190,9 @@ fn others() -> Vec<Box<dyn Projection>> {
         Box::new(Versions::<keys::Keys>::default()),
         Box::new(costs::Costs::default()),
         Box::new(agent_sessions::AgentSessions::default()),
+        Box::new(sessions::Sessions::default()),
+        Box::new(Versions::<schedules::Schedules>::default()),
+        Box::new(schedule_ticks::ScheduleTicks::default()),
         Box::new(search::Search::default()),
     ]
 }

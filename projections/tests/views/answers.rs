@@ -4,11 +4,12 @@ use execution_ledger_domain::execution::Trigger;
 use execution_ledger_domain::{NanoUsd, Scope, Timestamp};
 use execution_ledger_projections::{
     ActivityQuery, ActivityState, At, Bucket, CostsBy, CostsQuery, ExecutionFilters,
-    ExecutionQuery, ExecutionRecord, PAGE_MAX, Sort, Stats, Status, Views,
+    ExecutionQuery, ExecutionRecord, PAGE_MAX, SessionQuery, SessionStatus, Sort, Stats, Status,
+    Views,
 };
 use execution_ledger_store::{EventStore, Position, Recorded, With};
 
-use super::world::{AGENTS, MODELS, START, USERS, World, agent, user};
+use super::world::{AGENTS, MODELS, START, USERS, World, agent, session, user};
 
 /// Filters that between them use every way to a page.
 pub fn filter_sets() -> Vec<ExecutionFilters> {
@@ -69,6 +70,17 @@ pub async fn all_answers(views: &Views, at: At) -> Vec<String> {
                 let seen = views.timeline(&scope, at, &filters, bucket).await.expect("a timeline");
                 answers.push(format!("{scope:?} {filters:?} {seen:?}"));
             }
+        }
+        for status in [None, Some(SessionStatus::Open), Some(SessionStatus::Closed)] {
+            let query = SessionQuery { status, limit: PAGE_MAX, ..SessionQuery::default() };
+            let seen = views.sessions(&scope, at, &query).await.expect("sessions");
+            answers.push(format!("{scope:?} {query:?} {seen:?}"));
+        }
+        for which in 0..3 {
+            let seen = views.session(&scope, at, session(which), PAGE_MAX, None).await;
+            answers.push(format!("{scope:?} {which} {seen:?}"));
+            let seen = views.session_tasks(at, session(which)).await;
+            answers.push(format!("{which} {seen:?}"));
         }
         for state in [None, Some(ActivityState::Started), Some(ActivityState::Completed)] {
             for agent in [None, Some(agent(AGENTS[0]))] {

@@ -30,6 +30,7 @@ fn step() -> impl Strategy<Value = Step> {
         }),
         1 => (which.clone(), 0..1_000_i64).prop_map(|(which, cost)| Step::Correct { which, cost }),
         2 => (which.clone(), which.clone()).prop_map(|(which, command)| Step::Agent { which, command }),
+        1 => (0..3_usize, any::<bool>()).prop_map(|(which, close)| Step::Session { which, close }),
         2 => (0..20_000_u64).prop_map(|seconds| Step::Pass { seconds }),
     ]
 }

@@ -1,0 +1,44 @@
+//! Putting the results of background tasks into their chat sessions.
+
+use execution_ledger_domain::execution::{Command, Execution, InjectionRefusal, Rejection};
+use execution_ledger_domain::session::Session;
+use execution_ledger_domain::{ExecutionId, SessionId, StreamName, UserName};
+use execution_ledger_store::ExecuteError;
+
+use super::launch::command_on;
+use super::{Shared, turns};
+use crate::failpoint;
+
+/// Settles whether the session gets the result. Done twice, it is settled once: the execution's own
+/// stream decides.
+pub(super) async fn settle(
+    shared: &Shared,
+    execution: ExecutionId,
+    session_id: SessionId,
+) -> Result<(), ExecuteError<Rejection>> {
+    let stream = StreamName::execution(execution);
+    let state = shared.ledger.load::<Execution>(&stream).await?;
+    let Some(pending) = state.pending() else {
+        return Err(ExecuteError::Refused(Rejection::NotFound));
+    };
+    let session = turns::load(shared, session_id).await?;
+    let command = match refusal(&session, &pending.user) {
+        None => Command::Inject { session_id },
+        Some(reason) => Command::RefuseInjection { session_id, reason },
+    };
+    failpoint::reach("manager.before_injection");
+    command_on(shared, execution, command, &[]).await?;
+    failpoint::reach("manager.injected");
+    Ok(())
+}
+
+fn refusal(session: &Session, user: &UserName) -> Option<InjectionRefusal> {
+    match session {
+        Session::Absent => Some(InjectionRefusal::SessionNotFound),
+        Session::Open { opened, .. } | Session::Closed { opened, .. } if opened.user != *user => {
+            Some(InjectionRefusal::SessionNotOwned)
+        }
+        Session::Closed { .. } => Some(InjectionRefusal::SessionClosed),
+        Session::Open { .. } => None,
+    }
+}

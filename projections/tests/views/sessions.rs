@@ -1,0 +1,210 @@
+//! Chat sessions: what stands in one, what goes on, what its agent was told, whose it is.
+
+use execution_ledger_domain::execution::{
+    self, ExecutionEvent, InjectionRefusal, Trigger, TurnContext,
+};
+use execution_ledger_domain::{Event, Scope, StreamName};
+use execution_ledger_projections::{
+    ActivityQuery, ActivityState, ActivityType, At, EntryKind, SessionDetail, SessionQuery,
+    SessionStatus,
+};
+use execution_ledger_store::{EventStore, Position, With};
+
+use super::world::{Running, Step, Submission, World, agent, context, session, user};
+
+/// A world with an open session of max's, and an execution in it for each of these triggers.
+async fn world_with(triggers: &[Trigger]) -> World {
+    let mut world = World::new();
+    world.open_session(session(0), user("max")).await;
+    for trigger in triggers {
+        let injects = *trigger != Trigger::Chat;
+        world
+            .submit_into(
+                session(0),
+                Submission { trigger: *trigger, injects, ..Submission::default() },
+            )
+            .await;
+    }
+    world
+}
+
+async fn detail(running: &Running, at: At) -> SessionDetail {
+    let seen = running.views.session(&Scope::All, at, session(0), 50, None).await;
+    seen.expect("an answer").value.expect("a session")
+}
+
+fn kinds(detail: &SessionDetail) -> Vec<(EntryKind, usize)> {
+    let number = |entry: &execution_ledger_projections::SessionEntry| {
+        (entry.kind, (entry.execution.execution_id.0.as_u128() >> 64) as usize - 1)
+    };
+    detail.entries.iter().map(number).collect()
+}
+
+#[tokio::test]
+async fn turns_and_injected_results_stand_in_the_order_in_which_they_came() {
+    let mut world = world_with(&[Trigger::Chat, Trigger::SelfTask, Trigger::Chat]).await;
+    let running = world.run_views();
+    for which in 0..2 {
+        world.step(&Step::Start(which)).await;
+        world.step(&Step::Finish { which, outcome: 0, cost: Some(5), text: which }).await;
+    }
+    running.caught_up(&world).await;
+    let before = world.head().await;
+    let now = detail(&running, At::Now).await;
+    assert_eq!(kinds(&now), [(EntryKind::Turn, 0), (EntryKind::Turn, 2)]);
+    assert_eq!(now.background.len(), 1, "its result is on its way");
+    assert_eq!(now.session.title.as_deref(), Some("fix the login bug"));
+    world.step(&Step::Settle { which: 1, injected: true }).await;
+    running.caught_up(&world).await;
+    let after = detail(&running, At::Now).await;
+    let expected = [(EntryKind::Turn, 0), (EntryKind::Turn, 2), (EntryKind::BackgroundResult, 1)];
+    assert_eq!(kinds(&after), expected);
+    assert_eq!(after.background, []);
+    let result = &after.entries[2];
+    assert_eq!((result.told, result.execution.result_injected), (Some(false), true));
+    assert!(result.execution.injected_at.is_some());
+    assert_eq!(kinds(&detail(&running, At::Position(before)).await), kinds(&now), "as of then");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_result_is_untold_until_the_start_of_the_turn_that_tells_it() {
+    let mut world = world_with(&[Trigger::SelfTask, Trigger::Chat]).await;
+    world.step(&Step::Start(0)).await;
+    world.step(&Step::Finish { which: 0, outcome: 0, cost: None, text: 0 }).await;
+    world.step(&Step::Settle { which: 0, injected: true }).await;
+    let running = world.run_views();
+    running.caught_up(&world).await;
+    let (result, ..) = world.executions[0];
+    let untold = running.views.untold_results(session(0), 10).await.expect("an answer");
+    assert_eq!(untold.value, [result]);
+    let before = world.head().await;
+    let (turn, claim, _) = world.executions[1];
+    let context_of_turn = TurnContext { resumed_session_id: None, told: vec![result] };
+    let start = execution::Command::Start {
+        claim,
+        now: execution_ledger_store::Clock::now(&*world.clock),
+        runtime: execution_ledger_domain::agent::Runtime::Command,
+        turn: context_of_turn,
+    };
+    let stream = StreamName::execution(turn);
+    let story = context();
+    let started = world.ledger.execute::<execution::Execution>(&stream, start, &[], &story);
+    started.await.expect("started");
+    running.caught_up(&world).await;
+    let untold = running.views.untold_results(session(0), 10).await.expect("an answer");
+    assert_eq!(untold.value, []);
+    let told = |detail: SessionDetail| {
+        detail.entries.into_iter().filter_map(|entry| entry.told).collect::<Vec<_>>()
+    };
+    assert_eq!(told(detail(&running, At::Now).await), [true]);
+    assert_eq!(told(detail(&running, At::Position(before)).await), [false]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_result_that_is_owed_is_known_until_it_is_injected_or_refused() {
+    let mut world = world_with(&[Trigger::SelfTask, Trigger::SelfTask, Trigger::Chat]).await;
+    for which in 0..3 {
+        world.step(&Step::Start(which)).await;
+        world.step(&Step::Finish { which, outcome: 2, cost: None, text: 0 }).await;
+    }
+    world.step(&Step::Settle { which: 0, injected: false }).await;
+    let running = world.run_views();
+    running.caught_up(&world).await;
+    let owed = running.views.injections_owed().await.expect("an answer");
+    assert_eq!(owed, [(world.executions[1].0, session(0))]);
+    world.step(&Step::Settle { which: 1, injected: true }).await;
+    running.caught_up(&world).await;
+    assert_eq!(running.views.injections_owed().await.expect("an answer"), []);
+    let refused = running.views.execution(&Scope::All, At::Now, world.executions[0].0).await;
+    let refused = refused.expect("an answer").value.expect("a record");
+    assert_eq!(refused.injection_refused, Some(InjectionRefusal::SessionClosed));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn the_end_of_a_background_task_is_announced_once_it_says_whether_its_result_was_injected() {
+    let mut world = world_with(&[Trigger::SelfTask]).await;
+    let running = world.run_views();
+    world.step(&Step::Start(0)).await;
+    world.step(&Step::Finish { which: 0, outcome: 0, cost: Some(14_300_000), text: 0 }).await;
+    running.caught_up(&world).await;
+    let query = ActivityQuery::default();
+    let shown = running.views.activities(&Scope::All, At::Now, &query).await.expect("a page");
+    assert_eq!(shown.value.items[0].state, ActivityState::Started, "its result is on its way");
+    world.step(&Step::Settle { which: 0, injected: true }).await;
+    running.caught_up(&world).await;
+    let shown = running.views.activities(&Scope::All, At::Now, &query).await.expect("a page");
+    let row = shown.value.items[0].clone();
+    assert_eq!(row.state, ActivityState::Completed);
+    assert_eq!(row.details["result_injected"], true);
+    assert_eq!(row.details["chat_session_id"], serde_json::json!(session(0)));
+    let mut told = Vec::new();
+    let events = world.store.read_all(Position::START, 100, With::EventsOnly).await.expect("all");
+    for recorded in &events {
+        let announced = running.views.announcement(recorded).await.expect("an answer");
+        told.extend(announced.map(|announced| (announced.event, recorded.event().expect("one"))));
+    }
+    let states: Vec<_> =
+        told.iter().map(|(told, _)| (told.activity_type, told.activity_state)).collect();
+    let of = ActivityType::SelfTask;
+    assert_eq!(states, [(of, ActivityState::Started), (of, ActivityState::Completed)]);
+    assert_eq!(told[1].0.details, row.details);
+    assert!(matches!(told[1].1, Event::Execution(ExecutionEvent::ResultInjected(_))));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn sessions_are_listed_by_what_is_asked_for_and_to_their_own_user_alone() {
+    let world = world_with(&[Trigger::Chat]).await;
+    world.open_session(session(1), user("zoe")).await;
+    world.open_session(session(2), user("max")).await;
+    world.close_session(session(2)).await;
+    let running = world.run_views();
+    running.caught_up(&world).await;
+    let views = &running.views;
+    let list = async |scope: Scope, query: SessionQuery| {
+        let page = views.sessions(&scope, At::Now, &query).await.expect("a page").value;
+        page.items.into_iter().map(|found| found.session_id).collect::<Vec<_>>()
+    };
+    let any = SessionQuery::default;
+    assert_eq!(list(Scope::All, any()).await, [session(2), session(1), session(0)]);
+    assert_eq!(list(Scope::User(user("max")), any()).await, [session(2), session(0)]);
+    let zoes = SessionQuery { user: Some(user("zoe")), ..any() };
+    assert_eq!(list(Scope::All, zoes.clone()).await, [session(1)]);
+    assert_eq!(list(Scope::User(user("max")), zoes).await, []);
+    assert_eq!(list(Scope::Agent(agent("ada")), any()).await, []);
+    let open = SessionQuery { status: Some(SessionStatus::Open), ..any() };
+    assert_eq!(list(Scope::All, open).await, [session(1), session(0)]);
+    for (scope, there) in [
+        (Scope::User(user("max")), true),
+        (Scope::User(user("zoe")), false),
+        (Scope::Agent(agent("ada")), false),
+    ] {
+        let one = views.session(&scope, At::Now, session(0), 50, None).await.expect("an answer");
+        assert_eq!(one.value.is_some(), there, "{scope:?}");
+    }
+    assert_eq!(views.closed_with_turns().await.expect("an answer"), []);
+    world.close_session(session(0)).await;
+    running.caught_up(&world).await;
+    assert_eq!(views.closed_with_turns().await.expect("an answer"), [session(0)]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn pages_of_a_session_go_back_from_its_newest_entries() {
+    let world = world_with(&[Trigger::Chat; 5]).await;
+    let running = world.run_views();
+    running.caught_up(&world).await;
+    let mut cursor: Option<String> = None;
+    let mut pages = Vec::new();
+    for _ in 0..3 {
+        let one = running.views.session(&Scope::All, At::Now, session(0), 2, cursor.as_deref());
+        let page = one.await.expect("an answer").value.expect("a session");
+        cursor.clone_from(&page.next_cursor);
+        pages.push(kinds(&page).into_iter().map(|(_, number)| number).collect::<Vec<_>>());
+    }
+    assert_eq!((pages, cursor), (vec![vec![3, 4], vec![1, 2], vec![0]], None));
+    running.stop().await;
+}
