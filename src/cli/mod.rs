@@ -17,6 +17,9 @@ mod queue;
 mod rebuild;
 mod retry;
 mod run;
+mod schedule_settings;
+mod schedule_sheet;
+mod schedules;
 mod serve;
 mod show;
 mod tail;
@@ -155,6 +158,7 @@ enum Command {
     Queue(queue::Queue),
     Agents(agents::Agents),
     Keys(keys::Keys),
+    Schedules(schedules::Schedules),
     Costs(costs::Costs),
     Rebuild(rebuild::Rebuild),
     Backup(backup::Backup),
@@ -183,6 +187,7 @@ impl Cli {
             Command::Queue(queue) => queue.execute(&self.global, &output),
             Command::Agents(agents) => agents.execute(&self.global, &output),
             Command::Keys(keys) => keys.execute(&self.global, &output),
+            Command::Schedules(schedules) => schedules.execute(&self.global, &output),
             Command::Costs(costs) => costs.execute(&self.global, &output),
         };
         done.unwrap_or_else(|failure| {

@@ -14,6 +14,7 @@ mod operating;
 mod real_agent;
 mod spare;
 mod retries;
+mod schedules;
 mod sessions;
 mod story;
 mod supervisor;
