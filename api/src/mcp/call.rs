@@ -5,66 +5,65 @@ use std::sync::Arc;
 use execution_ledger_domain::{Caller, ExecutionId, Right, Scope};
 use execution_ledger_process::tasks::Request;
 use execution_ledger_projections::{At, ExecutionRecord};
-use execution_ledger_store::{Recorded, With};
+use execution_ledger_store::{Position, Recorded, With};
 use rmcp::model::{JsonObject, ProgressNotificationParam, ProtocolVersion};
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer};
 use serde::de::DeserializeOwned;
 
 use super::cancellations::Cancellations;
+use crate::auth::Access;
 use crate::extract::parse;
-use crate::gate::RequestInfo;
 use crate::position::WAIT_FOR_MAX;
-use crate::problem::{Code, Problem};
+use crate::problem::Problem;
 use crate::state::{App, cause, no_execution};
 
 /// One call.
 pub(super) struct Call {
     /// The ledger.
     pub app: App,
-    /// Who calls.
-    pub caller: Caller,
+    /// Who calls, and until when they may.
+    pub access: Access,
     /// The calls that wait.
     pub cancellations: Arc<Cancellations>,
     /// What the protocol knows of it.
     pub context: RequestContext<RoleServer>,
-    info: RequestInfo,
 }
 
 impl Call {
-    /// From what came past the door: the caller lies beside the request.
+    /// From what came past the door, where the access was put beside the request.
     pub(super) fn of(
         app: &App,
         cancellations: &Arc<Cancellations>,
         context: RequestContext<RoleServer>,
     ) -> Result<Self, ErrorData> {
         let parts = context.extensions.get::<axum::http::request::Parts>();
-        let caller = parts.and_then(|parts| parts.extensions.get::<Caller>()).cloned();
-        let info = parts.and_then(|parts| parts.extensions.get::<RequestInfo>()).cloned();
-        let (Some(caller), Some(info)) = (caller, info) else {
+        let Some(access) = parts.and_then(|parts| parts.extensions.get::<Access>()).cloned() else {
             tracing::error!("a call came past the door");
             return Err(ErrorData::internal_error("the caller is not known", None));
         };
         let cancellations = Arc::clone(cancellations);
-        Ok(Self { app: app.clone(), caller, cancellations, context, info })
+        Ok(Self { app: app.clone(), access, cancellations, context })
+    }
+
+    /// Who calls.
+    pub(super) fn caller(&self) -> &Caller {
+        &self.access.caller
     }
 
     /// What the caller may see.
     pub(super) fn scope(&self) -> &Scope {
-        &self.caller.scope
+        &self.access.caller.scope
     }
 
     /// The call as the cause of what it leads to.
     pub(super) fn cause(&self) -> Request {
-        cause(&self.info)
+        cause(&self.access.request)
     }
 
     /// Refuses a caller who has no such right.
     pub(super) fn needs(&self, right: Right) -> Result<(), Problem> {
-        if self.caller.role.has(right) {
-            return Ok(());
-        }
-        Err(Problem::new(Code::Forbidden, "the role of this key does not allow it"))
+        self.access.need(&self.app, right)
     }
 
     /// Whether the revision is one in which closing the connection is what cancels a call.
@@ -86,6 +85,14 @@ impl Call {
         let told = ProgressNotificationParam::new(token, seconds).with_message(message);
         if let Err(error) = self.context.peer.notify_progress(told).await {
             tracing::debug!(%error, "nobody hears of the progress any more");
+        }
+    }
+
+    /// Waits until the read models have seen what the call did: the next call is to find it, and has
+    /// no means to say how far it wants to look. What was done is done, however far they are.
+    pub(super) async fn settle(&self, position: Position) {
+        if let Err(behind) = self.app.wait_for(position, WAIT_FOR_MAX).await {
+            tracing::warn!(detail = behind.detail(), "a call is answered before it can be read");
         }
     }
 

@@ -98,12 +98,13 @@ pub(super) async fn call(
     let submitted = call
         .app
         .tasks()
-        .submit_unless_retried(&call.caller, &agent, given.into_task(), repeat, &call.cause())
+        .submit_unless_retried(call.caller(), &agent, given.into_task(), repeat, &call.cause())
         .await?;
     if by_task {
         return tasks::created(call, &submitted).await.map(CallToolResponse::Task);
     }
     let Some(_room) = room else {
+        call.settle(submitted.position).await;
         let answer = open(call, &agent, &submitted, background(&submitted)).await?;
         return answered(&answer).map(Into::into);
     };

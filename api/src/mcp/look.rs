@@ -160,6 +160,7 @@ pub(super) async fn result(
         answer.next = Some(next.to_owned());
     }
     if given.include_log.unwrap_or(false) {
+        call.app.access_log().transcript_read(&call.access, id).await?;
         answer.log = transcript::tail(call.app.transcripts(), id).await?;
         if answer.log.is_none() && lines > 0 {
             answer.next = Some("its transcript was removed, as the settings say".to_owned());

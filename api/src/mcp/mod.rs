@@ -31,7 +31,7 @@ use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, Stream
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::auth::{Access, access};
+use crate::auth::access;
 use crate::extract::read_body;
 use crate::options::Options;
 use crate::problem::{Problem, ProblemSchema};
@@ -116,13 +116,13 @@ async fn post(
     request: Request,
 ) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
-    let Access { caller, .. } = access(&parts, &app).await?;
+    let access = access(&parts, &app).await?;
     let body = read_body(Request::from_parts(parts.clone(), body), &app).await?;
-    mcp.cancellations.hear(&caller.actor.id, &body);
+    mcp.cancellations.hear(&access.caller.actor.id, &body);
     // Who calls is settled: nothing below needs the key, so nothing below can tell it.
     parts.headers.remove(AUTHORIZATION);
     parts.headers.remove(COOKIE);
-    parts.extensions.insert(caller);
+    parts.extensions.insert(access);
     // A call that waits must not keep others from being answered; each call takes a place of its
     // own while it works.
     let lent = app.gate().lend_place();

@@ -31,7 +31,8 @@ pub(super) async fn call(
 
 /// The same, for whoever has asked for the right already.
 pub(super) async fn stop(call: &Call, id: ExecutionId) -> Result<StopAnswer, Problem> {
-    let (stopped, position) = call.app.tasks().stop(&call.caller, id, &call.cause()).await?;
+    let (stopped, position) = call.app.tasks().stop(call.caller(), id, &call.cause()).await?;
+    call.settle(position).await;
     let status = match stopped {
         Stopped::Cancelling => "cancelling",
         Stopped::Cancelled => "cancelled",

@@ -8,7 +8,7 @@ use execution_ledger_store::Position;
 use tokio::time::MissedTickBehavior;
 
 use super::call::Call;
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 
 /// How long a call waits, at most: below the minute after which common clients give a call up.
 pub(super) const WAIT_MAX: Duration = Duration::from_secs(45);
@@ -31,6 +31,8 @@ pub(super) enum End {
 /// Waits for the end of an execution no longer than `most`. The client is told of the execution at
 /// once, so that it knows the id before anything can time out.
 ///
+/// Whose key ends meanwhile is refused; the execution goes on.
+///
 /// The caller must hold room for one that waits ([`crate::gate::Gate::stream`]) and a place.
 pub(super) async fn for_end(
     call: &Call,
@@ -38,7 +40,7 @@ pub(super) async fn for_end(
     what: &str,
     most: Duration,
 ) -> Result<End, Problem> {
-    let registered = call.cancellations.register(&call.caller.actor.id, &call.context.id);
+    let registered = call.cancellations.register(&call.caller().actor.id, &call.context.id);
     let began = Instant::now();
     let gate = call.app.gate();
     let lent = gate.lend_place();
@@ -54,6 +56,9 @@ pub(super) async fn for_end(
                 Waited::StillOpen | Waited::TooManyWait => End::NotYet,
             },
             () = gate.stopping().cancelled() => break End::Stopping,
+            over = call.access.until.over() => {
+                return Err(Problem::new(Code::Unauthorized, over.detail()));
+            }
             () = registered.wished() => break End::Cancelled,
             // In the older revisions a connection may break without a meaning.
             () = call.context.ct.cancelled() => break if call.cancels_by_closing() {

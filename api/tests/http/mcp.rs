@@ -208,6 +208,96 @@ async fn a_run_reaches_its_own_agent_and_its_own_executions_and_nothing_else() {
     assert!(all.iter().all(|row| row["agent_name"] == "a"), "{all:?}");
 }
 
+/// A key of that role: its id and the key.
+async fn key(server: &Server, role: &str, user: &str, may_call: Value) -> (String, String) {
+    let body = json!({"name": "k", "role": role, "user": user, "may_call": may_call});
+    let issued = server.post("/api/keys", &body).await;
+    assert_eq!(issued.status, StatusCode::CREATED, "{}", issued.text);
+    let issued = issued.json();
+    let text = |name: &str| issued[name].as_str().expect("a text").to_owned();
+    (text("key_id"), text("key"))
+}
+
+#[tokio::test]
+async fn each_role_has_its_rights_through_the_tools_too() {
+    let server = Server::start().await;
+    server.paused_agent("a").await;
+    server.paused_agent("b").await;
+    let (foreign, _) = server.submit("a", "not theirs").await;
+    let it = json!({"execution_id": foreign});
+    let task = json!({"agent_name": "a", "message": "x", "async": true});
+
+    let (_, auditor) = key(&server, "auditor", "ann", Value::Null).await;
+    for (tool, arguments) in [("chat_with_agent", &task), ("cancel_execution", &it)] {
+        let (code, _) = refusal(&server, &auditor, tool, arguments.clone()).await;
+        assert_eq!(code, "forbidden", "{tool}");
+    }
+    let found = call(&server, &auditor, "get_execution_result", it.clone()).await;
+    assert_eq!(found["structuredContent"]["status"], "pending");
+
+    let (_, billing) = key(&server, "billing", "bea", Value::Null).await;
+    let named = json!({"agent_name": "a"});
+    for (tool, arguments) in [
+        ("chat_with_agent", &task),
+        ("cancel_execution", &it),
+        ("get_execution_result", &it),
+        ("get_execution_events", &it),
+        ("list_recent_executions", &named),
+        ("get_agent_activity_summary", &named),
+    ] {
+        let (code, _) = refusal(&server, &billing, tool, arguments.clone()).await;
+        assert_eq!(code, "forbidden", "{tool}");
+    }
+
+    let (_, user) = key(&server, "user", "uma", json!(["a"])).await;
+    let own = call(&server, &user, "chat_with_agent", task).await["structuredContent"].clone();
+    for tool in ["get_execution_result", "get_execution_events", "cancel_execution"] {
+        let (code, _) = refusal(&server, &user, tool, it.clone()).await;
+        assert_eq!(code, "execution_not_found", "{tool}");
+    }
+    let task = json!({"agent_name": "b", "message": "x"});
+    assert_eq!(refusal(&server, &user, "chat_with_agent", task).await.0, "agent_not_callable");
+    let list = call(&server, &user, "list_recent_executions", json!({})).await;
+    let rows = list["structuredContent"]["executions"].as_array().expect("rows").clone();
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0]["execution_id"], own["execution_id"]);
+}
+
+#[tokio::test]
+async fn a_key_that_is_revoked_ends_the_calls_that_wait_with_it() {
+    let server = Server::start().await;
+    server.paused_agent("a").await;
+    let (key_id, user) = key(&server, "user", "uma", json!(["a"])).await;
+    let mut params =
+        json!({"name": "chat_with_agent", "arguments": {"agent_name": "a", "message": "x"}});
+    params["_meta"] = json!({"progressToken": "p"});
+    let asked = message("tools/call", &params);
+    let mut waiting = Waiting::open_with(&server, &user, &asked, LEGACY).await;
+    let id = execution_id(&waiting.next().await);
+    let revoked = server.call(Method::DELETE, &format!("/api/keys/{key_id}"), "").await;
+    assert!(revoked.status.is_success(), "{}", revoked.text);
+    let refused = waiting.next().await["result"].clone();
+    assert_eq!(refused["_meta"]["execution-ledger/problem"]["code"], "unauthorized");
+    // Its work goes on.
+    let found = answer(&server, "get_execution_result", json!({"execution_id": id})).await;
+    assert_eq!(found["status"], "pending");
+}
+
+#[tokio::test]
+async fn whoever_reads_a_transcript_stands_in_the_log() {
+    let server = Server::start().await;
+    server.paused_agent("a").await;
+    let (id, _) = server.submit("a", "x").await;
+    for _ in 0..2 {
+        let look = json!({"execution_id": id, "include_log": true});
+        answer(&server, "get_execution_result", look).await;
+    }
+    let events = server.get("/api/events?type=access.read").await.json();
+    let events = events["events"].as_array().expect("events").clone();
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!(events[0]["data"]["execution_id"], json!(id));
+}
+
 #[tokio::test]
 async fn what_can_not_be_is_refused_by_the_name_of_the_argument() {
     let server = Server::start().await;
@@ -256,7 +346,11 @@ struct Waiting(Body);
 
 impl Waiting {
     async fn open(server: &Server, message: &Value, version: &str) -> Self {
-        let request = post(KEY, version, message).body(Body::from(message.to_string()));
+        Self::open_with(server, KEY, message, version).await
+    }
+
+    async fn open_with(server: &Server, key: &str, message: &Value, version: &str) -> Self {
+        let request = post(key, version, message).body(Body::from(message.to_string()));
         let answered = server.router.clone().oneshot(request.expect("a request"));
         let response = answered.await.expect("an answer");
         assert_eq!(response.status(), StatusCode::OK);
