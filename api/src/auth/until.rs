@@ -13,7 +13,7 @@ const RUN_WAIT: Duration = Duration::from_hours(1);
 /// Rest before a run is looked for again where waiting for its end was not possible.
 const RUN_LOOK: Duration = Duration::from_secs(5);
 /// Longest that the clock is not looked at: it may jump.
-const CLOCK_LOOK: Duration = Duration::from_secs(60);
+const CLOCK_LOOK: Duration = Duration::from_mins(1);
 
 /// Why what a caller opened must end, although there may be more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,5 @@
 //! What each route asks of its caller, told once: by the type of its handler's first argument. From
-//! there it gets into the interface's description, as `x-right` of each operation.
+//! there it gets into the interface's description, as `x-access` of each operation.
 
 use execution_ledger_domain::{Right, Role};
 use serde_json::{Value, json};
@@ -71,8 +71,9 @@ fn declared(
 ) -> UtoipaMethodRouter<App> {
     for item in paths.paths.values_mut() {
         for operation in operations(item) {
-            let declared =
-                Extensions::builder().add("x-right", right).add("x-roles", roles.clone()).build();
+            // One extension, not two: they have no order, and the description should always be the same.
+            let access = json!({"right": right, "roles": roles});
+            let declared = Extensions::builder().add("x-access", access).build();
             operation.extensions.get_or_insert_default().merge(declared);
         }
     }

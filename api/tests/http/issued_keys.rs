@@ -186,10 +186,11 @@ async fn revoking_a_key_ends_at_once_whatever_was_opened_with_it() {
     let waiting = server.call_as(&key, Method::POST, "/api/agents/a/task", &task);
     let revoking = async {
         // Only once the waiting caller's execution is there.
-        while !server.get("/api/agents/a/capacity").await.json()["pending"]
-            .as_u64()
-            .is_some_and(|n| n > 1)
-        {
+        let waiting = async || {
+            let capacity = server.get("/api/agents/a/capacity").await.json();
+            capacity["pending"].as_u64().unwrap_or_default()
+        };
+        while waiting().await < 2 {
             tokio::task::yield_now().await;
         }
         server.call(Method::DELETE, &format!("/api/keys/{id}"), "").await
