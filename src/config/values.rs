@@ -149,10 +149,14 @@ impl Default for LogFilter {
     }
 }
 
+/// The library that speaks MCP tells of every request, and of what stands in it.
+const QUIET: &str = "rmcp=error";
+
 impl LogFilter {
     /// As the subscriber takes it.
     pub fn to_env_filter(&self) -> EnvFilter {
-        EnvFilter::try_new(&self.0).unwrap_or_else(|_| EnvFilter::new("info"))
+        // What is named later goes before what is named first: whoever names `rmcp` gets it.
+        EnvFilter::try_new(format!("{QUIET},{}", self.0)).unwrap_or_else(|_| EnvFilter::new("info"))
     }
 }
 
