@@ -89,3 +89,11 @@ async fn codex_is_cancelled_in_a_tool_and_nothing_is_left_of_it() {
     let record = agent.cancelled_in_a_tool().await;
     assert!(record["agent_session_id"].is_string(), "{record}");
 }
+
+#[tokio::test]
+async fn codex_reaches_the_ledger_over_mcp_without_any_set_up() {
+    let agent = codex().await;
+    let record = agent.run(json!({"message": "[LEDGER] what runs?"})).await;
+    assert_eq!(record["status"], "completed", "{record}");
+    agent.ledger_told_of_it(&record).await;
+}

@@ -8,11 +8,16 @@ use crate::real_agent::{AGENT, RealAgent, text};
 
 const MODEL: &str = "gemini-2.5-pro";
 
-/// Gemini's own settings: how it signs in, and no retries.
+/// Gemini's own settings: how it signs in, no retries, and where a run finds the ledger.
 fn prepare(home: &Path, url: &str) -> Vec<(&'static str, String)> {
     let settings = json!({
         "security": {"auth": {"selectedType": "gemini-api-key"}},
         "general": {"maxAttempts": 1, "disableAutoUpdate": true},
+        "mcpServers": {"execution-ledger": {
+            "httpUrl": "$EXECUTION_LEDGER_URL/mcp",
+            "headers": {"Authorization": "Bearer $EXECUTION_LEDGER_KEY"},
+            "trust": true,
+        }},
         "privacy": {"usageStatisticsEnabled": false},
     });
     let folder = home.join(".gemini");
@@ -74,4 +79,12 @@ async fn gemini_is_cancelled_in_a_tool_and_nothing_is_left_of_it() {
     let agent = gemini().await;
     let record = agent.cancelled_in_a_tool().await;
     assert!(record["agent_session_id"].is_string(), "{record}");
+}
+
+#[tokio::test]
+async fn gemini_reaches_the_ledger_over_mcp_by_an_entry_of_its_own_settings() {
+    let agent = gemini().await;
+    let record = agent.run(json!({"message": "[LEDGER] what runs?"})).await;
+    assert_eq!(record["status"], "completed", "{record}");
+    agent.ledger_told_of_it(&record).await;
 }

@@ -72,6 +72,13 @@ impl RealAgent {
         record
     }
 
+    /// Waits until a run's transcript shows that the ledger's own tool told it of itself.
+    pub async fn ledger_told_of_it(&self, record: &Value) {
+        let id = text(record, "/execution_id");
+        // The JSON of its answer is a text inside the JSON of the line.
+        self.server.await_output(AGENT, id, &format!(r#"execution_id\":\"{id}"#)).await;
+    }
+
     /// Runs a task that is refused; answers the problem.
     pub async fn refused(&self, body: Value) -> Value {
         let (status, problem) = self.server.post("/api/agents/coder/task", body).await;

@@ -11,6 +11,7 @@ input ends. A word in the newest prompt decides what it answers:
 [TEXT]   a short text (also the default)
 [TOOL]   asks for the program's shell tool with `echo hi`, then answers in text
 [SLEEP]  asks for the shell tool with `sleep 600`
+[LEDGER] asks for the ledger's own tool list_recent_executions over MCP, then answers in text
 [E400]   an API error, status 400
 [E429]   an API error, status 429: the provider limits the rate
 [SLOW]   one word every 200 ms for 60 s
@@ -25,9 +26,10 @@ import uuid
 import model_api
 
 INPUT_TOKENS, OUTPUT_TOKENS, CACHE_READ_TOKENS = 1200, 42, 50
-MODE = re.compile(r"\[(TEXT|TOOL|SLEEP|E400|E429|SLOW)\]")
+MODE = re.compile(r"\[(TEXT|TOOL|SLEEP|LEDGER|E400|E429|SLOW)\]")
 COMMANDS = {"TOOL": "echo hi", "SLEEP": "sleep 600"}
 ERRORS = {"E400": (400, "prompt is bad"), "E429": (429, "too many requests, try again later")}
+LEDGER_TOOL = "list_recent_executions"
 # The shell tools by name, and the arguments that each takes.
 SHELLS = {
     "exec_command": lambda command: {"cmd": command},
@@ -57,9 +59,14 @@ def mode_of(turns):
     return "TEXT"
 
 
-def shell_of(names):
-    """The name of the shell tool among a request's tools."""
-    return next((name for name in names if name in SHELLS), None)
+def call_of(mode, names):
+    """The tool that a mode asks for, by its name among a request's tools, and its arguments."""
+    for name in names:
+        if mode in COMMANDS and name in SHELLS:
+            return name, SHELLS[name](COMMANDS[mode])
+        if mode == "LEDGER" and name.endswith(LEDGER_TOOL):
+            return name, {"limit": 5}
+    return None
 
 
 def words_of(mode, turns):
@@ -120,15 +127,21 @@ class Api(model_api.Api):
         mode = mode_of(turns)
         if self.refused(mode):
             return
-        shell = shell_of([tool.get("name") for tool in request.get("tools", [])])
+        # The tools of an MCP server stand together in a namespace.
+        spaces = {inner.get("name", ""): tool["name"] for tool in request.get("tools", [])
+                  for inner in tool.get("tools", [])}
+        names = [tool.get("name", "") for tool in request.get("tools", [])]
+        call = call_of(mode, [*names, *spaces])
         self.begin_stream()
         response = {"id": "resp_" + uuid.uuid4().hex, "object": "response",
                     "model": request.get("model"), "output": []}
         self.event({"type": "response.created", "response": response})
-        if mode in COMMANDS and shell:
+        if call:
             item = {"type": "function_call", "id": "fc_" + uuid.uuid4().hex,
-                    "call_id": "call_" + uuid.uuid4().hex, "name": shell,
-                    "arguments": json.dumps(SHELLS[shell](COMMANDS[mode]))}
+                    "call_id": "call_" + uuid.uuid4().hex, "name": call[0],
+                    "arguments": json.dumps(call[1])}
+            if call[0] in spaces:
+                item["namespace"] = spaces[call[0]]
         else:
             item = {"type": "message", "role": "assistant", "id": "msg_" + uuid.uuid4().hex,
                     "content": [{"type": "output_text", "text": ""}]}
@@ -154,8 +167,8 @@ class Api(model_api.Api):
         mode = mode_of(turns)
         if self.refused(mode):
             return
-        names = [tool.get("function", {}).get("name") for tool in request.get("tools", [])]
-        shell = shell_of(names)
+        names = [tool.get("function", {}).get("name", "") for tool in request.get("tools", [])]
+        call = call_of(mode, names)
         self.begin_stream()
         head = {"id": "chatcmpl-" + uuid.uuid4().hex, "object": "chat.completion.chunk",
                 "model": request.get("model")}
@@ -164,11 +177,10 @@ class Api(model_api.Api):
             choice = {"index": 0, "delta": delta, "finish_reason": reason}
             self.send({**head, "choices": [choice]})
 
-        if mode in COMMANDS and shell:
-            call = {"name": shell, "arguments": json.dumps(SHELLS[shell](COMMANDS[mode]))}
+        if call:
             chunk({"role": "assistant", "tool_calls": [{
                 "index": 0, "id": "call_" + uuid.uuid4().hex, "type": "function",
-                "function": call}]})
+                "function": {"name": call[0], "arguments": json.dumps(call[1])}}]})
             chunk({}, "tool_calls")
         else:
             for piece in self.pieces(mode, turns):
@@ -188,9 +200,9 @@ class Api(model_api.Api):
         mode = mode_of(turns)
         if self.refused(mode, gemini=True):
             return
-        names = [declared.get("name") for tool in request.get("tools", [])
+        names = [declared.get("name", "") for tool in request.get("tools", [])
                  for declared in tool.get("functionDeclarations", [])]
-        shell = shell_of(names)
+        call = call_of(mode, names)
         usage = {"promptTokenCount": INPUT_TOKENS, "candidatesTokenCount": OUTPUT_TOKENS,
                  "totalTokenCount": INPUT_TOKENS + OUTPUT_TOKENS,
                  "cachedContentTokenCount": CACHE_READ_TOKENS}
@@ -206,9 +218,8 @@ class Api(model_api.Api):
             self.answer(200, part({"text": "".join(words_of("TEXT", turns))}, "STOP"))
             return
         self.begin_stream()
-        if mode in COMMANDS and shell:
-            call = {"name": shell, "args": SHELLS[shell](COMMANDS[mode])}
-            self.send(part({"functionCall": call}, "STOP"))
+        if call:
+            self.send(part({"functionCall": {"name": call[0], "args": call[1]}}, "STOP"))
             return
         for piece in self.pieces(mode, turns):
             self.send(part({"text": piece}))

@@ -19,7 +19,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::lenient::{Lenient, name, part, report, short, text};
-use super::plan::{MCP_SERVER, Plan, RunRequest, program};
+use super::plan::{Plan, RunRequest, program};
 use super::reading::{Ended, Reading, Said, each_line, evidence, failure_by_exit};
 use super::text::{Answer, Tail};
 use super::tokens::count;
@@ -31,8 +31,6 @@ const ALWAYS: &str = "--output-format=stream-json";
 /// In a folder that is not trusted it refuses to run without a terminal. Whoever registers an agent
 /// says where it works.
 const SET: (&str, &str) = ("GEMINI_CLI_TRUST_WORKSPACE", "true");
-/// Names the file of settings that all others replace.
-const DEFAULTS_VARIABLE: &str = "GEMINI_CLI_SYSTEM_DEFAULTS_PATH";
 /// How it finds its credentials and its own settings.
 const ENV_ALLOW: [&str; 10] = [
     "GEMINI_API_KEY",
@@ -55,6 +53,10 @@ const TURN_LIMIT: &str = "FatalTurnLimitedError";
 ///
 /// The message goes by standard input, so that it can be of any length. What it may do without
 /// being asked is in the agent's `command` (`--approval-mode`) or in gemini's own settings.
+///
+/// No run can be given an MCP server of its own: gemini takes them from the settings of its user,
+/// of the project, and of root's system alone. An entry in the user's settings that names the
+/// variables of a run makes the ledger known to all runs.
 pub(super) fn plan(config: &AgentConfig, run: &RunRequest<'_>) -> Plan {
     let mut argv = program(config, Runtime::Gemini);
     argv.push(ALWAYS.to_owned());
@@ -64,31 +66,13 @@ pub(super) fn plan(config: &AgentConfig, run: &RunRequest<'_>) -> Plan {
     if let Some(session) = run.resume_session_id {
         argv.push(format!("--resume={session}"));
     }
-    let mut plan = Plan {
+    Plan {
         argv,
         env: BTreeMap::from([(SET.0.to_owned(), SET.1.to_owned())]),
         stdin: Some(run.message.to_owned()),
         env_allow: ENV_ALLOW.map(str::to_owned).to_vec(),
         ..Plan::default()
-    };
-    if run.has_mcp {
-        let path = run.mcp_config_path;
-        plan.env.insert(DEFAULTS_VARIABLE.to_owned(), path.display().to_string());
-        plan.files.push((path.to_owned(), mcp_settings(run.ledger_url)));
     }
-    plan
-}
-
-/// The run's token is not in the file: gemini puts the variable's value there itself. `trust` is
-/// that nobody is asked before a call: there is nobody, and what the ledger's tools may do its own
-/// keys decide.
-fn mcp_settings(ledger_url: &str) -> String {
-    serde_json::json!({"mcpServers": {MCP_SERVER: {
-        "httpUrl": format!("{ledger_url}/mcp"),
-        "headers": {"Authorization": "Bearer $EXECUTION_LEDGER_KEY"},
-        "trust": true,
-    }}})
-    .to_string()
 }
 
 /// The fields of a line that may matter.

@@ -1,5 +1,3 @@
-use std::path::PathBuf;
-
 use execution_ledger_domain::agent::Runtime;
 use execution_ledger_domain::execution::{CostBasis, Exit, FailureCode, Usage};
 
@@ -121,17 +119,4 @@ fn it_is_given_its_message_on_standard_input_and_trusts_the_folder_that_its_agen
     assert_eq!((argv(&made), made.stdin.as_deref()), (expected.to_vec(), Some("/help -x")));
     assert_eq!(made.env["GEMINI_CLI_TRUST_WORKSPACE"], "true");
     assert!(made.env_allow.contains(&"GEMINI_API_KEY".to_owned()));
-}
-
-#[test]
-fn the_ledger_is_among_its_mcp_servers_without_a_secret_in_the_file() {
-    let run = RunRequest { has_mcp: true, ..request("go") };
-    let made = plan(&agent(Runtime::Gemini, &[]), &run).expect("a plan");
-    assert_eq!(made.env["GEMINI_CLI_SYSTEM_DEFAULTS_PATH"], "/runs/mcp.json");
-    let [(path, text)] = &made.files[..] else { panic!("one file") };
-    assert_eq!(path, &PathBuf::from("/runs/mcp.json"));
-    let file: serde_json::Value = serde_json::from_str(text).expect("JSON");
-    let server = &file["mcpServers"]["execution-ledger"];
-    assert_eq!(server["httpUrl"], "http://127.0.0.1:7171/mcp");
-    assert_eq!(server["headers"]["Authorization"], "Bearer $EXECUTION_LEDGER_KEY");
 }
