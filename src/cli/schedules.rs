@@ -236,7 +236,7 @@ impl Create {
         put("execution_id", self.from.map(|id| json!(id)));
         put("agent_name", self.agent.map(|agent| json!(agent)));
         put("message", self.message.map(Value::from));
-        put("enabled", self.disabled.then(|| json!(false)));
+        put("enabled", self.disabled.then_some(json!(false)));
         let path = ["api", "schedules"];
         let made = client.change(Method::POST, &path, Some(&Value::Object(body))).await?;
         shown(&made, output)

@@ -198,15 +198,14 @@ pub(super) async fn create(
     Params(()): Params<()>,
     Partial { mut body, given }: Partial<ScheduleBody>,
 ) -> Result<Response, Problem> {
-    let draft = match body.execution_id {
-        Some(execution) => app.schedules().draft_from(&may.caller, execution).await,
-        None => {
-            let agent = needed("agent_name", body.agent_name.take())?;
-            body.agent_name = Some(agent.clone());
-            Ok(Draft::new(agent, body.message.clone().unwrap_or_default()))
-        }
+    let draft = if let Some(execution) = body.execution_id {
+        app.schedules().draft_from(&may.caller, execution).await.map_err(schedule_refused)?
+    } else {
+        let agent = needed("agent_name", body.agent_name.take())?;
+        body.agent_name = Some(agent.clone());
+        Draft::new(agent, body.message.clone().unwrap_or_default())
     };
-    let draft = body.over(&given, draft.map_err(schedule_refused)?)?;
+    let draft = body.over(&given, draft)?;
     let request = cause(&may.request);
     let made = app.schedules().create(&may.caller, draft, &request).await;
     let (id, position) = made.map_err(schedule_refused)?;

@@ -254,7 +254,7 @@ fn schedule_head(row: &Row<'_>) -> rusqlite::Result<ScheduleHead> {
     Ok(ScheduleHead {
         id: ScheduleId(columns::uuid(row, 6)?),
         state: found.state,
-        head: found.head,
+        head: found.last,
         settings_revision: found.settings_revision,
     })
 }

@@ -53,7 +53,7 @@ const HEADS_MAX: usize = 2_000;
 #[derive(Clone)]
 pub(crate) struct Head {
     pub state: Schedule,
-    pub head: StreamHead,
+    pub last: StreamHead,
     pub settings_revision: u64,
 }
 
@@ -142,8 +142,8 @@ impl ScheduleTicks {
         let (state, settings_revision) =
             before.map_or((Schedule::default(), 0), |head| (head.state, head.settings_revision));
         let settings_revision = if settings { recorded.revision } else { settings_revision };
-        let head = StreamHead::of(recorded);
-        let head = Head { state: state.evolve(event), head, settings_revision };
+        let last = StreamHead::of(recorded);
+        let head = Head { state: state.evolve(event), last, settings_revision };
         self.heads.insert(id, head);
         self.changed.insert(id);
         self.tick(connection, id, recorded, event)?;
@@ -217,14 +217,12 @@ impl ScheduleTicks {
 
     /// The runs that are open: as many as there are rows.
     fn open(&mut self, connection: &Connection) -> rusqlite::Result<&mut HashSet<ExecutionId>> {
-        let open = match self.open.take() {
-            Some(open) => open,
-            None => {
-                let mut select =
-                    connection.prepare_cached("SELECT execution FROM schedule_runs")?;
-                let rows = select.query_map([], |row| columns::uuid(row, 0).map(ExecutionId))?;
-                rows.collect::<rusqlite::Result<_>>()?
-            }
+        let open = if let Some(open) = self.open.take() {
+            open
+        } else {
+            let mut select = connection.prepare_cached("SELECT execution FROM schedule_runs")?;
+            let rows = select.query_map([], |row| columns::uuid(row, 0).map(ExecutionId))?;
+            rows.collect::<rusqlite::Result<_>>()?
         };
         Ok(self.open.insert(open))
     }
@@ -238,10 +236,10 @@ fn write(connection: &Connection, id: ScheduleId, head: &Head) -> rusqlite::Resu
         )?
         .execute(params![
             id.0.as_bytes(),
-            columns::number(head.head.revision),
-            columns::number(head.head.position.number()),
-            head.head.recorded_at.micros(),
-            head.head.id.0.as_bytes(),
+            columns::number(head.last.revision),
+            columns::number(head.last.position.number()),
+            head.last.recorded_at.micros(),
+            head.last.id.0.as_bytes(),
             columns::number(head.settings_revision),
             head.state.active().is_none(),
             columns::json(&head.state),
@@ -256,7 +254,7 @@ pub(crate) const HEAD_COLUMNS: &str =
 /// Reads a row of [`HEAD_COLUMNS`].
 pub(crate) fn head(row: &Row<'_>) -> rusqlite::Result<Head> {
     Ok(Head {
-        head: StreamHead {
+        last: StreamHead {
             revision: columns::unsigned(row, 0)?,
             position: Position::new(columns::unsigned(row, 1)?),
             recorded_at: Timestamp::from_micros(row.get(2)?),

@@ -74,6 +74,32 @@ async fn a_command_is_decided_on_the_stored_state_and_its_events_are_stored_with
 }
 
 #[tokio::test]
+async fn a_command_goes_on_from_a_known_state_and_reads_only_what_was_appended_since() {
+    let fixture = fixture();
+    let registered = fixture
+        .ledger
+        .execute::<Agent>(&fixture.stream, register(), &[], &context())
+        .await
+        .unwrap();
+    let known = (registered.state, registered.head.unwrap());
+    let from = async |command| {
+        let Fixture { ledger, stream, .. } = &fixture;
+        ledger.execute_from::<Agent>(stream, known.clone(), command, &[], &context()).await.unwrap()
+    };
+    let paused = from(Command::Pause).await;
+    assert_eq!(paused.events.len(), 1);
+    let stored = fixture.stored().await;
+    let head = paused.head.unwrap();
+    assert_eq!((head.revision, head.id), (stored[1].revision, stored[1].id));
+    // Known is the state before the pause: the conflict tells of it.
+    let resumed = from(Command::Resume).await;
+    assert!(resumed.events.is_empty(), "an active agent is active already");
+    let retired = from(Command::Retire).await;
+    assert_eq!(retired.head.unwrap().revision, 2);
+    assert_eq!(retired.state, fixture.ledger.load::<Agent>(&fixture.stream).await.unwrap());
+}
+
+#[tokio::test]
 async fn what_is_so_already_appends_nothing_and_answers_where_it_stands() {
     let fixture = fixture();
     fixture.execute(register()).await.unwrap();
