@@ -1,7 +1,7 @@
 //! The load run: the real binary under load, each figure beside what the bare machine does in the
 //! same run. `make bench`, or `cargo bench --bench load -- --only b,c`.
 //!
-//! Options: `--only LETTERS` some of a to g; `--quick` small sizes, to see that it works; `--json FILE`
+//! Options: `--only LETTERS` some of a to i; `--quick` small sizes, to see that it works; `--json FILE`
 //! the figures as JSON; `--document FILE` replaces the measured sections of that Markdown file.
 
 mod appends;
@@ -14,8 +14,10 @@ mod idle;
 mod lifecycles;
 mod lists;
 mod machine;
+mod queue;
 mod raw;
 mod rebuild;
+mod schedules;
 mod seed;
 mod server;
 mod submissions;
@@ -31,7 +33,7 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// Open files that 1,000 followers and their server need, each.
 const OPEN_FILES: u64 = 8_192;
 /// All sections, in the order of the document.
-const LETTERS: &str = "abcdefg";
+const LETTERS: &str = "abcdefghi";
 
 /// How much is measured.
 #[derive(Clone, Debug)]
@@ -46,6 +48,10 @@ pub struct Sizes {
     pub executions: u64,
     /// Pages asked for in each case.
     pub pages: usize,
+    /// Executions that wait before (h) begins.
+    pub pending: usize,
+    /// Schedules whose tick comes in the same second.
+    pub schedules: usize,
     /// Followers of one run.
     pub followers: usize,
     /// Lines that the followed run prints.
@@ -64,6 +70,8 @@ impl Sizes {
             idle_runs: 300,
             executions: 1_000_000,
             pages: 300,
+            pending: 10_000,
+            schedules: 1_000,
             followers: 1_000,
             lines: 600,
             starts: 5,
@@ -78,6 +86,8 @@ impl Sizes {
             idle_runs: 10,
             executions: 5_000,
             pages: 20,
+            pending: 500,
+            schedules: 50,
             followers: 50,
             lines: 40,
             starts: 2,
@@ -133,6 +143,12 @@ async fn measured(
     if wanted('c') {
         done(lifecycles::measure(folder, sizes).await?);
     }
+    if wanted('h') {
+        done(queue::measure(folder, sizes).await?);
+    }
+    if wanted('i') {
+        done(schedules::measure(folder, sizes).await?);
+    }
     if wanted('f') {
         done(followers::measure(folder, sizes).await?);
     }
@@ -164,7 +180,7 @@ fn options() -> Result<Options, Failure> {
             "--only" => {
                 let only = value()?.replace(',', "");
                 if let Some(unknown) = only.chars().find(|letter| !LETTERS.contains(*letter)) {
-                    return Err(format!("there is no section {unknown}; they are a to g").into());
+                    return Err(format!("there is no section {unknown}; they are a to i").into());
                 }
                 options.only = Some(only);
             }

@@ -12,13 +12,13 @@ use crate::{Failure, Sizes, raw};
 /// Connections that submit at once.
 const CONNECTIONS: usize = 64;
 /// The longest queue that an agent may have.
-const QUEUE_LIMIT: u32 = 1_000_000;
+pub const QUEUE_LIMIT: u32 = 1_000_000;
 /// Submissions a second that are asked for.
-const PER_S: f64 = 8_000.0;
+pub const PER_S: f64 = 8_000.0;
 /// What one client may wait for, in milliseconds.
-const ONE_CLIENT_MS: f64 = 1.5;
+pub const ONE_CLIENT_MS: f64 = 1.5;
 /// What is asked to be done: as long as people write it.
-const MESSAGE: &str = "Compare the three candidate suppliers by price, delivery time and warranty, \
+pub const MESSAGE: &str = "Compare the three candidate suppliers by price, delivery time and warranty, \
     then write a short recommendation with the two strongest arguments for it.";
 /// Names of the store's counters.
 const COUNTERS: [&str; 2] = ["ledger_events_appended_total", "ledger_commits_total"];
@@ -80,7 +80,8 @@ pub async fn measure(folder: &Path, sizes: &Sizes) -> Result<Section, Failure> {
     Ok(Section { letter: 'b', title: "submissions over HTTP", figures, notes })
 }
 
-async fn pause(server: &Server, agent: &str) -> Result<(), Failure> {
+/// Lets an agent start nothing.
+pub async fn pause(server: &Server, agent: &str) -> Result<(), Failure> {
     let request = server.post(&format!("/api/agents/{agent}/pause"), &json!({}));
     server.client().await?.ask(&request).await?.json(200).map(drop)
 }
