@@ -37,6 +37,7 @@ impl Setup {
         let environment = [
             ("ANTHROPIC_BASE_URL", api.url.as_str()),
             ("ANTHROPIC_API_KEY", "dummy"),
+            ("CLAUDE_CODE_MAX_RETRIES", "0"),
             ("HOME", home.path().to_str().expect("a path in UTF-8")),
             ("IS_SANDBOX", "1"),
         ];
@@ -48,6 +49,7 @@ impl Setup {
             "cwd": home.path(),
             "models": [MODEL],
             "allowed_tools": ["Bash(echo *)"],
+            "env_allow": ["CLAUDE_CODE_MAX_RETRIES"],
         });
         let (status, answer) = server.post("/api/agents", agent).await;
         assert_eq!(status, StatusCode::CREATED, "{answer}");
@@ -118,6 +120,14 @@ async fn an_api_error_fails_the_run_although_its_last_line_says_success() {
     assert_eq!(record["model_used"], Value::Null);
     let id = record["execution_id"].as_str().expect("an id");
     setup.server.await_output("coder", id, r#""subtype":"success""#).await;
+}
+
+#[tokio::test]
+async fn an_overloaded_provider_is_told_apart_from_other_errors() {
+    let setup = Setup::start().await;
+    let record = setup.run(json!({"message": "[E529] go"})).await;
+    assert_eq!(record["status"], "failed", "{record}");
+    assert_eq!(record["error"]["code"], "overloaded", "{record}");
 }
 
 #[tokio::test]

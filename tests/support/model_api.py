@@ -8,6 +8,7 @@ never outlives the test that started it. A word in the newest prompt decides wha
 [TOOL]  asks for the tool Bash with `echo hi`, then answers in text
 [LEDGER] asks for the ledger's own tool list_recent_executions over MCP, then answers in text
 [E400]  an API error, status 400
+[E529]  an API error, status 529: the provider is overloaded
 [SLOW]  one word every 200 ms for 60 s
 
 Every answer counts the same tokens: 1200 in, 42 out, 300 written to a cache, 50 read from it.
@@ -23,8 +24,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 INPUT_TOKENS, OUTPUT_TOKENS, CACHE_WRITE_TOKENS, CACHE_READ_TOKENS = 1200, 42, 300, 50
 SLOW_WORDS, SLOW_PAUSE_S = 300, 0.2
 REQUEST_MAX_BYTES = 32 * 1024 * 1024
-MODE = re.compile(r"\[(TEXT|TOOL|LEDGER|E400|SLOW)\]")
-
+MODE = re.compile(r"\[(TEXT|TOOL|LEDGER|E400|E529|SLOW)\]")
+ERRORS = {
+    "E400": (400, "invalid_request_error", "prompt is bad"),
+    "E529": (529, "overloaded_error", "Overloaded"),
+}
 TOOLS = {
     "TOOL": ("Bash", {"command": "echo hi", "description": "run it"}),
     "LEDGER": ("mcp__execution-ledger__list_recent_executions", {"limit": 5}),
@@ -90,9 +94,9 @@ class Api(BaseHTTPRequestHandler):
         """The one call that matters."""
         messages = request.get("messages", [])
         mode = mode_of(messages)
-        if mode == "E400":
-            error = {"type": "invalid_request_error", "message": "prompt is bad"}
-            self.answer(400, {"type": "error", "error": error})
+        if mode in ERRORS:
+            status, kind, message = ERRORS[mode]
+            self.answer(status, {"type": "error", "error": {"type": kind, "message": message}})
             return
         text = f"Hello from the fake model. mode={mode} messages={len(messages)}. "
         message = {
