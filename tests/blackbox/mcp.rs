@@ -6,17 +6,20 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::Duration;
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::{Server, repository};
+use crate::support::{PATIENCE, Server, repository};
 
 /// Where `make test-tools` puts the clients.
 const CLIENTS: &str = "target/test-tools/mcp";
 const CLAUDE: &str = "target/test-tools/claude-code/node_modules/.bin/claude";
 /// What the suite puts behind the name of a scenario's folder: `-2026-11-21T15-17-19-424Z`.
 const TIME_BYTES: usize = 25;
+/// Between two looks at something that is waited for.
+const LOOK: Duration = Duration::from_millis(20);
 /// What of the conformance suite is expected to fail, and why.
 const EXPECTED_FAILURES: &str = include_str!("mcp_expected_failures.json");
 
@@ -200,6 +203,41 @@ async fn the_inspector_finds_the_tools_portable_and_calls_every_one() {
     assert_eq!(list["executions"][0]["execution_id"], json!(id));
     let summary = inspect(&server, "get_agent_activity_summary", &["agent_name=demo", "hours=1"]);
     assert_eq!(summary["cancelled"], 1);
+}
+
+/// A call in the older way, as a client without any library would make it.
+fn call(server: &Server, arguments: &Value) -> reqwest::RequestBuilder {
+    let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call",
+        "params": {"name": "chat_with_agent", "arguments": arguments}});
+    server
+        .request(Method::POST, "/mcp")
+        .header("accept", "application/json, text/event-stream")
+        .header("mcp-protocol-version", "2025-11-25")
+        .json(&message)
+}
+
+#[tokio::test]
+async fn a_call_that_a_crash_cut_off_is_answered_by_the_same_execution_when_it_comes_again() {
+    let mut server = Server::start(&[]).await;
+    let task = json!({"agent_name": "demo", "message": "sleep 2"});
+    let waiting = tokio::spawn(call(&server, &task).send());
+    let began = std::time::Instant::now();
+    let id = loop {
+        let (_, list) = server.get("/api/executions?agent=demo&status=running").await;
+        if let Some(id) = list["executions"][0]["execution_id"].as_str() {
+            break id.to_owned();
+        }
+        assert!(began.elapsed() < PATIENCE, "it does not start");
+        tokio::time::sleep(LOOK).await;
+    };
+    server.kill();
+    assert!(waiting.await.expect("no panic").is_err(), "the ledger was killed while it waited");
+    server.start_again().await;
+    let answer = call(&server, &task).send().await.expect("an answer");
+    let answer: Value = answer.json().await.expect("JSON");
+    let answer = &answer["result"]["structuredContent"];
+    assert_eq!((&answer["execution_id"], &answer["replayed"]), (&json!(id), &json!(true)));
+    assert_eq!(answer["status"], "completed", "{answer}");
 }
 
 #[tokio::test]

@@ -115,11 +115,10 @@ pub(super) async fn call(
             finished(call, &submitted).await
         }
         End::NotYet => {
-            let next = format!(
-                "it goes on after {} s of waiting: call get_execution_result with this \
-                 execution_id and wait_s, not this tool again",
-                WAIT_MAX.as_secs()
-            );
+            let next =
+                "it goes on, and waiting for it is over: call get_execution_result with this \
+                        execution_id and wait_s, not this tool again"
+                    .to_owned();
             answered(&open(call, &agent, &submitted, next).await?).map(Into::into)
         }
         End::Stopping => {

@@ -28,7 +28,7 @@ pub(super) enum End {
     Cancelled,
 }
 
-/// Waits for the end of an execution no longer than `most`. The client is told of the execution at
+/// Waits for the end of an execution no longer than `most`, nor than the settings say. The client is told of the execution at
 /// once, so that it knows the id before anything can time out.
 ///
 /// Whose key ends meanwhile is refused; the execution goes on.
@@ -44,7 +44,7 @@ pub(super) async fn for_end(
     let began = Instant::now();
     let gate = call.app.gate();
     let lent = gate.lend_place();
-    let ended = call.app.tasks().wait_for_end(id, most);
+    let ended = call.app.tasks().wait_for_end(id, most.min(gate.options.sync_wait));
     tokio::pin!(ended);
     let mut progress = tokio::time::interval(PROGRESS_EVERY);
     progress.set_missed_tick_behavior(MissedTickBehavior::Delay);

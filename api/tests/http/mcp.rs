@@ -3,6 +3,7 @@
 
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
+use execution_ledger_api::Options;
 use futures::StreamExt;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -461,6 +462,22 @@ async fn a_client_that_takes_tasks_is_answered_with_one_that_is_the_execution() 
     assert!(cancelled["result"].is_object(), "{cancelled}");
     let task = send(&server, KEY, MODERN, &get).await.json();
     assert_eq!(task["result"]["status"], "cancelled", "{task}");
+}
+
+#[tokio::test]
+async fn a_wait_that_is_over_says_how_to_go_on() {
+    let sync_wait = std::time::Duration::from_millis(50);
+    let server = Server::with(Options { sync_wait, ..Options::default() }).await;
+    server.paused_agent("a").await;
+    let waited =
+        answer(&server, "chat_with_agent", json!({"agent_name": "a", "message": "x"})).await;
+    assert_eq!((&waited["status"], &waited["replayed"]), (&json!("pending"), &json!(false)));
+    assert!(waited["next"].as_str().expect("a text").contains("get_execution_result"));
+    let again =
+        answer(&server, "chat_with_agent", json!({"agent_name": "a", "message": "x"})).await;
+    assert_eq!(again["execution_id"], waited["execution_id"]);
+    let look = json!({"execution_id": waited["execution_id"], "wait_s": 45});
+    assert_eq!(answer(&server, "get_execution_result", look).await["status"], "pending");
 }
 
 #[tokio::test]
