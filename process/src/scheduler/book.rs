@@ -1,6 +1,6 @@
 //! The schedules as the scheduler knows them: a fold of the log that is kept in memory.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use execution_ledger_domain::schedule::{Cron, Schedule, ScheduleEvent};
 use execution_ledger_domain::{EventId, ExecutionId, ScheduleId, Timestamp};
@@ -63,6 +63,8 @@ pub(super) struct Book {
     /// Those with executions that are to be submitted, and that nobody is busy with.
     owing: BTreeSet<ScheduleId>,
     schedule_of: HashMap<ExecutionId, ScheduleId>,
+    /// Executions that somebody fires and submits at the moment.
+    in_flight: HashSet<ExecutionId>,
 }
 
 impl Book {
@@ -173,6 +175,24 @@ impl Book {
         self.settle(id);
     }
 
+    /// Somebody is about to fire an execution of the schedule and to submit it.
+    pub fn take_off(&mut self, execution: ExecutionId) {
+        self.in_flight.insert(execution);
+    }
+
+    /// Whoever was about to submit an execution of the schedule has done so or failed.
+    pub fn land(&mut self, id: ScheduleId, execution: ExecutionId) {
+        self.in_flight.remove(&execution);
+        self.settle(id);
+    }
+
+    /// The executions that the schedule fired and that nobody submits.
+    pub fn owed(&self, id: ScheduleId) -> Vec<(ExecutionId, Run)> {
+        let mut runs = self.runs(id);
+        runs.retain(|(id, run)| !run.submitted && !self.in_flight.contains(id));
+        runs
+    }
+
     /// Brings what is to be done in line with the schedule's state.
     fn settle(&mut self, id: ScheduleId) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
@@ -187,7 +207,8 @@ impl Book {
         if entry.busy {
             return;
         }
-        if entry.runs.values().any(|run| !run.submitted) {
+        let owed = |(id, run): (&ExecutionId, &Run)| !run.submitted && !self.in_flight.contains(id);
+        if entry.runs.iter().any(owed) {
             self.owing.insert(id);
         }
         entry.next = entry.next_tick();

@@ -6,15 +6,14 @@ use execution_ledger_domain::policy::NotAdmitted;
 use execution_ledger_domain::schedule::{
     Active, CatchUp, Cause, Command, Due, Fired, Overlap, Rejection, Skip, Skipped,
 };
-use execution_ledger_domain::{Actor, Content, ExecutionId, ScheduleId, StreamName, Timestamp};
-use execution_ledger_store::{Context, ExecuteError, Position, Recorded, StoreError, With};
+use execution_ledger_domain::{Actor, ExecutionId, ScheduleId, Timestamp};
+use execution_ledger_store::{Context, ExecuteError, Position, StoreError};
 
 use super::book::Entry;
+use super::words::Words;
 use super::{Schedules, story};
-use crate::accepted::Texts;
 use crate::desk::Reservation;
 use crate::failpoint;
-use crate::salt;
 use crate::tasks::{FiredTask, Prepared, Request, SubmitError, scheduler};
 
 /// Decisions of one schedule before others get their turn.
@@ -23,6 +22,28 @@ const DECISIONS_IN_A_ROW: usize = 200;
 const REST_AFTER_FAULT: Duration = Duration::from_secs(1);
 /// How long a schedule rests after it turned out to be another than was known.
 const REST_AFTER_REFUSAL: Duration = Duration::from_millis(50);
+
+/// An execution that is being fired and submitted: nobody else submits it meanwhile, and somebody else
+/// does if that fails.
+struct Flight<'a> {
+    schedules: &'a Schedules,
+    id: ScheduleId,
+    execution: ExecutionId,
+}
+
+impl<'a> Flight<'a> {
+    fn begin(schedules: &'a Schedules, id: ScheduleId, execution: ExecutionId) -> Self {
+        schedules.book().take_off(execution);
+        Self { schedules, id, execution }
+    }
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        self.schedules.book().land(self.id, self.execution);
+        self.schedules.wake();
+    }
+}
 
 /// Why the next tick was not decided.
 #[derive(Debug, thiserror::Error)]
@@ -37,12 +58,6 @@ pub(super) enum Undecided {
     TooLate,
 }
 
-/// The texts of a schedule's settings.
-pub(super) struct Words {
-    pub message: String,
-    pub system_prompt: Option<String>,
-}
-
 /// That a schedule is to fire.
 pub(super) struct Order<'a> {
     pub id: ScheduleId,
@@ -53,15 +68,6 @@ pub(super) struct Order<'a> {
     pub actor: Actor,
     /// The request that asked for it, where one did.
     pub request: Option<Request>,
-}
-
-impl Words {
-    /// To be stored beside another event.
-    fn texts(self) -> Result<Texts, StoreError> {
-        let new = |text: String| Ok::<_, StoreError>(Content::new(salt()?, text));
-        let system_prompt = self.system_prompt.map(new).transpose()?;
-        Ok(Texts { message: new(self.message)?, system_prompt })
-    }
 }
 
 impl Schedules {
@@ -180,6 +186,7 @@ impl Schedules {
     ) -> Result<Option<Position>, Undecided> {
         let Order { id, entry, active, fired, actor, request } = order;
         let execution = fired.execution_id;
+        let _flight = Flight::begin(self, id, execution);
         let (causation_id, traceparent) =
             request.map_or((None, None), |request| (Some(request.id), request.traceparent));
         let context = Context {
@@ -209,11 +216,14 @@ impl Schedules {
 
     /// Submits what was fired and is not there: the ledger died between, or the store failed.
     async fn submit_owed(&self, id: ScheduleId) -> Result<(), Undecided> {
-        let owed: Vec<_> =
-            self.book().runs(id).into_iter().filter(|(_, run)| !run.submitted).collect();
+        let owed = self.book().owed(id);
         for (execution, run) in owed {
             if self.0.tasks.is_there(execution).await? {
-                self.book().submitted(execution);
+                if self.0.tasks.is_open(execution).await? {
+                    self.book().submitted(execution);
+                } else {
+                    self.book().ended(execution);
+                }
                 continue;
             }
             let Some(entry) = self.book().entry(id).cloned() else { return Ok(()) };
@@ -251,42 +261,6 @@ impl Schedules {
             }
         }
         Ok(false)
-    }
-
-    /// The texts of the schedule's settings; nothing where one was erased.
-    pub(super) async fn words(
-        &self,
-        id: ScheduleId,
-        entry: &Entry,
-        active: &Active,
-    ) -> Result<Option<Words>, StoreError> {
-        let read = self.settings_event(id, entry).await?;
-        let text = |reference| read.text(reference).map(str::to_owned);
-        let settings = &active.settings;
-        let system_prompt = match &settings.system_prompt {
-            None => None,
-            Some(reference) => match text(reference) {
-                None => return Ok(None),
-                prompt => prompt,
-            },
-        };
-        Ok(text(&settings.message).map(|message| Words { message, system_prompt }))
-    }
-}
-
-impl Schedules {
-    /// The event that holds the schedule's settings, with their texts.
-    pub(super) async fn settings_event(
-        &self,
-        id: ScheduleId,
-        entry: &Entry,
-    ) -> Result<Recorded, StoreError> {
-        let stream = StreamName::schedule(id);
-        let store = self.0.ledger.store();
-        let read = store.read_stream(&stream, entry.settings_revision, 1, With::Contents).await?;
-        read.into_iter().next().ok_or_else(|| {
-            StoreError::Fault(format!("{stream} has no event {}", entry.settings_revision))
-        })
     }
 }
 

@@ -12,6 +12,7 @@ mod decide;
 mod draft;
 mod run;
 mod trigger;
+mod words;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
