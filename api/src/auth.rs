@@ -8,7 +8,6 @@ use axum::extract::{FromRef, FromRequestParts};
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use execution_ledger_domain::access::RefusedFor;
 use execution_ledger_domain::content::Digest;
 use execution_ledger_domain::{Actor, ActorKind, AgentName, Caller, Right, Role, Scope, UserName};
 use execution_ledger_process::run_token;
@@ -108,12 +107,11 @@ pub(crate) struct Access {
 }
 
 impl Access {
-    /// Lets pass whoever has the right; the others are counted.
-    pub fn need(&self, app: &App, right: Right) -> Result<(), Problem> {
+    /// Lets pass whoever has the right.
+    pub fn need(&self, right: Right) -> Result<(), Problem> {
         if self.caller.role.has(right) {
             return Ok(());
         }
-        app.access_log().refused(self.request.source, RefusedFor::Forbidden);
         let detail = format!("a key of role {} does not allow it", self.caller.role);
         Err(Problem::new(Code::Forbidden, detail))
     }
@@ -149,7 +147,7 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let app = App::from_ref(state);
         let access = access(parts, &app).await?;
-        access.need(&app, R::RIGHT)?;
+        access.need(R::RIGHT)?;
         let Access { caller, request, until } = access;
         Ok(Self { caller, request, until, right: PhantomData })
     }
@@ -172,7 +170,7 @@ where
 
 /// Lets pass whoever holds a key with that right, by the head of their request.
 pub(crate) async fn recognise_head(parts: &Parts, app: &App, right: Right) -> Result<(), Problem> {
-    access(parts, app).await?.need(app, right)
+    access(parts, app).await?.need(right)
 }
 
 /// Who makes a request, by its head.
@@ -195,9 +193,8 @@ pub(crate) async fn access(parts: &Parts, app: &App) -> Result<Access, Problem> 
     Ok(Access { caller, request, until })
 }
 
-/// Counts a request that showed no key that holds, and says what to answer to it.
+/// Says what to answer to a request that showed no key that holds.
 pub(crate) fn turned_away(app: &App, request: &RequestInfo) -> Problem {
-    app.access_log().refused(request.source, RefusedFor::Unauthorized);
     app.gate().failed_attempt(request.source)
 }
 

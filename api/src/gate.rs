@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use axum::extract::Request;
 use axum::http::HeaderValue;
 use axum::http::header::HOST;
+use execution_ledger_domain::access::RefusedFor;
+use execution_ledger_store::{Clock as _, SystemClock};
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -15,6 +17,7 @@ use uuid::Uuid;
 
 use crate::options::Options;
 use crate::problem::{Code, Problem};
+use crate::refusals::Refusals;
 
 /// Longest path and query, in bytes.
 const URI_MAX_BYTES: usize = 8 * 1024;
@@ -50,6 +53,8 @@ pub struct Gate {
     failures: DefaultKeyedRateLimiter<IpAddr>,
     checks: AtomicU32,
     stopping: CancellationToken,
+    /// How often callers were turned away.
+    pub(crate) refusals: Refusals,
 }
 
 impl Gate {
@@ -64,6 +69,7 @@ impl Gate {
             failures: RateLimiter::keyed(failures),
             checks: AtomicU32::new(0),
             stopping: CancellationToken::new(),
+            refusals: Refusals::default(),
             options,
         }
     }
@@ -90,13 +96,20 @@ impl Gate {
     pub(crate) fn failed_attempt(&self, source: IpAddr) -> Problem {
         self.forget_now_and_then();
         metrics::counter!("ledger_auth_failures_total").increment(1);
-        match self.failures.check_key(&network(source)) {
+        let source = network(source);
+        self.refusals.add(source, RefusedFor::Unauthorized, SystemClock.now());
+        match self.failures.check_key(&source) {
             Ok(()) => {
                 Problem::new(Code::Unauthorized, "send a valid key as `Authorization: Bearer KEY`")
             }
             Err(until) => Problem::new(Code::TooManyFailures, "try again later")
                 .retry_after(whole_seconds(&until)),
         }
+    }
+
+    /// Counts a caller whose key holds, but not for what was asked.
+    pub(crate) fn forbade(&self, source: IpAddr) {
+        self.refusals.add(network(source), RefusedFor::Forbidden, SystemClock.now());
     }
 
     /// Room for one more stream or waiting caller, kept until the permit is dropped.

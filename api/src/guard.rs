@@ -10,7 +10,7 @@ use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
     X_FRAME_OPTIONS,
 };
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
@@ -47,6 +47,9 @@ pub(crate) async fn guard(
     };
 
     let status = response.status();
+    if status == StatusCode::FORBIDDEN {
+        gate.forbade(source);
+    }
     let elapsed = begun.elapsed();
     if let Some(Fault(cause)) = response.extensions_mut().remove() {
         tracing::error!(%id, method, route, cause, "a request failed by a fault of the ledger");

@@ -14,6 +14,7 @@ mod mcp;
 mod options;
 mod position;
 mod problem;
+mod refusals;
 mod routes;
 mod serve;
 mod sign_in;

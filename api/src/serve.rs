@@ -82,7 +82,7 @@ pub async fn serve(
     }
     drop(listener);
     finish(&gate, &places).await;
-    app.access_log().tell(true).await;
+    app.access_log().tell(&gate.refusals, true).await;
     Ok(())
 }
 

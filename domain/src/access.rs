@@ -33,7 +33,7 @@ pub enum ReadKind {
 pub enum RefusedFor {
     /// They showed no key that holds.
     Unauthorized,
-    /// Their key holds, but not for that.
+    /// Their key holds, but not for what they asked.
     Forbidden,
 }
 

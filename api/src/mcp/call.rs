@@ -63,7 +63,8 @@ impl Call {
 
     /// Refuses a caller who has no such right.
     pub(super) fn needs(&self, right: Right) -> Result<(), Problem> {
-        self.access.need(&self.app, right)
+        // Answered inside of a message, so nobody else sees that it was refused.
+        self.access.need(right).inspect_err(|_| self.app.gate().forbade(self.access.request.source))
     }
 
     /// Whether the revision is one in which closing the connection is what cancels a call.

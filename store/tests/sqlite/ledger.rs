@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use execution_ledger_domain::access::{AccessEvent, Refused, RefusedFor};
 use execution_ledger_domain::agent::{Agent, AgentConfig, AgentEvent, Command, Rejection, Runtime};
 use execution_ledger_domain::limits::APPEND_MAX_BYTES;
-use execution_ledger_domain::{Actor, AgentName, Content, StreamName};
+use execution_ledger_domain::{Actor, AgentName, Content, Event, StreamName, Timestamp};
 use execution_ledger_store::{
     AppendError, Appended, Context, EventStore, ExecuteError, ExpectedRevision, Ledger, LogId,
     NewEvent, Position, Recorded, StoreError, Subscription, SystemClock, With, contract,
@@ -97,6 +98,24 @@ async fn a_command_goes_on_from_a_known_state_and_reads_only_what_was_appended_s
     let retired = from(Command::Retire).await;
     assert_eq!(retired.head.unwrap().revision, 2);
     assert_eq!(retired.state, fixture.ledger.load::<Agent>(&fixture.stream).await.unwrap());
+}
+
+#[tokio::test]
+async fn facts_without_rules_are_noted_in_their_order_by_whoever_comes() {
+    let fixture = fixture();
+    let stream = StreamName::access(Timestamp::EPOCH);
+    let fact = |count| {
+        let (minute, code) = (Timestamp::EPOCH, RefusedFor::Unauthorized);
+        Event::from(AccessEvent::Refused(Refused { source: None, minute, code, count }))
+    };
+    let first = fixture.ledger.note(&stream, &[fact(1), fact(2)], &context()).await.unwrap();
+    let second = fixture.ledger.note(&stream, &[fact(3)], &context()).await.unwrap();
+    assert!(first < second);
+    let store = fixture.ledger.store();
+    let stored = store.read_stream(&stream, 0, 10, With::EventsOnly).await.unwrap();
+    let events: Vec<_> = stored.iter().map(|recorded| recorded.event().unwrap()).collect();
+    assert_eq!(events, [fact(1), fact(2), fact(3)]);
+    assert_eq!(stored[0].stream.as_str(), "access-1970-01-01");
 }
 
 #[tokio::test]
