@@ -124,7 +124,10 @@ impl Cron {
 
     /// What the expression says, in English.
     pub fn describe(&self) -> String {
-        let text = self.cron.describe();
+        let mut text = self.cron.describe();
+        if self.cron.as_str().contains("LW") {
+            text = text.replace("the last day of the month", "the last weekday of the month");
+        }
         format!("{} ({})", text.trim_end_matches('.'), self.zone.name())
     }
 }
@@ -224,6 +227,8 @@ fn check(part: &str, field: &Field) -> Result<(), CronError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn at(text: &str) -> Timestamp {
@@ -376,6 +381,36 @@ mod tests {
         assert!(told.starts_with("At 02:30, on Monday, "), "{told}");
         assert!(told.ends_with(" and Friday (Europe/Berlin)"), "{told}");
         assert_eq!(cron("* * * * *", "UTC").describe(), "Every minute (UTC)");
+        let told = cron("0 9 LW * *", "UTC").describe();
+        assert_eq!(told, "At 09:00, on the last weekday of the month (UTC)");
         assert_eq!(tidy("  0   9 *\t* mon "), "0 9 * * mon");
+    }
+
+    /// A field of an expression, or something like it.
+    fn field() -> impl Strategy<Value = String> {
+        prop_oneof![
+            3 => Just("*".to_owned()),
+            2 => "[0-9]{1,2}",
+            2 => "[0-9*/,#LW?-]{1,6}",
+            1 => "(MON|SUN|FEB|dec)[-,#L]?[0-9]?",
+            1 => "\\PC{0,4}",
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        /// Whatever is given: it is refused, or its ticks come one after the other.
+        #[test]
+        fn no_expression_breaks_the_parser_or_comes_out_of_order(
+            fields in prop::collection::vec(field(), 5),
+            zone in prop::sample::select(vec!["UTC", "Europe/Berlin", "America/New_York", "x"]),
+        ) {
+            if let Ok(cron) = Cron::parse(&fields.join(" "), zone) {
+                let ticks = cron.upcoming(at("2026-10-20T00:00:00Z"), 20);
+                prop_assert!(ticks.windows(2).all(|two| two[0] < two[1]), "{fields:?}: {ticks:?}");
+                prop_assert!(!cron.describe().is_empty());
+            }
+        }
     }
 }
