@@ -61,3 +61,69 @@ impl Texts {
         std::iter::once(self.message).chain(self.system_prompt).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use execution_ledger_domain::{
+        Actor, AgentName, EventId, ExecutionId, StreamName, Timestamp, UserName, given,
+    };
+    use execution_ledger_store::{Metadata, Position, StoredContent};
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// The first event of an execution, with these of its texts.
+    fn first(texts: Vec<StoredContent>, pending: Pending) -> Recorded {
+        let event = Event::Execution(ExecutionEvent::Pending(Box::new(pending)));
+        let (type_name, version) = event.type_and_version();
+        let metadata = Metadata {
+            actor: Actor::system("test"),
+            correlation_id: "story".to_owned(),
+            causation_id: "request".to_owned(),
+            traceparent: None,
+        };
+        Recorded {
+            position: Position::new(1),
+            stream: StreamName::execution(ExecutionId(Uuid::from_u128(1))),
+            revision: 0,
+            id: EventId(Uuid::from_u128(2)),
+            type_name: type_name.to_owned(),
+            version,
+            recorded_at: Timestamp::from_micros(0),
+            metadata: serde_json::to_string(&metadata).expect("JSON"),
+            data: event.to_json(),
+            contents: texts,
+        }
+    }
+
+    fn stored(content: &Content, erased: bool) -> StoredContent {
+        let sha256 = content.reference().sha256;
+        StoredContent { sha256, content: (!erased).then(|| content.clone()) }
+    }
+
+    #[test]
+    fn texts_are_stored_once_more_with_salts_of_their_own_unless_one_was_erased() {
+        let (message, prompt) = (Content::new([1; 16], "do it"), Content::new([2; 16], "kindly"));
+        let (agent, user) = (AgentName::new("a").expect("name"), UserName::new("u").expect("name"));
+        let pending = Pending {
+            message: message.reference(),
+            system_prompt: Some(prompt.reference()),
+            ..given::task(agent, user, Timestamp::from_micros(9))
+        };
+        let read = |message_erased, prompt_erased| {
+            let texts = vec![stored(&message, message_erased), stored(&prompt, prompt_erased)];
+            let events = [first(texts, pending.clone())];
+            Accepted::from_first(&events).expect("readable").expect("accepted")
+        };
+        let whole = read(false, false);
+        assert_eq!(whole.correlation_id, "story");
+        let texts = whole.texts().expect("random bytes").expect("nothing was erased");
+        assert_ne!(texts.message.salt, message.salt);
+        let again: Vec<_> = texts.into_contents().into_iter().map(|it| it.text).collect();
+        assert_eq!(again, ["do it", "kindly"]);
+        for (message_erased, prompt_erased) in [(true, false), (false, true)] {
+            let erased = read(message_erased, prompt_erased).texts().expect("random bytes");
+            assert!(erased.is_none());
+        }
+    }
+}
