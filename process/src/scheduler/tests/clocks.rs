@@ -29,6 +29,29 @@ async fn a_clock_that_jumps_back_decides_nothing_twice_and_nothing_is_lost_when_
 }
 
 #[tokio::test]
+async fn ticks_come_as_they_should_through_both_changes_of_the_clocks_in_two_zones() {
+    for (zone, cron, from, expected) in [
+        ("Europe/Berlin", "30 2 * * *", "2026-03-28T12:00:00Z", ["01:00", "00:30"]),
+        ("Europe/Berlin", "30 2 * * *", "2026-10-24T12:00:00Z", ["00:30", "01:30"]),
+        ("America/New_York", "30 2 * * *", "2026-03-07T12:00:00Z", ["07:00", "06:30"]),
+        ("America/New_York", "30 1 * * *", "2026-10-31T12:00:00Z", ["05:30", "06:30"]),
+    ] {
+        let mut world = World::new(50).await;
+        let mut now: Timestamp = from.parse().expect("a time");
+        world.clock.set(now);
+        let (cron, timezone) = (cron.to_owned(), zone.to_owned());
+        let id = world.create(Draft { cron, timezone, overlap: Overlap::Queue, ..draft() }).await;
+        // Two days, looked at each quarter of an hour.
+        for _ in 0..2 * 24 * 4 {
+            now = now.plus_s(900);
+            world.decide_at(now).await;
+        }
+        let expected = expected.map(|time| format!("on_time {time}"));
+        assert_eq!(world.decided(id).await, expected, "{zone} {from}");
+    }
+}
+
+#[tokio::test]
 async fn a_thousand_schedules_in_one_second_are_all_decided_each_once() {
     let mut world = World::new(2_000).await;
     let mut ids = Vec::new();
