@@ -21,6 +21,7 @@ mod schedule_settings;
 mod schedule_sheet;
 mod schedules;
 mod serve;
+mod sessions;
 mod show;
 mod tail;
 mod task;
@@ -158,6 +159,7 @@ enum Command {
     Queue(queue::Queue),
     Agents(agents::Agents),
     Keys(keys::Keys),
+    Sessions(sessions::Sessions),
     Schedules(schedules::Schedules),
     Costs(costs::Costs),
     Rebuild(rebuild::Rebuild),
@@ -186,6 +188,7 @@ impl Cli {
             Command::Retry(retry) => retry.execute(&self.global, &output),
             Command::Queue(queue) => queue.execute(&self.global, &output),
             Command::Agents(agents) => agents.execute(&self.global, &output),
+            Command::Sessions(sessions) => sessions.execute(&self.global, &output),
             Command::Keys(keys) => keys.execute(&self.global, &output),
             Command::Schedules(schedules) => schedules.execute(&self.global, &output),
             Command::Costs(costs) => costs.execute(&self.global, &output),

@@ -1,14 +1,11 @@
 //! `run`: submits a task, follows it, ends as it ends.
 
-use std::io::{IsTerminal, Read};
-
 use clap::Args;
-use execution_ledger_domain::limits::MESSAGE_MAX_BYTES;
 use execution_ledger_domain::{AgentName, ExecutionId};
 use serde_json::{Map, Value, json};
 
 use super::accompany::accompany;
-use super::task::{Execution, text};
+use super::task::{Execution, message, text};
 use super::{Exit, Failure, Global, block_on};
 use crate::output::Output;
 
@@ -73,7 +70,7 @@ pub struct Run {
 impl Run {
     pub(super) fn execute(&self, global: &Global, output: &Output) -> Result<Exit, Failure> {
         let client = global.client()?;
-        let body = self.body(self.message()?);
+        let body = self.body(message(self.message.as_deref())?);
         // Drawn once, so that a repetition after a broken connection starts nothing twice.
         let key = self.idempotency_key.clone();
         let key = key.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
@@ -102,29 +99,6 @@ impl Run {
             }
             accompany(&client, &execution, self.raw, output).await
         })
-    }
-
-    fn message(&self) -> Result<String, Failure> {
-        match self.message.as_deref() {
-            Some(message) if message != "-" => return Ok(message.to_owned()),
-            None if std::io::stdin().is_terminal() => {
-                return Err(Failure::Argument(
-                    "there is no message: give it as the second argument, or by standard input"
-                        .to_owned(),
-                ));
-            }
-            _ => {}
-        }
-        let mut message = String::new();
-        let most = MESSAGE_MAX_BYTES as u64 + 1;
-        let read = std::io::stdin().lock().take(most).read_to_string(&mut message);
-        read.map_err(|error| Failure::Argument(format!("standard input: {error}")))?;
-        if message.len() > MESSAGE_MAX_BYTES {
-            return Err(Failure::Argument(format!(
-                "the message is longer than {MESSAGE_MAX_BYTES} bytes"
-            )));
-        }
-        Ok(message.trim_end_matches(['\n', '\r']).to_owned())
     }
 
     fn body(&self, message: String) -> Value {

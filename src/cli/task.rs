@@ -1,6 +1,9 @@
 //! Executions by their ids, and what people read of a record.
 
+use std::io::{IsTerminal as _, Read as _};
+
 use clap::Args;
+use execution_ledger_domain::limits::MESSAGE_MAX_BYTES;
 use execution_ledger_domain::{AgentName, ExecutionId, Timestamp};
 use serde_json::Value;
 
@@ -81,6 +84,29 @@ async fn agent_of(client: &Client, id: ExecutionId) -> Result<String, Failure> {
         );
         ClientError::Refused(Box::new(Problem::from_answer(404, None, body.as_bytes()))).into()
     })
+}
+
+/// A message, from an argument, or from standard input where that is `-` or missing.
+pub fn message(given: Option<&str>) -> Result<String, Failure> {
+    match given {
+        Some(message) if message != "-" => return Ok(message.to_owned()),
+        None if std::io::stdin().is_terminal() => {
+            return Err(Failure::Argument(
+                "there is no message: give it as the second argument, or by standard input"
+                    .to_owned(),
+            ));
+        }
+        _ => {}
+    }
+    let mut message = String::new();
+    let most = MESSAGE_MAX_BYTES as u64 + 1;
+    let read = std::io::stdin().lock().take(most).read_to_string(&mut message);
+    read.map_err(|error| Failure::Argument(format!("standard input: {error}")))?;
+    if message.len() > MESSAGE_MAX_BYTES {
+        let problem = format!("the message is longer than {MESSAGE_MAX_BYTES} bytes");
+        return Err(Failure::Argument(problem));
+    }
+    Ok(message.trim_end_matches(['\n', '\r']).to_owned())
 }
 
 /// A field's text; `-` where there is none.

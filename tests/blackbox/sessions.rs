@@ -438,3 +438,32 @@ async fn nobody_reads_or_uses_the_session_of_another_user() {
 fn answered((status, body): (StatusCode, Value)) -> (u16, Value) {
     (status.as_u16(), body)
 }
+
+#[tokio::test]
+async fn a_chat_is_held_on_the_command_line() {
+    let server = Server::start(&[]).await;
+    let run = |arguments: &[&str]| {
+        let output = server.command(arguments);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (told, errors) = (text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success(), "{arguments:?}\n{told}\n{errors}");
+        told
+    };
+    let opened: Value = serde_json::from_str(&run(&["sessions", "open", "demo"])).expect("JSON");
+    let id = opened["session_id"].as_str().expect("an id");
+    let turn: Value =
+        serde_json::from_str(&run(&["sessions", "post", id, "lines 1"])).expect("JSON");
+    assert_eq!((&turn["status"], &turn["triggered_by"]), (&json!("completed"), &json!("chat")));
+    let shown = run(&["sessions", "post", id, "and again", "--table"]);
+    assert!(shown.contains("looking at three files"), "the answer while it is made: {shown}");
+    let listed = run(&["sessions", "--table"]);
+    assert!(listed.contains(id) && listed.contains("lines 1"), "{listed}");
+    let shown = run(&["sessions", "show", id, "--table"]);
+    assert!(shown.contains("and again") && shown.contains("(completed)"), "{shown}");
+    run(&["sessions", "close", id]);
+    let closed: Value = serde_json::from_str(&run(&["sessions", "show", id])).expect("JSON");
+    assert_eq!(closed["status"], "closed");
+    let refused = server.command(&["sessions", "post", id, "more"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("closed"));
+}

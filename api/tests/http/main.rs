@@ -12,6 +12,7 @@ mod queue;
 mod roles;
 mod sign_in;
 mod schedules;
+mod sessions;
 mod streams;
 mod support;
 mod tasks;

@@ -1,0 +1,349 @@
+//! `sessions`: chats with agents.
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Subcommand};
+use execution_ledger_domain::{AgentName, ExecutionId, SessionId, UserName};
+use execution_ledger_projections::SessionStatus;
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+
+use super::accompany::accompany;
+use super::task::{Execution, execution_id, message, moment, now, status, text, when};
+use super::{Exit, Failure, Global, block_on};
+use crate::client::{Answer, Client, Ordered};
+use crate::output::{Align, Output, Sheet, Tone, ago, amount, neutral_line, neutral_text, paint};
+
+/// Rows of one request: most.
+const PAGE_MAX: u32 = 200;
+/// Rows in all: most that are listed.
+const ROWS_MAX: u32 = 100_000;
+
+const POST_HELP: &str = "\
+The message is the second argument, or standard input where that is - or
+missing. The answer is shown while it is made; Ctrl-C asks the server to stop
+it, a second Ctrl-C leaves it to itself.
+
+Examples:
+  id=$(execution-ledger sessions open claude --json | jq -r .session_id)
+  execution-ledger sessions post $id \"What does this repository do?\"
+  execution-ledger sessions post $id < question.md
+  execution-ledger sessions show $id
+
+Exit codes: 0 completed, 1 failed or refused, 130 cancelled or left; the others
+as everywhere.
+";
+
+/// Chats: list (also without a command), open, show, post, close.
+#[derive(Debug, Args)]
+pub struct Sessions {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List chat sessions, the newest first.
+    #[command(visible_alias = "ls")]
+    List(List),
+    /// Open a chat session with an agent.
+    Open {
+        /// The agent.
+        agent: AgentName,
+        /// Go on from this finished execution of the agent.
+        #[arg(long, value_name = "EXECUTION", value_parser = execution_id)]
+        from: Option<ExecutionId>,
+    },
+    /// Show a chat session: its turns, its background results, and what goes on.
+    Show {
+        /// The session's id.
+        id: SessionId,
+        /// How many of its newest entries.
+        #[arg(long, short = 'n', value_name = "N", default_value_t = 50)]
+        #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(PAGE_MAX)))]
+        limit: u32,
+        /// As it was at this time or position.
+        #[arg(long, value_name = "TIME|POSITION")]
+        as_of: Option<String>,
+    },
+    /// Post a message and follow the answer.
+    #[command(after_help = POST_HELP)]
+    Post(Post),
+    /// Close chat sessions: turns that wait are cancelled, results are refused.
+    Close {
+        /// The sessions' ids.
+        #[arg(required = true)]
+        ids: Vec<SessionId>,
+    },
+}
+
+#[derive(Debug, Default, Args)]
+struct List {
+    /// Only with this agent.
+    #[arg(long, short, value_name = "NAME")]
+    agent: Option<AgentName>,
+    /// Only open or closed ones.
+    #[arg(long, short, value_name = "STATUS")]
+    #[arg(value_parser = PossibleValuesParser::new(SessionStatus::ALL.map(SessionStatus::as_str)))]
+    status: Option<String>,
+    /// Only of this user.
+    #[arg(long, value_name = "NAME")]
+    user: Option<UserName>,
+    /// As it was at this time or position.
+    #[arg(long, value_name = "TIME|POSITION")]
+    as_of: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct Post {
+    /// The session's id.
+    id: SessionId,
+    /// The message; - or nothing: from standard input.
+    message: Option<String>,
+    /// Only post it, and write the id of the turn.
+    #[arg(long, short)]
+    detach: bool,
+    /// The model, one of the agent's.
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
+    /// How long the turn may take, in seconds; at most what the agent may.
+    #[arg(long, value_name = "S")]
+    timeout_s: Option<u64>,
+    /// What the turn may cost, in dollars.
+    #[arg(long, value_name = "USD")]
+    max_cost_usd: Option<f64>,
+    /// The same key gives the same turn, however often it is posted.
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+    /// Lines as they were printed, also where an agent's own format is known.
+    #[arg(long)]
+    raw: bool,
+}
+
+impl Sessions {
+    pub(super) fn execute(self, global: &Global, output: &Output) -> Result<Exit, Failure> {
+        let client = global.client()?;
+        block_on(async {
+            match self.command.unwrap_or(Command::List(List::default())) {
+                Command::List(list) => list.execute(&client, output).await,
+                Command::Open { agent, from } => {
+                    let mut body = json!({"agent_name": agent});
+                    if let Some(from) = from {
+                        body["execution_id"] = json!(from);
+                    }
+                    let path = ["api", "sessions"];
+                    let opened = client.change(Method::POST, &path, Some(&body)).await?;
+                    told(&opened, "opened", output)
+                }
+                Command::Show { id, limit, as_of } => {
+                    let id = id.to_string();
+                    let mut query = vec![("limit", limit.to_string())];
+                    query.extend(as_of.map(|as_of| ("as_of", as_of)));
+                    show(&client.get(&["api", "sessions", &id], &query).await?, output)
+                }
+                Command::Post(post) => post.execute(&client, output).await,
+                Command::Close { ids } => close(&client, &ids, output).await,
+            }
+        })
+    }
+}
+
+impl List {
+    async fn execute(&self, client: &Client, output: &Output) -> Result<Exit, Failure> {
+        let mut rows: Vec<Value> = Vec::new();
+        let mut printed: Vec<Ordered> = Vec::new();
+        let mut cursor: Option<String> = None;
+        // Ends: every page but the last has rows, and there are at most so many.
+        loop {
+            let page = client.get(&["api", "sessions"], &self.query(cursor.as_deref())).await?;
+            let found = page.get("sessions").and_then(Value::as_array).cloned();
+            let found = found.unwrap_or_default();
+            if output.is_json()
+                && let Some(Ordered::List(items)) = page.ordered()?.take("sessions")
+            {
+                printed.extend(items);
+            }
+            cursor = page.get("next_cursor").and_then(Value::as_str).map(str::to_owned);
+            let empty = found.is_empty();
+            rows.extend(found);
+            if empty || cursor.is_none() || rows.len() >= ROWS_MAX as usize {
+                break;
+            }
+        }
+        if output.is_json() {
+            output.json(&Ordered::Fields(vec![
+                ("sessions".to_owned(), Ordered::List(printed)),
+                ("next_cursor".to_owned(), Ordered::Scalar(cursor.into())),
+            ]))?;
+        } else if rows.is_empty() {
+            output.remark("no sessions");
+        } else {
+            output.sheet(&sheet(&rows))?;
+        }
+        Ok(Exit::Success)
+    }
+
+    fn query(&self, cursor: Option<&str>) -> Vec<(&'static str, String)> {
+        let parts: [(&'static str, Option<String>); 5] = [
+            ("agent", self.agent.as_ref().map(ToString::to_string)),
+            ("status", self.status.clone()),
+            ("user", self.user.as_ref().map(ToString::to_string)),
+            ("as_of", self.as_of.clone()),
+            ("cursor", cursor.map(str::to_owned)),
+        ];
+        let mut query: Vec<_> =
+            parts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        query.push(("limit", PAGE_MAX.to_string()));
+        query
+    }
+}
+
+fn sheet(rows: &[Value]) -> Sheet {
+    let mut sheet = Sheet::new(&[
+        ("SESSION", Align::Left),
+        ("AGENT", Align::Left),
+        ("USER", Align::Left),
+        ("STATUS", Align::Left),
+        ("OPENED", Align::Left),
+        ("TITLE", Align::Left),
+    ]);
+    let now = now();
+    for row in rows {
+        let opened = moment(row, "opened_at").map_or_else(|| "-".to_owned(), |at| ago(at, now));
+        sheet.row(vec![
+            (text(row, "session_id"), Tone::Plain),
+            (text(row, "agent_name"), Tone::Plain),
+            (text(row, "user"), Tone::Plain),
+            session_status(row),
+            (opened, Tone::Plain),
+            (one_line(&text(row, "title")), Tone::Quiet),
+        ]);
+    }
+    sheet
+}
+
+fn session_status(row: &Value) -> (String, Tone) {
+    let status = text(row, "status");
+    let tone = if status == "open" { Tone::Active } else { Tone::Quiet };
+    (status, tone)
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What a session became: in JSON as it was answered, else its id, which the next command needs.
+fn told(session: &Answer, what: &str, output: &Output) -> Result<Exit, Failure> {
+    if output.is_json() {
+        output.json(&session.ordered()?)?;
+    } else {
+        output.remark(&format!("{what} with {}", text(session, "agent_name")));
+        output.line(&text(session, "session_id"))?;
+    }
+    Ok(Exit::Success)
+}
+
+fn show(session: &Answer, output: &Output) -> Result<Exit, Failure> {
+    if output.is_json() {
+        output.json(&session.ordered()?)?;
+        return Ok(Exit::Success);
+    }
+    let (state, tone) = session_status(session);
+    let facts = [
+        ("Session", text(session, "session_id"), Tone::Plain),
+        ("Agent", text(session, "agent_name"), Tone::Plain),
+        ("User", text(session, "user"), Tone::Plain),
+        ("Status", state, tone),
+        ("Opened", when(session, "opened_at"), Tone::Plain),
+    ];
+    for (name, value, tone) in facts {
+        let name = paint(&format!("{name:<9}"), Tone::Quiet, output.colour());
+        output.line(&format!("{name} {}", paint(&neutral_line(&value), tone, output.colour())))?;
+    }
+    if session.get("next_cursor").is_some_and(Value::is_string) {
+        output.remark("there are entries before these: raise --limit");
+    }
+    let list = |name: &str| session.get(name).and_then(Value::as_array).cloned();
+    for entry in list("entries").unwrap_or_default() {
+        show_entry(&entry, output)?;
+    }
+    for task in list("background").unwrap_or_default() {
+        let (status, tone) = status(&task);
+        let head = format!("Background task {}", text(&task, "execution_id"));
+        let asked = one_line(&text(&task, "message"));
+        let asked = neutral_line(&asked);
+        let status = paint(&status, tone, output.colour());
+        output.line(&format!(
+            "\n{} {status}\n{asked}",
+            paint(&head, Tone::Active, output.colour())
+        ))?;
+    }
+    Ok(Exit::Success)
+}
+
+fn show_entry(entry: &Value, output: &Output) -> Result<(), Failure> {
+    let is_turn = entry.get("kind").and_then(Value::as_str) == Some("turn");
+    let asked = if is_turn { "Message" } else { "Background Task Result" };
+    let paint = |words: &str, tone| paint(words, tone, output.colour());
+    let asked_text = text(entry, "message");
+    let said = neutral_text(asked_text.trim_end());
+    output.line(&format!("\n{}\n{said}", paint(asked, Tone::Active)))?;
+    let (status, tone) = status(entry);
+    let mut head = text(entry, "agent_name");
+    if let Some(cost) = entry.get("cost_usd").filter(|cost| !cost.is_null()) {
+        head = format!("{head} for {}", amount(cost));
+    }
+    let head = paint(&head, Tone::Active);
+    let status = paint(&status, tone);
+    let error = entry.pointer("/error/message").and_then(Value::as_str);
+    let said = entry.get("response").and_then(Value::as_str).or(error).unwrap_or_default();
+    output.line(&format!("{head} ({status})\n{}", neutral_text(said.trim_end())))
+}
+
+impl Post {
+    async fn execute(&self, client: &Client, output: &Output) -> Result<Exit, Failure> {
+        let body = self.body(message(self.message.as_deref())?);
+        // Drawn once, so that a repetition after a broken connection posts nothing twice.
+        let key = self.idempotency_key.clone();
+        let key = key.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+        let id = self.id.to_string();
+        let accepted =
+            client.change_once(&["api", "sessions", &id, "messages"], &key, &body).await?;
+        let execution = text(&accepted, "execution_id");
+        if self.detach {
+            if output.is_json() {
+                output.json(&accepted.ordered()?)?;
+            } else {
+                output.line(&execution)?;
+            }
+            return Ok(Exit::Success);
+        }
+        let session = client.get(&["api", "sessions", &id], &[("limit", "1".to_owned())]).await?;
+        let execution = Execution { agent: text(&session, "agent_name"), id: execution };
+        accompany(client, &execution, self.raw, output).await
+    }
+
+    fn body(&self, message: String) -> Value {
+        let given = [
+            ("model", self.model.as_ref().map(|v| json!(v))),
+            ("timeout_s", self.timeout_s.map(|v| json!(v))),
+            ("max_cost_usd", self.max_cost_usd.map(|v| json!(v))),
+        ];
+        let mut body = Map::new();
+        body.insert("message".to_owned(), Value::String(message));
+        body.insert("async_mode".to_owned(), Value::Bool(true));
+        for (name, value) in given {
+            body.extend(value.map(|value| (name.to_owned(), value)));
+        }
+        Value::Object(body)
+    }
+}
+
+async fn close(client: &Client, ids: &[SessionId], output: &Output) -> Result<Exit, Failure> {
+    for id in ids {
+        let id = id.to_string();
+        let path = ["api", "sessions", &id];
+        let closed = client.change(Method::DELETE, &path, None).await?;
+        told(&closed, "closed", output)?;
+    }
+    Ok(Exit::Success)
+}
