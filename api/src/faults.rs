@@ -6,7 +6,9 @@ use execution_ledger_domain::policy::NotAdmitted;
 use execution_ledger_domain::{AgentName, agent, key, schedule, session};
 use execution_ledger_process::keys::{IN_USE_MAX as KEYS_IN_USE_MAX, KeyError};
 use execution_ledger_process::scheduler::ScheduleError;
-use execution_ledger_process::tasks::{AgentError, MoveError, RetryError, SessionError, StopError, SubmitError};
+use execution_ledger_process::tasks::{
+    AgentError, MoveError, RetryError, SessionError, StopError, SubmitError,
+};
 use execution_ledger_projections::QueryError;
 use execution_ledger_store::{ExecuteError, PositionError, StoreError};
 use serde_json::Value;
@@ -238,7 +240,9 @@ pub(crate) fn schedule_refused(error: ScheduleError) -> Problem {
         ScheduleError::Settings(broken) => Problem::invalid_field(broken.field, broken.problem),
         ScheduleError::Task(
             error @ (SubmitError::NotCallable(_)
-            | SubmitError::NotAdmitted(NotAdmitted::UnknownAgent(_) | NotAdmitted::Retired(_))),
+            | SubmitError::NotAdmitted(
+                NotAdmitted::UnknownAgent(_) | NotAdmitted::Retired(_),
+            )),
         ) => Problem::from(error).field("agent_name"),
         ScheduleError::Task(error) => error.into(),
         ScheduleError::Store(fault) => fault.into(),

@@ -125,9 +125,13 @@ async fn with_parts(
     let log = store.subscribe(position).await.map_err(|error| part("the event log", &error))?;
     let manager_task = tokio::spawn(manager.run(log, manager_stop));
 
-    let tasks =
-        Tasks::new(ledger.clone(), Arc::clone(&desk), Arc::new(Sessions(views.clone())), secret.clone())
-            .keeping_out_of(canonical(data_dir.path()));
+    let tasks = Tasks::new(
+        ledger.clone(),
+        Arc::clone(&desk),
+        Arc::new(Sessions(views.clone())),
+        secret.clone(),
+    )
+    .keeping_out_of(canonical(data_dir.path()));
     let mut scheduler = Scheduler::start(&views, store, ledger.clone(), tasks.clone()).await?;
     let keys = Keys::new(ledger.clone(), Arc::clone(&desk));
     let app = App::new(Parts {

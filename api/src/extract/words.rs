@@ -4,8 +4,7 @@
 pub(super) const EXECUTION_ID: &str =
     "an execution's id is a UUID such as 0192f0c1-7a3e-7c55-9d0b-3f1e8a2b4c6d";
 /// What a key's id looks like.
-pub(super) const KEY_ID: &str =
-    "a key's id is a UUID such as 0192f0c1-7a3e-7c55-9d0b-3f1e8a2b4c6d";
+pub(super) const KEY_ID: &str = "a key's id is a UUID such as 0192f0c1-7a3e-7c55-9d0b-3f1e8a2b4c6d";
 /// What a chat session's id looks like.
 pub(super) const SESSION_ID: &str =
     "a chat session's id is a UUID such as 0192f0c1-7a3e-7c55-9d0b-3f1e8a2b4c6d";

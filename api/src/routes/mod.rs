@@ -27,9 +27,9 @@ mod transcripts;
 
 use std::sync::Arc;
 
-use axum::{Extension, Router};
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
+use axum::{Extension, Router};
 use bytes::Bytes;
 use execution_ledger_domain::Right;
 use utoipa::openapi::OpenApi;

@@ -147,8 +147,7 @@ impl Server {
         tokio::spawn(manager.run(log, stopped));
         let keys = Keys::new(ledger.clone(), Arc::clone(&desk));
         let tasks = Tasks::new(ledger.clone(), desk, Arc::new(NoSessions), secret.clone());
-        let schedules =
-            Schedules::new(ledger.clone(), tasks.clone(), Vec::new(), Vec::new());
+        let schedules = Schedules::new(ledger.clone(), tasks.clone(), Vec::new(), Vec::new());
         let log = store.subscribe(Position::START).await.expect("a subscription");
         tokio::spawn(schedules.clone().run(log, scheduler_stop));
         let app = App::new(Parts {
