@@ -15,6 +15,10 @@ use crate::output::{Align, Output, Sheet, Tone, neutral_line};
 /// Executions of one request by filters: most.
 const FILTERED_MAX: u32 = 1_000;
 
+/// What says which executions are meant where no ids are given.
+const WHICH: [&str; 8] =
+    ["agent", "status", "triggered_by", "from", "to", "search", "model", "all"];
+
 const AFTER_HELP: &str = "\
 A run is sent SIGINT and, after its agent's grace period, SIGKILL with all its
 processes; it is `running` until its end was seen. What waits is never started.
@@ -34,7 +38,7 @@ Examples:
 pub struct Cancel {
     /// The executions' ids.
     #[arg(value_name = "EXECUTION", num_args = 0..=1000)]
-    #[arg(value_parser = execution_id)]
+    #[arg(value_parser = execution_id, required_unless_present_any = WHICH)]
     ids: Vec<ExecutionId>,
     /// The agent that runs them. With ids it can be left out.
     #[arg(long, short, value_name = "NAME")]
@@ -107,12 +111,7 @@ impl Cancel {
     }
 
     fn by_filters(&self, client: &Client, output: &Output) -> Result<Exit, Failure> {
-        let filters = self.filters.body(self.agent.as_ref());
-        if filters.is_empty() && !self.filters.all {
-            let problem = "say which: give their ids, filters such as --agent, or --all";
-            return Err(Failure::Argument(problem.to_owned()));
-        }
-        let mut body = filters;
+        let mut body = self.filters.body(self.agent.as_ref());
         if self.filters.all {
             body.insert("all".to_owned(), json!(true));
         }

@@ -18,8 +18,8 @@ Examples:
   execution-ledger retry 0193a1b2-...
   execution-ledger retry 0193a1b2-... --follow
 
-Exit codes with --follow: 0 completed, 1 failed or refused, 130 cancelled or left;
-the others as everywhere.
+Exit codes with --follow: 0 completed, 1 failed or refused, 130 cancelled or
+left; the others as everywhere.
 ";
 
 /// Try an ended execution again.
