@@ -110,6 +110,7 @@ mod tests {
     /// A choice.
     #[derive(Serialize, JsonSchema)]
     #[serde(rename_all = "snake_case")]
+    #[expect(dead_code, reason = "only its schema is looked at")]
     enum Choice {
         /// The one.
         One,
