@@ -243,12 +243,16 @@ fn the_documentation_lists_every_limit_with_its_value() {
     let begin = guide.find("<!-- limits: begin").expect("the mark before the table");
     let end = guide.find("<!-- limits: end").expect("the mark behind the table");
     let rows: Vec<&str> = guide[begin..end].lines().filter(|line| line.contains('`')).collect();
-    let mut names = 0;
+    let (mut names, mut module) = (0, "");
     for line in limits.lines() {
+        if let Some(begun) = line.strip_prefix("pub mod ") {
+            module = begun.trim_end_matches(" {");
+        }
         let Some(definition) = line.trim_start().strip_prefix("pub const ") else { continue };
         let (name, rest) = definition.split_once(':').expect("a type");
         let value = rest.split_once("= ").expect("a value").1.trim_end_matches(';');
-        let name = if line.starts_with(' ') { format!("agent::{name}") } else { name.to_owned() };
+        let nested = line.starts_with(' ');
+        let name = if nested { format!("{module}::{name}") } else { name.to_owned() };
         let row = rows.iter().find(|row| row.contains(&format!("`{name}`")));
         let row = row.unwrap_or_else(|| panic!("{name} is not in docs/OPERATIONS.md"));
         let value = worth(value).to_string();
