@@ -3,9 +3,11 @@
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use execution_ledger_api::Options;
+use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use tower::ServiceExt;
 
-use crate::support::{Answer, KEY, Server};
+use crate::support::{Answer, KEY, PATIENCE, Server};
 
 const OWN: &str = "http://localhost:7171";
 
@@ -126,6 +128,25 @@ async fn signing_out_makes_the_cookie_worthless() {
     assert_eq!(gone.problem().1, "unauthorized");
     let other = with_cookie(&server, &second, Method::GET, "/api/me", &[]).await;
     assert_eq!(other.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn what_a_browser_follows_ends_when_it_signs_out() {
+    let server = Server::start().await;
+    let cookie = cookie(&sign_in(&server, &json!({"key": KEY}), None).await);
+    let events = request(Method::GET, "/api/events?after=head")
+        .header("cookie", &cookie)
+        .header("accept", "text/event-stream")
+        .body(Body::empty())
+        .expect("a request");
+    let events = server.router.clone().oneshot(events).await.expect("an answer");
+    assert_eq!(events.status(), StatusCode::OK);
+    let own = [("origin", OWN)];
+    with_cookie(&server, &cookie, Method::POST, "/api/sign-out", &own).await;
+    let rest = tokio::time::timeout(PATIENCE, events.into_body().collect()).await;
+    let rest = rest.expect("an end in time").expect("a body").to_bytes();
+    let said = String::from_utf8_lossy(&rest);
+    assert!(said.contains("event: close") && said.contains("signed_out"), "{said}");
 }
 
 #[tokio::test]
