@@ -265,7 +265,7 @@ fn list(
     match query.status {
         None => {}
         Some(SessionStatus::Open) => {
-            conditions.push("(s.closed_position IS NULL OR s.closed_position > ?1)".to_owned())
+            conditions.push("(s.closed_position IS NULL OR s.closed_position > ?1)".to_owned());
         }
         Some(SessionStatus::Closed) => conditions.push("s.closed_position <= ?1".to_owned()),
     }

@@ -11,8 +11,9 @@ use crate::columns;
 use crate::model::EntryKind;
 
 /// `sessions`: `no` is the position at which it was opened. `session_entries`: a turn stands at the
-/// position of its acceptance, a result at that of its injection; `told_position` is the start of the
-/// turn whose agent was told of it. `session_tasks`: turns and background tasks, each until it is
+/// position of its acceptance, a result at that of its injection; `told_position` is the end of the
+/// turn whose agent was told of it. `session_tells`: the results that running turns tell; a turn that
+/// never ran told nothing. `session_tasks`: turns and background tasks, each until it is
 /// over: ended, and its injection settled where one was asked for.
 const TABLES: &str = "
 CREATE TABLE sessions(
@@ -36,6 +37,11 @@ CREATE TABLE session_entries(
   PRIMARY KEY(session, position)
 ) WITHOUT ROWID;
 CREATE INDEX session_results ON session_entries(execution) WHERE kind = 1;
+CREATE TABLE session_tells(
+  turn INTEGER NOT NULL,
+  execution BLOB NOT NULL,
+  PRIMARY KEY(turn, execution)
+) WITHOUT ROWID;
 CREATE TABLE session_tasks(
   no INTEGER PRIMARY KEY,
   session BLOB NOT NULL,
@@ -59,7 +65,9 @@ enum Write {
     Open { no: u64, id: uuid::Uuid, opened: Box<Opened>, at: i64 },
     Close { id: uuid::Uuid, at: i64, position: u64 },
     Entry { session: uuid::Uuid, position: u64, kind: EntryKind, execution: uuid::Uuid },
-    Told { execution: uuid::Uuid, position: u64 },
+    Tells { turn: u64, execution: uuid::Uuid },
+    Told { turn: u64, position: u64 },
+    ToldNothing { turn: u64 },
     Begin { no: u64, session: uuid::Uuid, execution: uuid::Uuid, is_turn: bool },
     Over { no: u64, position: u64 },
 }
@@ -76,7 +84,7 @@ impl Projection for Sessions {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn tables(&self) -> &'static str {
@@ -119,13 +127,12 @@ impl Sessions {
         };
         let (id, position, at) = (id.0, recorded.position.number(), recorded.recorded_at.micros());
         match event {
-            // What a session holds is told by its executions: a message may have none.
-            SessionEvent::MessagePosted(_) => {}
             SessionEvent::Opened(opened) if recorded.revision == 0 => {
                 self.writes.push(Write::Open { no: position, id, opened: opened.clone(), at });
             }
-            // As in the domain: a session is opened once.
-            SessionEvent::Opened(_) => {}
+            // A session is opened once, as in the domain; and what it holds is told by its executions,
+            // because a message may have none.
+            SessionEvent::Opened(_) | SessionEvent::MessagePosted(_) => {}
             SessionEvent::Closed(_) => self.writes.push(Write::Close { id, at, position }),
         }
         Ok(())
@@ -151,7 +158,8 @@ impl Sessions {
             }
             ExecutionEvent::Running(running) => {
                 let told = running.told.iter().map(|told| told.0);
-                self.writes.extend(told.map(|execution| Write::Told { execution, position }));
+                let turn = row.no;
+                self.writes.extend(told.map(|execution| Write::Tells { turn, execution }));
             }
             ExecutionEvent::ResultInjected(injected) => {
                 let (session, kind) = (injected.session_id.0, EntryKind::BackgroundResult);
@@ -161,8 +169,15 @@ impl Sessions {
             ExecutionEvent::InjectionRefused(_) => {
                 self.writes.push(Write::Over { no: row.no, position });
             }
-            _ if transition.is_ending() && row.chat_session.is_some() && !row.injects => {
-                self.writes.push(Write::Over { no: row.no, position });
+            _ if transition.is_ending() && row.chat_session.is_some() => {
+                if row.triggered_by == Trigger::Chat {
+                    let (turn, ran) = (row.no, event.report().is_some());
+                    self.writes.extend(ran.then_some(Write::Told { turn, position }));
+                    self.writes.push(Write::ToldNothing { turn });
+                }
+                if !row.injects {
+                    self.writes.push(Write::Over { no: row.no, position });
+                }
             }
             _ => {}
         }
@@ -203,12 +218,19 @@ impl Write {
                     kind.code(),
                     execution.as_bytes()
                 ]),
-            Self::Told { execution, position } => connection
+            Self::Tells { turn, execution } => connection
+                .prepare_cached("INSERT OR IGNORE INTO session_tells(turn, execution) VALUES(?,?)")?
+                .execute(params![columns::number(turn), execution.as_bytes()]),
+            Self::Told { turn, position } => connection
                 .prepare_cached(
                     "UPDATE session_entries SET told_position = ?2
-                     WHERE execution = ?1 AND kind = 1 AND told_position IS NULL",
+                     WHERE execution IN (SELECT t.execution FROM session_tells t WHERE t.turn = ?1)
+                       AND kind = 1 AND told_position IS NULL",
                 )?
-                .execute(params![execution.as_bytes(), columns::number(position)]),
+                .execute(params![columns::number(turn), columns::number(position)]),
+            Self::ToldNothing { turn } => connection
+                .prepare_cached("DELETE FROM session_tells WHERE turn = ?")?
+                .execute([columns::number(turn)]),
             Self::Begin { no, session, execution, is_turn } => connection
                 .prepare_cached(
                     "INSERT INTO session_tasks(no, session, execution, is_turn) VALUES(?,?,?,?)",

@@ -3,7 +3,7 @@
 use execution_ledger_domain::execution::{
     self, ExecutionEvent, InjectionRefusal, Trigger, TurnContext,
 };
-use execution_ledger_domain::{Event, Scope, StreamName};
+use execution_ledger_domain::{Event, ExecutionId, Scope, StreamName};
 use execution_ledger_projections::{
     ActivityQuery, ActivityState, ActivityType, At, EntryKind, SessionDetail, SessionQuery,
     SessionStatus,
@@ -33,11 +33,13 @@ async fn detail(running: &Running, at: At) -> SessionDetail {
     seen.expect("an answer").value.expect("a session")
 }
 
-fn kinds(detail: &SessionDetail) -> Vec<(EntryKind, usize)> {
-    let number = |entry: &execution_ledger_projections::SessionEntry| {
-        (entry.kind, (entry.execution.execution_id.0.as_u128() >> 64) as usize - 1)
-    };
-    detail.entries.iter().map(number).collect()
+fn kinds(world: &World, detail: &SessionDetail) -> Vec<(EntryKind, usize)> {
+    let number = |id| world.executions.iter().position(|(other, ..)| *other == id);
+    let entries = detail.entries.iter().map(|entry| {
+        let number = number(entry.execution.execution_id);
+        (entry.kind, number.expect("an execution of this world"))
+    });
+    entries.collect()
 }
 
 #[tokio::test]
@@ -51,25 +53,29 @@ async fn turns_and_injected_results_stand_in_the_order_in_which_they_came() {
     running.caught_up(&world).await;
     let before = world.head().await;
     let now = detail(&running, At::Now).await;
-    assert_eq!(kinds(&now), [(EntryKind::Turn, 0), (EntryKind::Turn, 2)]);
+    assert_eq!(kinds(&world, &now), [(EntryKind::Turn, 0), (EntryKind::Turn, 2)]);
     assert_eq!(now.background.len(), 1, "its result is on its way");
     assert_eq!(now.session.title.as_deref(), Some("fix the login bug"));
     world.step(&Step::Settle { which: 1, injected: true }).await;
     running.caught_up(&world).await;
     let after = detail(&running, At::Now).await;
     let expected = [(EntryKind::Turn, 0), (EntryKind::Turn, 2), (EntryKind::BackgroundResult, 1)];
-    assert_eq!(kinds(&after), expected);
+    assert_eq!(kinds(&world, &after), expected);
     assert_eq!(after.background, []);
     let result = &after.entries[2];
     assert_eq!((result.told, result.execution.result_injected), (Some(false), true));
     assert!(result.execution.injected_at.is_some());
-    assert_eq!(kinds(&detail(&running, At::Position(before)).await), kinds(&now), "as of then");
+    assert_eq!(
+        kinds(&world, &detail(&running, At::Position(before)).await),
+        kinds(&world, &now),
+        "as of then"
+    );
     running.stop().await;
 }
 
 #[tokio::test]
-async fn a_result_is_untold_until_the_start_of_the_turn_that_tells_it() {
-    let mut world = world_with(&[Trigger::SelfTask, Trigger::Chat]).await;
+async fn a_result_is_told_by_a_turn_that_ran_and_not_by_one_that_never_did() {
+    let mut world = world_with(&[Trigger::SelfTask, Trigger::Chat, Trigger::Chat]).await;
     world.step(&Step::Start(0)).await;
     world.step(&Step::Finish { which: 0, outcome: 0, cost: None, text: 0 }).await;
     world.step(&Step::Settle { which: 0, injected: true }).await;
@@ -78,19 +84,20 @@ async fn a_result_is_untold_until_the_start_of_the_turn_that_tells_it() {
     let (result, ..) = world.executions[0];
     let untold = running.views.untold_results(session(0), 10).await.expect("an answer");
     assert_eq!(untold.value, [result]);
-    let before = world.head().await;
+    // Ended before its agent was started.
+    start_telling(&world, 1, result).await;
+    world.step(&Step::Cancel(1)).await;
     let (turn, claim, _) = world.executions[1];
-    let context_of_turn = TurnContext { resumed_session_id: None, told: vec![result] };
-    let start = execution::Command::Start {
-        claim,
-        now: execution_ledger_store::Clock::now(&*world.clock),
-        runtime: execution_ledger_domain::agent::Runtime::Command,
-        turn: context_of_turn,
-    };
-    let stream = StreamName::execution(turn);
-    let story = context();
-    let started = world.ledger.execute::<execution::Execution>(&stream, start, &[], &story);
-    started.await.expect("started");
+    let (stream, story) = (StreamName::execution(turn), context());
+    let abandon = execution::Command::Abandon { claim };
+    let ended = world.ledger.execute::<execution::Execution>(&stream, abandon, &[], &story);
+    ended.await.expect("ended");
+    running.caught_up(&world).await;
+    let untold = running.views.untold_results(session(0), 10).await.expect("an answer");
+    assert_eq!(untold.value, [result]);
+    let before = world.head().await;
+    start_telling(&world, 2, result).await;
+    world.step(&Step::Finish { which: 2, outcome: 0, cost: None, text: 0 }).await;
     running.caught_up(&world).await;
     let untold = running.views.untold_results(session(0), 10).await.expect("an answer");
     assert_eq!(untold.value, []);
@@ -100,6 +107,20 @@ async fn a_result_is_untold_until_the_start_of_the_turn_that_tells_it() {
     assert_eq!(told(detail(&running, At::Now).await), [true]);
     assert_eq!(told(detail(&running, At::Position(before)).await), [false]);
     running.stop().await;
+}
+
+/// Starts a turn whose agent is told of a result.
+async fn start_telling(world: &World, which: usize, result: ExecutionId) {
+    let (turn, claim, _) = world.executions[which];
+    let start = execution::Command::Start {
+        claim,
+        now: execution_ledger_store::Clock::now(&*world.clock),
+        runtime: execution_ledger_domain::agent::Runtime::Command,
+        turn: TurnContext { resumed_session_id: None, told: vec![result] },
+    };
+    let (stream, story) = (StreamName::execution(turn), context());
+    let started = world.ledger.execute::<execution::Execution>(&stream, start, &[], &story);
+    started.await.expect("started");
 }
 
 #[tokio::test]
@@ -203,7 +224,7 @@ async fn pages_of_a_session_go_back_from_its_newest_entries() {
         let one = running.views.session(&Scope::All, At::Now, session(0), 2, cursor.as_deref());
         let page = one.await.expect("an answer").value.expect("a session");
         cursor.clone_from(&page.next_cursor);
-        pages.push(kinds(&page).into_iter().map(|(_, number)| number).collect::<Vec<_>>());
+        pages.push(kinds(&world, &page).into_iter().map(|(_, number)| number).collect::<Vec<_>>());
     }
     assert_eq!((pages, cursor), (vec![vec![3, 4], vec![1, 2], vec![0]], None));
     running.stop().await;
