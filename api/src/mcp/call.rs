@@ -11,7 +11,7 @@ use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer};
 use serde::de::DeserializeOwned;
 
-use super::cancellations::Cancellations;
+use super::cancellations::{Cancellations, Registered};
 use crate::auth::Access;
 use crate::extract::parse;
 use crate::position::WAIT_FOR_MAX;
@@ -25,7 +25,7 @@ pub(super) struct Call {
     /// Who calls, and until when they may.
     pub access: Access,
     /// The calls that wait.
-    pub cancellations: Arc<Cancellations>,
+    cancellations: Arc<Cancellations>,
     /// What the protocol knows of it.
     pub context: RequestContext<RoleServer>,
 }
@@ -78,6 +78,11 @@ impl Call {
     pub(super) fn takes_tasks(&self) -> bool {
         self.cancels_by_closing()
             && self.context.client_capabilities().is_some_and(|client| client.supports_tasks())
+    }
+
+    /// Lets a cancellation find this call from now on.
+    pub(super) fn register(&self) -> Registered {
+        self.cancellations.register(&self.caller().actor.id, &self.context.id)
     }
 
     /// Tells the client how far it is, if it wants to know.

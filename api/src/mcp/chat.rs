@@ -93,7 +93,8 @@ pub(super) async fn call(
     let (agent, waits) = (given.agent_name.clone(), given.waits());
     let by_task = waits && call.takes_tasks();
     // Before anything is stored: whoever can't wait here is told so first.
-    let room = if waits && !by_task { Some(call.app.gate().stream()?) } else { None };
+    let room =
+        if waits && !by_task { Some((call.app.gate().stream()?, call.register())) } else { None };
     let repeat = given.repeat.unwrap_or(false);
     let submitted = call
         .app
@@ -103,13 +104,14 @@ pub(super) async fn call(
     if by_task {
         return tasks::created(call, &submitted).await.map(CallToolResponse::Task);
     }
-    let Some(_room) = room else {
+    let Some((_room, registered)) = room else {
         call.settle(submitted.position).await;
         let answer = open(call, &agent, &submitted, background(&submitted)).await?;
         return answered(&answer).map(Into::into);
     };
     let id = submitted.execution_id;
-    match wait::for_end(call, id, &format!("goes on, on {agent}"), WAIT_MAX).await? {
+    let what = format!("goes on, on {agent}");
+    match wait::for_end(call, &registered, id, &what, WAIT_MAX).await? {
         End::Reached(ended) => {
             call.app.wait_for(ended, WAIT_FOR_MAX).await?;
             finished(call, &submitted).await

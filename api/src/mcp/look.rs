@@ -141,8 +141,8 @@ pub(super) async fn result(
     }
     if !record.status.is_terminal() && !wait.is_zero() {
         let _room = call.app.gate().stream()?;
-        let agent = &record.agent_name;
-        let end = wait::for_end(call, id, &format!("goes on, on {agent}"), wait).await?;
+        let what = format!("goes on, on {}", record.agent_name);
+        let end = wait::for_end(call, &call.register(), id, &what, wait).await?;
         if let wait::End::Reached(ended) = end {
             call.app.wait_for(ended, WAIT_FOR_MAX).await?;
         }

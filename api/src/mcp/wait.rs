@@ -8,6 +8,7 @@ use execution_ledger_store::Position;
 use tokio::time::MissedTickBehavior;
 
 use super::call::Call;
+use super::cancellations::Registered;
 use crate::problem::{Code, Problem};
 
 /// How long a call waits, at most: below the minute after which common clients give a call up.
@@ -31,16 +32,16 @@ pub(super) enum End {
 /// Waits for the end of an execution no longer than `most`, nor than the settings say. The client is told of the execution at
 /// once, so that it knows the id before anything can time out.
 ///
-/// Whose key ends meanwhile is refused; the execution goes on.
+/// What was wished since the call was registered counts. Whose key ends meanwhile is refused; the execution goes on.
 ///
 /// The caller must hold room for one that waits ([`crate::gate::Gate::stream`]) and a place.
 pub(super) async fn for_end(
     call: &Call,
+    registered: &Registered,
     id: ExecutionId,
     what: &str,
     most: Duration,
 ) -> Result<End, Problem> {
-    let registered = call.cancellations.register(&call.caller().actor.id, &call.context.id);
     let began = Instant::now();
     let gate = call.app.gate();
     let lent = gate.lend_place();

@@ -169,3 +169,18 @@ async fn a_key_that_is_revoked_ends_the_calls_that_wait_with_it() {
     let found = answer(&server, "get_execution_result", json!({"execution_id": id})).await;
     assert_eq!(found["status"], "pending");
 }
+
+#[tokio::test]
+async fn a_server_that_is_being_stopped_answers_those_who_wait() {
+    let server = Server::start().await;
+    server.paused_agent("a").await;
+    let mut params =
+        json!({"name": "chat_with_agent", "arguments": {"agent_name": "a", "message": "x"}});
+    params["_meta"] = json!({"progressToken": "p"});
+    let mut waiting = Waiting::open(&server, &message("tools/call", &params), LEGACY).await;
+    let id = execution_id(&waiting.next().await);
+    server.app.gate().stopping().cancel();
+    let told = waiting.next().await["result"]["structuredContent"].clone();
+    assert_eq!((&told["execution_id"], &told["status"]), (&json!(id), &json!("pending")));
+    assert!(told["next"].as_str().expect("a text").contains("restarted"), "{told}");
+}
