@@ -21,6 +21,7 @@ mod schedule_settings;
 mod schedule_sheet;
 mod schedules;
 mod serve;
+mod session_sheet;
 mod sessions;
 mod show;
 mod tail;

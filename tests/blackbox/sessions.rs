@@ -268,6 +268,14 @@ async fn failures_and_cancellations_come_to_the_chat_as_such_and_a_kill_after_on
     let fails = background_id(&ada.say(&server, &session, "background trouble").await);
     let stopped = background_id(&ada.say(&server, &session, "background nothing").await);
     server.await_output("bot", &stopped, "looking for nothing").await;
+    // Who follows the chat of another user is recorded as a reader of its runs; its own user is not.
+    let admin = Person { key: server.key.clone(), client: ada.client.clone() };
+    for (person, recorded) in [(&ada, false), (&admin, true)] {
+        let mut stream = person.stream(&server, &session).await;
+        stream.next("output", |data| data["execution_id"] == json!(fails)).await;
+        let (_, reads) = server.get("/api/events?type=access.read").await;
+        assert_eq!(reads.to_string().contains(&fails), recorded, "{reads}");
+    }
     // Stopped from the chat, by the user that it belongs to.
     let path = format!("/api/agents/bot/executions/{stopped}/terminate");
     let (status, answer) = ada.post(&server, &path, json!({})).await;

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use tokio_stream::{StreamExt, StreamMap};
 
 use super::sessions::await_opened;
-use crate::auth::{May, ReadSessions};
+use crate::auth::{Access, May, ReadSessions};
 use crate::extract::{Params, SessionPath};
 use crate::position::{Moment, WAIT_FOR_MAX, with_position};
 use crate::problem::{Problem, ProblemSchema};
@@ -79,16 +79,16 @@ pub(super) async fn stream(
     let at = resumed.map_or(At::Now, At::Position);
     // Whose it is does not change: asked as of now, because a resume may lie before its opening.
     let now = app.views().session(&may.caller.scope, At::Now, id, 1, None).await?;
-    if now.value.is_none() {
-        return Err(no_session());
-    }
+    let user = now.value.ok_or_else(no_session)?.session.user;
     let seen = app.views().session(&may.caller.scope, at, id, 1, None).await?;
     let closed = seen.value.is_some_and(|detail| detail.session.status == SessionStatus::Closed);
     let tasks = app.views().session_tasks(at, id).await?;
     let from = tasks.position;
     let log = app.store().subscribe(from).await?;
+    let access = may.into_access();
     let mut follow = Follow {
         session: id,
+        stranger: (access.caller.actor.user != user).then(|| access.clone()),
         log,
         tasks: HashMap::new(),
         outputs: StreamMap::new(),
@@ -100,7 +100,7 @@ pub(super) async fn stream(
         follow.take_up(task.execution, task.is_turn).await?;
     }
     let gate = Arc::clone(app.gate());
-    let response = sse::respond(&gate, may.into_access().until, follow.into_steps())?;
+    let response = sse::respond(&gate, access.until, follow.into_steps())?;
     Ok(with_position(&app, from, response))
 }
 
@@ -124,6 +124,8 @@ type Output = BoxStream<'static, (Runtime, Arc<[Entry]>)>;
 struct Follow {
     app: App,
     session: SessionId,
+    /// Who listens, where that is not the session's own user: what they read of runs is recorded.
+    stranger: Option<Access>,
     log: Subscription,
     tasks: HashMap<StreamName, Task>,
     outputs: StreamMap<ExecutionId, Output>,
@@ -156,14 +158,17 @@ impl Follow {
         let task = Task { execution, is_turn, injects };
         self.tasks.insert(stream, task);
         if let Some(runtime) = runtime {
-            self.follow(execution, runtime);
+            self.follow(execution, runtime).await?;
         }
         Ok(())
     }
 
-    fn follow(&mut self, execution: ExecutionId, runtime: Runtime) {
+    async fn follow(&mut self, execution: ExecutionId, runtime: Runtime) -> Result<(), Problem> {
         if self.outputs.len() >= FOLLOWED_MAX {
-            return;
+            return Ok(());
+        }
+        if let Some(stranger) = &self.stranger {
+            self.app.access_log().transcript_read(stranger, execution).await?;
         }
         match self.app.hub().follow(execution, 0, true) {
             Ok(follower) => {
@@ -175,6 +180,7 @@ impl Follow {
             }
             Err(error) => tracing::warn!(%error, %execution, "a run can't be followed"),
         }
+        Ok(())
     }
 
     fn into_steps(self) -> impl Stream<Item = Step> + Send {
@@ -280,7 +286,7 @@ impl Follow {
         let (kind, is_over) = match event {
             E::Pending(_) => ("accepted", false),
             E::Running(running) => {
-                self.follow(task.execution, running.runtime);
+                self.follow(task.execution, running.runtime).await?;
                 ("started", false)
             }
             E::CancellationRequested(_) => ("stopping", false),

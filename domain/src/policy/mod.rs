@@ -356,4 +356,6 @@ impl Policy {
 #[cfg(test)]
 mod retry_tests;
 #[cfg(test)]
+mod session_tests;
+#[cfg(test)]
 mod tests;

@@ -7,21 +7,18 @@ use uuid::Uuid;
 
 use super::*;
 use crate::agent::{Configured, Paused, Registered, Resumed, Retired, Runtime};
-use crate::execution::{
-    CancellationRequested, Cancelled, Pending, QueueMoved, ResultInjected, Running, Trigger,
-};
-use crate::session::{Closed, SessionEvent};
+use crate::execution::{CancellationRequested, Cancelled, Pending, QueueMoved, Running, Trigger};
 use crate::ids::{ClaimId, UserName};
 
-fn agent(name: &str) -> AgentName {
+pub(super) fn agent(name: &str) -> AgentName {
     AgentName::new(name).expect("name")
 }
 
-fn id(number: u64) -> ExecutionId {
+pub(super) fn id(number: u64) -> ExecutionId {
     ExecutionId(Uuid::from_u128(number.into()))
 }
 
-fn at(second: i64) -> Timestamp {
+pub(super) fn at(second: i64) -> Timestamp {
     Timestamp::from_micros(second * 1_000_000)
 }
 
@@ -30,7 +27,7 @@ fn config(slots: u32, queue_limit: u32) -> AgentConfig {
     AgentConfig { max_parallel_tasks: slots, queue_limit, ..base }
 }
 
-fn pending(of: &str, parent: Option<u64>, chat: Option<u128>) -> ExecutionEvent {
+pub(super) fn pending(of: &str, parent: Option<u64>, chat: Option<u128>) -> ExecutionEvent {
     let user = UserName::new("u").expect("name");
     ExecutionEvent::Pending(Box::new(Pending {
         triggered_by: if chat.is_some() { Trigger::Chat } else { Trigger::Manual },
@@ -40,7 +37,7 @@ fn pending(of: &str, parent: Option<u64>, chat: Option<u128>) -> ExecutionEvent 
     }))
 }
 
-fn running(number: u64) -> ExecutionEvent {
+pub(super) fn running(number: u64) -> ExecutionEvent {
     let claim = ClaimId(Uuid::from_u128(number.into()));
     ExecutionEvent::Running(Running {
         claim,
@@ -51,12 +48,12 @@ fn running(number: u64) -> ExecutionEvent {
     })
 }
 
-fn ended() -> ExecutionEvent {
+pub(super) fn ended() -> ExecutionEvent {
     let cancelled = Cancelled { cause: CancelCause::Requested, report: None };
     ExecutionEvent::Cancelled(Box::new(cancelled))
 }
 
-fn policy(agents: &[(&str, u32, u32)]) -> Policy {
+pub(super) fn policy(agents: &[(&str, u32, u32)]) -> Policy {
     let mut policy = Policy::default();
     for (name, slots, queue_limit) in agents {
         policy.load_agent(&agent(name), config(*slots, *queue_limit), AgentStatus::Active);
@@ -64,7 +61,7 @@ fn policy(agents: &[(&str, u32, u32)]) -> Policy {
     policy
 }
 
-fn started(effects: &[Effect]) -> Vec<ExecutionId> {
+pub(super) fn started(effects: &[Effect]) -> Vec<ExecutionId> {
     let start = |effect: &Effect| match effect {
         Effect::Start { execution, .. } => Some(*execution),
         _ => None,
@@ -303,87 +300,6 @@ fn a_run_that_would_wait_for_itself_is_known() {
     assert!(policy.would_deadlock(&agent("a"), id(1)));
     assert!(policy.would_deadlock(&agent("a"), id(2)));
     assert!(!policy.would_deadlock(&agent("b"), id(2)));
-}
-
-fn self_task(of: &str, session: u128) -> ExecutionEvent {
-    let user = UserName::new("u").expect("name");
-    ExecutionEvent::Pending(Box::new(Pending {
-        triggered_by: Trigger::SelfTask,
-        chat_session_id: Some(SessionId(Uuid::from_u128(session))),
-        inject_result: true,
-        ..crate::given::task(agent(of), user, at(86_400))
-    }))
-}
-
-#[test]
-fn a_result_is_owed_to_its_session_from_the_ending_until_it_is_settled() {
-    let session = SessionId(Uuid::from_u128(7));
-    let inject = Effect::Inject { execution: id(1), session };
-    let mut policy = policy(&[("a", 1, 50)]);
-    policy.apply_execution(1, id(1), &self_task("a", 7));
-    policy.begin(at(0), 64);
-    policy.apply_execution(2, id(1), &running(1));
-    assert_eq!(policy.begin(at(0), 64), []);
-    policy.apply_execution(3, id(1), &ended());
-    assert_eq!(policy.begin(at(0), 64), std::slice::from_ref(&inject));
-    assert_eq!(policy.begin(at(0), 64), [], "it is under way");
-    policy.give_back(&inject);
-    assert_eq!(policy.begin(at(0), 64), std::slice::from_ref(&inject));
-    let injected = ExecutionEvent::ResultInjected(ResultInjected { session_id: session });
-    policy.apply_execution(4, id(1), &injected);
-    policy.give_back(&inject);
-    assert_eq!(policy.begin(at(0), 64), [], "it is settled, whoever did it");
-}
-
-#[test]
-fn what_was_owed_before_a_restart_is_owed_after_it_also_while_nothing_is_started() {
-    let session = SessionId(Uuid::from_u128(7));
-    let mut restarted = policy(&[("a", 1, 50)]);
-    restarted.load_injection(id(1), session);
-    restarted.drain();
-    assert_eq!(restarted.begin(at(0), 64), [Effect::Inject { execution: id(1), session }]);
-}
-
-#[test]
-fn a_closed_session_ends_its_waiting_turns_and_leaves_the_running_one() {
-    let mut policy = policy(&[("a", 1, 50)]);
-    policy.apply_execution(1, id(1), &pending("a", None, Some(7)));
-    policy.begin(at(0), 64);
-    policy.apply_execution(2, id(1), &running(1));
-    policy.apply_execution(3, id(2), &pending("a", None, Some(7)));
-    policy.apply_execution(4, id(3), &pending("a", None, Some(8)));
-    let session = SessionId(Uuid::from_u128(7));
-    policy.apply_session(session, &SessionEvent::Closed(Closed {}));
-    let cancel = Effect::CancelWaiting { execution: id(2), cause: CancelCause::SessionClosed };
-    let effects = policy.begin(at(0), 64);
-    assert_eq!(effects[0], cancel);
-    assert_eq!(started(&effects), [id(3)]);
-    policy.give_back(&cancel);
-    assert_eq!(policy.begin(at(0), 64), [cancel]);
-}
-
-#[test]
-fn turns_have_a_queue_of_their_own_beside_that_of_tasks() {
-    let mut policy = policy(&[("a", 1, 1)]);
-    let a = agent("a");
-    for number in 1..=2 {
-        policy.apply_execution(number, id(number), &pending("a", None, None));
-    }
-    policy.begin(at(0), 64);
-    assert!(policy.reserve(&a, id(3)).is_err(), "one runs, one waits");
-    assert_eq!(policy.reserve_turn(&a, id(4)), Ok(()));
-    policy.apply_execution(4, id(4), &pending("a", None, Some(7)));
-    policy.apply_execution(5, id(5), &pending("a", None, Some(7)));
-    let full = NotAdmitted::QueueFull { agent: a.clone(), waiting: 2, limit: 1 };
-    assert_eq!(policy.reserve_turn(&a, id(6)), Err(full));
-    assert_eq!(started(&policy.begin(at(0), 64)), [id(4)]);
-    assert_eq!(policy.reserve_turn(&a, id(6)), Ok(()));
-    policy.release(&a, id(6));
-    let capacity = policy.capacity(&a, 10).expect("known");
-    assert_eq!((capacity.waiting, capacity.queue), (1, vec![id(2)]), "turns are no tasks");
-    policy.apply_execution(6, id(1), &ended());
-    assert_eq!(started(&policy.begin(at(0), 64)), [id(2)]);
-    assert_eq!(policy.reserve(&a, id(7)), Ok(()), "the waiting turn takes no place of a task");
 }
 
 #[derive(Clone, Debug)]

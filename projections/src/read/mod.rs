@@ -12,6 +12,7 @@ mod list;
 mod ranges;
 mod retries;
 mod schedules;
+mod session_work;
 mod sessions;
 mod stats;
 mod versions;
