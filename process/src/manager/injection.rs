@@ -42,3 +42,31 @@ fn refusal(session: &Session, user: &UserName) -> Option<InjectionRefusal> {
         Session::Open { .. } => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use execution_ledger_domain::AgentName;
+    use execution_ledger_domain::session::Opened;
+
+    use super::*;
+
+    #[test]
+    fn a_result_goes_into_an_open_session_of_its_own_user_and_into_no_other() {
+        let user = |name| UserName::new(name).expect("a name");
+        let opened = Box::new(Opened {
+            agent: AgentName::new("a").expect("a name"),
+            user: user("ada"),
+            continues: None,
+        });
+        let open = Session::Open { opened: opened.clone(), turns: Vec::new() };
+        let closed = Session::Closed { opened, turns: Vec::new() };
+        assert_eq!(refusal(&open, &user("ada")), None);
+        assert_eq!(refusal(&closed, &user("ada")), Some(InjectionRefusal::SessionClosed));
+        for session in [&open, &closed] {
+            let refused = refusal(session, &user("bob"));
+            assert_eq!(refused, Some(InjectionRefusal::SessionNotOwned));
+        }
+        let absent = refusal(&Session::Absent, &user("ada"));
+        assert_eq!(absent, Some(InjectionRefusal::SessionNotFound));
+    }
+}

@@ -6,7 +6,7 @@ use execution_ledger_domain::execution::{
 };
 use execution_ledger_domain::session::Session;
 use execution_ledger_domain::{Event, ExecutionId, SessionId, StreamName, limits};
-use execution_ledger_store::{ExecuteError, Recorded, StoreError, With};
+use execution_ledger_store::{EventStore, ExecuteError, Position, Recorded, StoreError, With};
 
 use super::Shared;
 use super::launch::command_on;
@@ -38,10 +38,13 @@ pub(super) async fn context(
         command_on(shared, execution, Command::Cancel { cause }, &[]).await?;
         return Ok(None);
     };
-    let resumed_session_id = match last_agent_session(shared, execution, &turns, config).await? {
-        Some(last) => Some(last),
-        None => opened.continues.map(|continued| continued.agent_session_id),
-    };
+    let resumed_session_id =
+        match last_agent_session(&**shared.ledger.store(), execution, &turns, config.runtime)
+            .await?
+        {
+            Some(last) => Some(last),
+            None => opened.continues.map(|continued| continued.agent_session_id),
+        };
     let told = untold(shared, execution, session_id, config).await?;
     Ok(Some(TurnContext { resumed_session_id, told }))
 }
@@ -57,20 +60,19 @@ pub(super) async fn load(shared: &Shared, session: SessionId) -> Result<Session,
 
 /// The agent's own session of the turn that ended last, run by the same program.
 async fn last_agent_session(
-    shared: &Shared,
+    store: &dyn EventStore,
     execution: ExecutionId,
     turns: &[ExecutionId],
-    config: &AgentConfig,
+    runtime: Runtime,
 ) -> Result<Option<String>, StoreError> {
     let others: Vec<_> = turns.iter().rev().filter(|turn| **turn != execution).copied().collect();
     let looked_at = &others[..others.len().min(LOOK_BACK_MAX)];
     for page in looked_at.chunks(LOOK_BACK_PAGE) {
         let streams: Vec<_> = page.iter().map(|turn| StreamName::execution(*turn)).collect();
-        let with = With::EventsOnly;
-        let read = shared.ledger.store().read_streams(&streams, TURN_EVENTS_MAX, with).await?;
+        let read = store.read_streams(&streams, TURN_EVENTS_MAX, With::EventsOnly).await?;
         let mut found = Vec::new();
         for events in read {
-            found.extend(ended_in(&events, config.runtime)?);
+            found.extend(ended_in(&events, runtime)?);
         }
         // The order of their endings may be another than that of their messages: queues are changed.
         if let Some((_, session)) = found.into_iter().max_by_key(|(position, _)| *position) {
@@ -84,7 +86,7 @@ async fn last_agent_session(
 fn ended_in(
     events: &[Recorded],
     wanted: Runtime,
-) -> Result<Option<(execution_ledger_store::Position, String)>, StoreError> {
+) -> Result<Option<(Position, String)>, StoreError> {
     let mut runtime = None;
     for recorded in events {
         let Event::Execution(event) = event_of(recorded)? else { continue };
@@ -182,4 +184,124 @@ fn result(execution: ExecutionId, events: &[Recorded]) -> Result<ToldResult, Sto
         }
     }
     Ok(result)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use execution_ledger_domain::execution::{
+        CostBasis, Evidence, Execution, Exit, FailureCode, Observation,
+    };
+    use execution_ledger_domain::{Actor, AgentName, ClaimId, Content, Timestamp, UserName};
+    use execution_ledger_store::{Context, Ledger, SqliteOptions, SqliteStore, SystemClock};
+    use uuid::Uuid;
+
+    use super::*;
+
+    struct World {
+        ledger: Ledger,
+        _folder: tempfile::TempDir,
+    }
+
+    fn id(number: u128) -> ExecutionId {
+        ExecutionId(Uuid::from_u128(number))
+    }
+
+    impl World {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("events.db");
+            let store = SqliteStore::open(&path, SqliteOptions::default()).expect("a log");
+            Self { ledger: Ledger::new(store, Arc::new(SystemClock)), _folder: folder }
+        }
+
+        async fn give(&self, number: u128, command: Command, texts: &[Content]) {
+            let context = Context {
+                actor: Actor::system("test"),
+                correlation_id: Some("story".to_owned()),
+                causation_id: None,
+                traceparent: None,
+            };
+            let stream = StreamName::execution(id(number));
+            let done = self.ledger.execute::<Execution>(&stream, command, texts, &context).await;
+            done.expect("allowed");
+        }
+
+        /// A turn that runs.
+        async fn begin(&self, number: u128, runtime: Runtime) {
+            let (agent, user) = (AgentName::new("a"), UserName::new("u"));
+            let (agent, user) = (agent.expect("a name"), user.expect("a name"));
+            let text = Content::new([7; 16], "hello");
+            let task = execution_ledger_domain::given::task(agent, user, Timestamp::MAX);
+            let task = Pending { message: text.reference(), ..task };
+            self.give(number, Command::Submit(Box::new(task)), &[text]).await;
+            let (claim, now) = (ClaimId(id(number).0), self.ledger.now());
+            let turn = TurnContext::default();
+            self.give(number, Command::Start { claim, now, runtime, turn }, &[]).await;
+        }
+
+        /// Ends it in one of the agent's own sessions, or in none.
+        async fn end(&self, number: u128, agent_session: Option<&str>) {
+            let now = self.ledger.now();
+            let observed = Observation {
+                claim: ClaimId(id(number).0),
+                started_at: now,
+                ended_at: now,
+                duration_ms: 0,
+                exit: Some(Exit::Code(1)),
+                stopped: None,
+                signals: Vec::new(),
+                killed_processes: 0,
+                evidence: Evidence::Failure { code: FailureCode::AgentError, message: None },
+                response: None,
+                response_cut: false,
+                cost: None,
+                cost_basis: CostBasis::Unknown,
+                usage: None,
+                model_used: None,
+                agent_session_id: agent_session.map(str::to_owned),
+                num_turns: None,
+                transcript: None,
+            };
+            self.give(number, Command::Finish(Box::new(observed)), &[]).await;
+        }
+
+        async fn resumed_by(&self, number: u128, turns: &[u128]) -> Option<String> {
+            let turns: Vec<_> = turns.iter().copied().map(id).collect();
+            let store = &**self.ledger.store();
+            let found = last_agent_session(store, id(number), &turns, Runtime::Demo).await;
+            found.expect("read")
+        }
+    }
+
+    #[tokio::test]
+    async fn a_turn_goes_on_with_what_ended_last_and_not_with_what_was_posted_last() {
+        let world = World::new();
+        for number in 1..=3 {
+            world.begin(number, Runtime::Demo).await;
+        }
+        world.end(2, Some("two")).await;
+        world.end(1, Some("one")).await;
+        assert_eq!(world.resumed_by(4, &[1, 2, 3, 4]).await.as_deref(), Some("one"));
+        world.end(3, None).await;
+        assert_eq!(world.resumed_by(4, &[1, 2, 3, 4]).await.as_deref(), Some("one"));
+    }
+
+    #[tokio::test]
+    async fn messages_without_an_execution_and_turns_of_another_program_are_passed_over() {
+        let world = World::new();
+        world.begin(1, Runtime::Demo).await;
+        world.end(1, Some("one")).await;
+        world.begin(2, Runtime::ClaudeCode).await;
+        world.end(2, Some("two")).await;
+        // As many as are looked at together, and one more.
+        let mut turns = vec![1, 2];
+        turns.extend((0..=LOOK_BACK_PAGE as u128).map(|number| 100 + number));
+        assert_eq!(world.resumed_by(9, &turns).await.as_deref(), Some("one"));
+        assert_eq!(world.resumed_by(9, &[2]).await, None);
+        assert_eq!(world.resumed_by(9, &[]).await, None);
+        turns.extend((0..LOOK_BACK_MAX as u128).map(|number| 1_000 + number));
+        assert_eq!(world.resumed_by(9, &turns).await, None, "not for ever");
+    }
 }
