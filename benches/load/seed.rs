@@ -175,7 +175,13 @@ fn life(number: u64, now: Timestamp) -> Result<Vec<NewEvent>, Failure> {
     let pending = pending(agent, &message, trigger(&mut mixed), now)?;
     let claim = ClaimId(Uuid::now_v7());
     let slot_until = Timestamp::from_micros(now.micros() + 1_200_000_000);
-    let running = Running { claim, slot_until, runtime: Runtime::Command, resumed_session_id: None, told: Vec::new() };
+    let running = Running {
+        claim,
+        slot_until,
+        runtime: Runtime::Command,
+        resumed_session_id: None,
+        told: Vec::new(),
+    };
     let (ending, contents) = ending(&mut mixed, claim, now)?;
     Ok(vec![
         stored(&ExecutionEvent::Pending(Box::new(pending)).into(), vec![message])?,

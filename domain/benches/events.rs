@@ -35,7 +35,12 @@ fn submitted() -> Command {
 }
 
 fn started() -> Command {
-    Command::Start { claim: ClaimId(Uuid::from_u128(1)), now: NOW, runtime: Runtime::Command, turn: TurnContext::default() }
+    Command::Start {
+        claim: ClaimId(Uuid::from_u128(1)),
+        now: NOW,
+        runtime: Runtime::Command,
+        turn: TurnContext::default(),
+    }
 }
 
 fn finished() -> Command {

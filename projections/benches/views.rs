@@ -240,7 +240,13 @@ fn life(number: u64, ended: bool) -> (StreamName, Vec<NewEvent>) {
     };
     let mut events = vec![stored(ExecutionEvent::Pending(Box::new(pending)), vec![message])];
     if ended {
-        let running = Running { claim, slot_until: now, runtime: Runtime::Command, resumed_session_id: None, told: Vec::new() };
+        let running = Running {
+            claim,
+            slot_until: now,
+            runtime: Runtime::Command,
+            resumed_session_id: None,
+            told: Vec::new(),
+        };
         events.push(stored(ExecutionEvent::Running(running), Vec::new()));
         let report = RunReport {
             claim,

@@ -143,7 +143,8 @@ async fn win_claim(
     let mut attempt = 0;
     loop {
         attempt += 1;
-        let command = Command::Start { claim, now: shared.ledger.now(), runtime, turn: turn.clone() };
+        let command =
+            Command::Start { claim, now: shared.ledger.now(), runtime, turn: turn.clone() };
         match command_on(shared, execution, command, &[]).await {
             Err(ExecuteError::Refused(Rejection::AlreadyStarted)) => {
                 return match shared.ledger.load::<Execution>(&stream).await? {
@@ -292,10 +293,7 @@ fn least<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
 }
 
 /// Does what a start needs beside a claim: reads what was accepted, and makes room for the run.
-pub(super) async fn prepare(
-    shared: &Shared,
-    execution: ExecutionId,
-) -> Result<Task, LaunchError> {
+pub(super) async fn prepare(shared: &Shared, execution: ExecutionId) -> Result<Task, LaunchError> {
     let starter = Arc::clone(&shared.starter);
     let room = tokio::task::spawn_blocking(move || starter.make_room(execution));
     let (room, accepted) = tokio::join!(room, accepted(shared, execution));

@@ -4,8 +4,8 @@
 //! At start it takes up every run that holds a slot; then it follows the log, and after each batch
 //! of events it begins what follows from the policy's state.
 
-mod injection;
 mod ending;
+mod injection;
 mod janitor;
 mod launch;
 mod observe;
@@ -111,7 +111,8 @@ impl Manager {
         let (archive, to_archive) = tokio::sync::mpsc::channel(janitor::ARCHIVE_QUEUE_MAX);
         let runs = Runs::default();
         let starter = Arc::new(Starter::new(options.runs.clone()));
-        let shared = Shared { ledger, desk, hub, secret, sessions, options, runs, starter, archive };
+        let shared =
+            Shared { ledger, desk, hub, secret, sessions, options, runs, starter, archive };
         Self { shared: Arc::new(shared), to_archive }
     }
 

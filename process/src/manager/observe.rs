@@ -42,8 +42,7 @@ pub(super) struct StartedAs {
 impl StartedAs {
     /// By the events of its acceptance and its claim.
     pub fn of(running: &Running, pending: &Pending) -> Self {
-        let resumed =
-            pending.resume_session_id.is_some() || running.resumed_session_id.is_some();
+        let resumed = pending.resume_session_id.is_some() || running.resumed_session_id.is_some();
         Self { runtime: running.runtime, resumed }
     }
 }

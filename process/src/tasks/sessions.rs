@@ -93,8 +93,12 @@ impl Tasks {
         };
         let agent = opened.opened().map(|opened| opened.agent.clone());
         let Some(agent) = agent else { return no_session("id") };
-        let task =
-            NewTask { via: Via::Chat, chat_session_id: Some(session), inject_result: false, ..task };
+        let task = NewTask {
+            via: Via::Chat,
+            chat_session_id: Some(session),
+            inject_result: false,
+            ..task
+        };
         let submitted = self.submit(caller, &agent, task, request).await?;
         Ok((agent, submitted))
     }
