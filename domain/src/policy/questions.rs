@@ -1,10 +1,10 @@
 //! What people ask of the queue: who holds the slots, and why does this one wait?
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Policy;
 use super::lines::{AgentStatus, Entry, Kind, Place, Stage};
-use crate::ids::{AgentName, ExecutionId};
+use crate::ids::{AgentName, ExecutionId, SessionId};
 use crate::time::Timestamp;
 
 /// Deepest chain of parents that is walked.
@@ -134,13 +134,15 @@ impl Policy {
     }
 
     /// What keeps each of these executions waiting, and its place in its agent's queue, from 1; 0 while
-    /// it is being started. Those that do not wait are left out. Each queue is walked once, up to the
-    /// last of them.
+    /// it is being started. Chat turns stand in no queue of tasks: theirs is the place among the turns
+    /// of their session. Those that do not wait are left out. Each queue is walked once, up to the last
+    /// of them.
     pub fn why_each_waits(
         &self,
         executions: &[ExecutionId],
     ) -> HashMap<ExecutionId, (Blocker, u32)> {
         let mut found = HashMap::new();
+        let mut turns: HashMap<SessionId, BTreeSet<(Place, ExecutionId)>> = HashMap::new();
         let mut queued: HashMap<&AgentName, BTreeMap<Standing, ExecutionId>> = HashMap::new();
         for id in executions {
             let Some(agent) = self.agent_of.get(id) else { continue };
@@ -154,6 +156,10 @@ impl Policy {
                 }
                 Stage::Waiting => {
                     found.insert(*id, (self.blocker(agent, entry), 0));
+                    if let Kind::ChatTurn(session) = entry.kind {
+                        turns.entry(session).or_default().insert((entry.place, *id));
+                        continue;
+                    }
                     let standing = match entry.delayed_until {
                         None => Standing::InLine(entry.place),
                         Some(at) => Standing::Aside(at, *id),
@@ -162,9 +168,13 @@ impl Policy {
                 }
             }
         }
+        if !turns.is_empty() {
+            self.place_turns(&turns, &mut found);
+        }
         for (agent, wanted) in queued {
             let Some(line) = self.lines.get(agent) else { continue };
-            let in_line = line.waiting.keys().map(|place| Standing::InLine(*place));
+            let tasks = line.waiting.iter().filter(|(_, id)| line.is_task(**id));
+            let in_line = tasks.map(|(place, _)| Standing::InLine(*place));
             let aside = line.delayed.iter().map(|(at, id)| Standing::Aside(*at, *id));
             let mut all = (1..).zip(in_line.chain(aside));
             // Both are in the same order.
@@ -176,6 +186,26 @@ impl Policy {
             }
         }
         found
+    }
+
+    /// Says of waiting turns which place they have in their session; all waiting turns are walked once.
+    fn place_turns(
+        &self,
+        wanted: &HashMap<SessionId, BTreeSet<(Place, ExecutionId)>>,
+        found: &mut HashMap<ExecutionId, (Blocker, u32)>,
+    ) {
+        let mut before: HashMap<SessionId, u32> = HashMap::new();
+        for (place, id) in &self.chat_waiting {
+            let Some(session) = self.turn_of(*id) else { continue };
+            let Some(of_session) = wanted.get(&session) else { continue };
+            let number = before.entry(session).or_default();
+            *number += 1;
+            if of_session.contains(&(*place, *id))
+                && let Some(waiting) = found.get_mut(id)
+            {
+                waiting.1 = *number;
+            }
+        }
     }
 
     /// Whether a run that waited for a new execution of `agent` would wait for itself: every slot of
@@ -261,7 +291,9 @@ impl Policy {
             Kind::ChatTurn(_) if all >= self.ceiling.max_parallel_total => Blocker::CeilingReached,
             Kind::ChatTurn(_) => Blocker::Starting,
             Kind::Task if line.taken >= line.slots() => Blocker::SlotsTaken,
-            Kind::Task if line.waiting.range(..place).next().is_some() => Blocker::BehindOthers,
+            Kind::Task if line.waiting.range(..place).any(|(_, id)| line.is_task(*id)) => {
+                Blocker::BehindOthers
+            }
             Kind::Task => Blocker::CeilingReached,
         }
     }

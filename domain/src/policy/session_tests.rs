@@ -88,3 +88,16 @@ fn turns_have_a_queue_of_their_own_beside_that_of_tasks() {
     assert_eq!(started(&policy.begin(at(0), 64)), [id(2)]);
     assert_eq!(policy.reserve(&a, id(7)), Ok(()), "the waiting turn takes no place of a task");
 }
+
+#[test]
+fn a_turn_has_its_place_among_the_turns_of_its_session_and_a_task_among_tasks() {
+    let mut policy = policy(&[("a", 1, 50)]);
+    policy.hold_back_for_disk(true);
+    policy.apply_execution(1, id(1), &pending("a", None, None));
+    policy.apply_execution(2, id(2), &pending("a", None, Some(7)));
+    policy.apply_execution(3, id(3), &pending("a", None, Some(8)));
+    policy.apply_execution(4, id(4), &pending("a", None, Some(7)));
+    policy.apply_execution(5, id(5), &pending("a", None, None));
+    let why = policy.why_each_waits(&[1, 2, 3, 4, 5].map(id));
+    assert_eq!([1, 2, 3, 4, 5].map(|number| why[&id(number)].1), [1, 1, 1, 2, 2]);
+}
