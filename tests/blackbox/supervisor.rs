@@ -616,6 +616,33 @@ async fn memory_is_limited_where_it_is_to_be() {
     assert!(run.text().iter().any(|line| line.contains("MemoryError")), "{:?}", run.text());
 }
 
+/// The state of a process, as `/proc` writes it: `T` is stopped, `Z` has ended and was not reaped.
+fn state_of(pid: i32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
+#[tokio::test]
+async fn an_agent_that_ends_between_two_looks_of_its_supervisor_is_seen_to_have_ended() {
+    // What it leaves behind keeps its output open: nothing but the signal tells of its end.
+    let run = Run::shell("sleep 600 & echo $$; until [ -e go ]; do sleep 0.01; done; exit 3")
+        .with(|orders| orders.drain_ms = 100);
+    let program = run.wrapped("EXECUTION_LEDGER_PAUSE_AT=supervisor.looked");
+    let handle =
+        supervisor::start_program(&program, &run.runs(), &run.orders, None, &[]).expect("started");
+    // It has looked whether a child ended, and not yet at the signals that have come meanwhile.
+    until(|| state_of(handle.pid()) == Some('T')).await;
+    let agent: i32 = run.text()[0].parse().expect("a pid");
+    fs::write(run.directory.path().join("go"), "").expect("written");
+    until(|| state_of(agent) == Some('Z')).await;
+    let supervisor = nix::unistd::Pid::from_raw(handle.pid());
+    nix::sys::signal::kill(supervisor, nix::sys::signal::Signal::SIGCONT).expect("continued");
+    ended(&handle).await;
+    let status = run.status();
+    assert_eq!((status.exit, status.stopped), (Some(Exit::Code(3)), None));
+    run.assert_consistent(&status);
+}
+
 #[tokio::test]
 async fn a_supervisor_that_dies_between_any_two_steps_leaves_the_truth() {
     for (point, lost) in [

@@ -156,6 +156,7 @@ impl<'w> Watch<'w> {
             self.read_outputs();
             // Before the signals: a wish that comes after the end changes nothing about it.
             self.reap();
+            reach("supervisor.looked");
             self.hear_signals();
             let now = since_boot();
             if self.first_exit.is_none() {
