@@ -1,5 +1,13 @@
-//! Replay of the history: making the read models anew, and saying whether they are what the log says.
+//! Replay of the history: making the read models anew, saying whether they are what the log says,
+//! and taking the whole of it from one ledger to another.
 
 mod compare;
+mod export;
+mod import;
 
 pub use compare::{CompareError, Comparison, Difference, compare_views};
+pub use export::{
+    EXPORT_FORMAT, ExportError, ExportFilter, ExportFormat, ExportHeader, ExportProgress,
+    ExportTrailer, Exported, export,
+};
+pub use import::{ImportFileError, Imported, import};

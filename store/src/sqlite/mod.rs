@@ -9,6 +9,7 @@ mod backup;
 mod fault;
 mod feed;
 mod heads;
+mod import;
 mod lock;
 mod open;
 mod place;
@@ -29,6 +30,7 @@ use execution_ledger_domain::StreamName;
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+pub use self::import::{ImportError, Importer};
 pub use self::open::{OpenError, assign_new_log_id};
 
 use self::feed::{LiveFeed, StoredFeed};

@@ -53,7 +53,7 @@ impl Place<'_> {
         expected: ExpectedRevision,
         events: &mut [Recorded],
     ) -> Placing {
-        let current = self.last_revision(stream)?;
+        let current = last_revision(self.tx, self.heads, stream)?;
         let fits = match expected {
             ExpectedRevision::NoStream => current.is_none(),
             ExpectedRevision::Exact(revision) => current == Some(revision),
@@ -77,7 +77,7 @@ impl Place<'_> {
             event.position = Position::new(self.last.number() + 1);
             event.revision = revision;
             event.recorded_at = self.now;
-            match self.insert(event) {
+            match insert(self.tx, event) {
                 Ok(()) => self.last = event.position,
                 // Only the first event of an append can meet this: of several, all ids were checked.
                 Err(error) if is_constraint(&error) && self.place_of(event.id)?.is_some() => {
@@ -90,14 +90,6 @@ impl Place<'_> {
         let revision = first + events.len() as u64 - 1;
         self.heads.set(stream, revision);
         Ok(Ok(Placed::Now(Appended { position: self.last, revision, recorded_at: self.now })))
-    }
-
-    fn last_revision(&self, stream: &StreamName) -> rusqlite::Result<Option<u64>> {
-        if let Some(revision) = self.heads.get(stream) {
-            return Ok(Some(revision));
-        }
-        let mut statement = self.tx.prepare_cached(LAST_REVISION)?;
-        statement.query_row([stream.as_str()], |row| unsigned(row, 0)).optional()
     }
 
     /// The answer of an append that is stored from this revision on with the same ids.
@@ -166,28 +158,42 @@ impl Place<'_> {
         }
         Ok(Err(AppendError::DuplicateEventId(taken)))
     }
+}
 
-    fn insert(&self, event: &Recorded) -> rusqlite::Result<()> {
-        self.tx.prepare_cached(INSERT_EVENT)?.execute(params![
-            signed(event.position.number())?,
-            event.stream.as_str(),
-            signed(event.revision)?,
-            event.id.0.as_bytes().as_slice(),
-            event.type_name,
-            event.version,
-            event.recorded_at.micros(),
-            event.metadata,
-            event.data,
-        ])?;
-        for (id, stored) in (first_content_id(event.position)?..).zip(&event.contents) {
-            let content = stored.content.as_ref();
-            self.tx.prepare_cached(INSERT_CONTENT)?.execute(params![
-                id,
-                stored.sha256.0.as_slice(),
-                content.map(|content| content.salt.as_slice()),
-                content.map(|content| content.text.as_str()),
-            ])?;
-        }
-        Ok(())
+/// The last revision of a stream; from memory, where it is remembered.
+pub(super) fn last_revision(
+    tx: &Connection,
+    heads: &Heads,
+    stream: &StreamName,
+) -> rusqlite::Result<Option<u64>> {
+    if let Some(revision) = heads.get(stream) {
+        return Ok(Some(revision));
     }
+    let mut statement = tx.prepare_cached(LAST_REVISION)?;
+    statement.query_row([stream.as_str()], |row| unsigned(row, 0)).optional()
+}
+
+/// Stores one event with its texts, just as it is.
+pub(super) fn insert(tx: &Connection, event: &Recorded) -> rusqlite::Result<()> {
+    tx.prepare_cached(INSERT_EVENT)?.execute(params![
+        signed(event.position.number())?,
+        event.stream.as_str(),
+        signed(event.revision)?,
+        event.id.0.as_bytes().as_slice(),
+        event.type_name,
+        event.version,
+        event.recorded_at.micros(),
+        event.metadata,
+        event.data,
+    ])?;
+    for (id, stored) in (first_content_id(event.position)?..).zip(&event.contents) {
+        let content = stored.content.as_ref();
+        tx.prepare_cached(INSERT_CONTENT)?.execute(params![
+            id,
+            stored.sha256.0.as_slice(),
+            content.map(|content| content.salt.as_slice()),
+            content.map(|content| content.text.as_str()),
+        ])?;
+    }
+    Ok(())
 }

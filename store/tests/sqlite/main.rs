@@ -6,6 +6,7 @@ mod children;
 mod durability;
 mod faults;
 mod following;
+mod import;
 mod ledger;
 mod opening;
 
