@@ -329,6 +329,22 @@ async fn a_message_whose_post_was_cut_off_by_a_kill_is_healed_by_the_same_key() 
 }
 
 #[tokio::test]
+async fn the_simulated_agent_obeys_its_user_and_not_the_background_tasks_that_it_is_told_of() {
+    let server = Server::start(&[]).await;
+    let ada = Person::of(&server, "ada").await;
+    let session = ada.open(&server, "demo").await;
+    let task = json!({"message": "fail", "inject_result": true, "chat_session_id": session});
+    let (_, failed) = ada.post(&server, "/api/agents/demo/task", task).await;
+    assert_eq!(failed["status"], "failed", "{failed}");
+    let one = |shown: &Value| results(shown).len() == 1;
+    ada.await_session(&server, &session, "the failure", one).await;
+    let turn = ada.say(&server, &session, "hello").await;
+    assert_eq!(turn["status"], "completed", "{turn}");
+    let shown = ada.await_session(&server, &session, "told", one).await;
+    assert_eq!(results(&shown)[0]["told"], true, "{shown}");
+}
+
+#[tokio::test]
 async fn turns_run_one_after_the_other_in_the_agents_own_session_also_from_an_execution_on() {
     let server = Server::start(&[]).await;
     let ada = Person::of(&server, "ada").await;

@@ -11,7 +11,7 @@ mod launch;
 mod observe;
 mod retry;
 mod runs;
-mod told;
+pub(crate) mod told;
 mod turns;
 
 use std::collections::HashMap;

@@ -26,6 +26,7 @@ use serde_json::{Value, json};
 use super::plan::{Plan, RunRequest};
 use super::reading::{Ended, Reading};
 use super::stream_json;
+use crate::manager::told::without_note;
 use crate::orders::MARKER_VARIABLE;
 use crate::transcript::Line;
 
@@ -100,6 +101,8 @@ fn message_of(input: impl Read) -> io::Result<String> {
 }
 
 fn run(message: &str) -> io::Result<ExitCode> {
+    // What background tasks were asked and answered is told before the message; it is no wish.
+    let message = without_note(message);
     let wishes = Wishes::of(message);
     let mut agent = Agent::start()?;
     agent.init()?;
