@@ -1,8 +1,10 @@
 //! `chat_with_agent`: giving an agent a task.
 
+use std::time::Duration;
+
 use execution_ledger_domain::execution::{Execution, Outcome};
-use execution_ledger_domain::{AgentName, NanoUsd, Right, SessionId};
-use execution_ledger_process::tasks::{ANSWERS_AFTER_END_S, NewTask, Submitted, Via};
+use execution_ledger_domain::{AgentName, ExecutionId, NanoUsd, Right, SessionId};
+use execution_ledger_process::tasks::{ANSWERS_AFTER_END_S, NewTask, Submitted, Via, Waited};
 use execution_ledger_projections::{At, Status as RecordStatus};
 use rmcp::model::{CallToolResponse, JsonObject};
 use schemars::JsonSchema;
@@ -105,6 +107,9 @@ pub(super) async fn call(
         return tasks::created(call, &submitted).await.map(CallToolResponse::Task);
     }
     let Some((_room, registered)) = room else {
+        if submitted.replayed && has_ended(call, submitted.execution_id).await? {
+            return finished(call, &submitted).await;
+        }
         call.settle(submitted.position).await;
         let answer = open(call, &agent, &submitted, background(&submitted)).await?;
         return answered(&answer).map(Into::into);
@@ -137,6 +142,14 @@ pub(super) async fn call(
             answered(&open(call, &agent, &submitted, next.to_owned()).await?).map(Into::into)
         }
     }
+}
+
+/// Whether what an equal call started has ended meanwhile; its result can be read then.
+async fn has_ended(call: &Call, id: ExecutionId) -> Result<bool, Problem> {
+    let waited = call.app.tasks().wait_for_end(id, Duration::ZERO).await?;
+    let Waited::Ended(position) = waited else { return Ok(false) };
+    call.app.wait_for(position, WAIT_FOR_MAX).await?;
+    Ok(true)
 }
 
 fn background(submitted: &Submitted) -> String {

@@ -128,6 +128,17 @@ async fn a_call_that_comes_again_starts_nothing_twice_unless_that_is_wanted() {
     let other = answer(&server, "chat_with_agent", repeated).await;
     assert_ne!(other["execution_id"], first["execution_id"]);
     assert_eq!(other["replayed"], false);
+    // What has ended meanwhile is not said to go on, whichever way the answer was asked for.
+    let id = json!({"execution_id": other["execution_id"]});
+    answer(&server, "cancel_execution", id).await;
+    for waits in [true, false] {
+        let task = json!({"agent_name": "a", "message": "work", "async": !waits});
+        let result = call(&server, KEY, "chat_with_agent", task).await;
+        let again = &result["structuredContent"];
+        assert_eq!(again["execution_id"], other["execution_id"]);
+        assert_eq!((&again["status"], &again["replayed"]), (&json!("cancelled"), &json!(true)));
+        assert!(again["next"].as_str().is_some_and(|next| next.contains("its result")), "{again}");
+    }
     let list = answer(&server, "list_recent_executions", json!({"agent_name": "a"})).await;
     let rows = list["executions"].as_array().expect("rows");
     assert_eq!(rows.len(), 2, "{list}");
