@@ -1,13 +1,13 @@
 //! `cancel`: stops executions.
 
 use clap::Args;
-use clap::builder::PossibleValuesParser;
-use execution_ledger_domain::execution::Trigger;
-use execution_ledger_domain::{AgentName, ExecutionId, Timestamp};
+use execution_ledger_domain::{AgentName, ExecutionId};
 use reqwest::Method;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::task::{Which, execution_id, text, time};
+use super::filters::Filters;
+use super::run_settings::given;
+use super::task::{Which, execution_id, text};
 use super::{Exit, Failure, Global, block_on};
 use crate::client::{Answer, Client};
 use crate::output::{Align, Output, Sheet, Tone, neutral_line};
@@ -16,8 +16,7 @@ use crate::output::{Align, Output, Sheet, Tone, neutral_line};
 const FILTERED_MAX: u32 = 1_000;
 
 /// What says which executions are meant where no ids are given.
-const WHICH: [&str; 8] =
-    ["agent", "status", "triggered_by", "from", "to", "search", "model", "all"];
+const WHICH: [&str; 4] = ["agent", "status", "filters", "all"];
 
 const AFTER_HELP: &str = "\
 A run is sent SIGINT and, after its agent's grace period, SIGKILL with all its
@@ -39,37 +38,23 @@ pub struct Cancel {
     /// The executions' ids.
     #[arg(value_name = "EXECUTION", num_args = 0..=1000)]
     #[arg(value_parser = execution_id, required_unless_present_any = WHICH)]
+    #[arg(conflicts_with_all = ["status", "filters", "all", "dry_run", "limit"])]
     ids: Vec<ExecutionId>,
     /// The agent that runs them. With ids it can be left out.
     #[arg(long, short, value_name = "NAME")]
     agent: Option<AgentName>,
     #[command(flatten)]
-    filters: Filters,
+    which: ByFilters,
 }
 
 /// Which executions are meant where no ids are given.
 #[derive(Debug, Args)]
-#[group(id = "by_filters", multiple = true, conflicts_with = "ids")]
-struct Filters {
+struct ByFilters {
     /// Only what waits, or only what runs.
     #[arg(long, short, value_name = "STATUS", value_parser = ["pending", "running"])]
     status: Option<String>,
-    /// Only triggered in this way.
-    #[arg(long, visible_alias = "trigger", value_name = "TRIGGER")]
-    #[arg(value_parser = PossibleValuesParser::new(Trigger::ALL.map(Trigger::as_str)))]
-    triggered_by: Option<String>,
-    /// Only accepted at this time or later (RFC 3339).
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    from: Option<Timestamp>,
-    /// Only accepted before this time (RFC 3339).
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    to: Option<Timestamp>,
-    /// Only with these words in the message; a word may end in *.
-    #[arg(long, short = 'q', value_name = "WORDS")]
-    search: Option<String>,
-    /// Only of this model.
-    #[arg(long, value_name = "MODEL")]
-    model: Option<String>,
+    #[command(flatten)]
+    filters: Filters,
     /// All that the key may stop.
     #[arg(long)]
     all: bool,
@@ -111,14 +96,8 @@ impl Cancel {
     }
 
     fn by_filters(&self, client: &Client, output: &Output) -> Result<Exit, Failure> {
-        let mut body = self.filters.body(self.agent.as_ref());
-        if self.filters.all {
-            body.insert("all".to_owned(), json!(true));
-        }
-        body.insert("dry_run".to_owned(), json!(self.filters.dry_run));
-        body.extend(self.filters.limit.map(|limit| ("limit".to_owned(), json!(limit))));
+        let body = self.which.body(self.agent.as_ref());
         let path = ["api", "executions", "terminate"];
-        let body = Value::Object(body);
         let answer =
             block_on(async { Ok(client.change(Method::POST, &path, Some(&body)).await?) })?;
         told_all(&answer, output)?;
@@ -127,19 +106,18 @@ impl Cancel {
     }
 }
 
-impl Filters {
-    /// By their names in the API.
-    fn body(&self, agent: Option<&AgentName>) -> Map<String, Value> {
-        let given = [
-            ("agent", agent.map(|v| json!(v))),
-            ("status", self.status.as_ref().map(|v| json!(v))),
-            ("triggered_by", self.triggered_by.as_ref().map(|v| json!(v))),
-            ("from", self.from.map(|v| json!(v))),
-            ("to", self.to.map(|v| json!(v))),
-            ("q", self.search.as_ref().map(|v| json!(v))),
-            ("model", self.model.as_ref().map(|v| json!(v))),
-        ];
-        given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+impl ByFilters {
+    /// What the API is asked.
+    fn body(&self, agent: Option<&AgentName>) -> Value {
+        let mut body = given([
+            ("agent", json!(agent)),
+            ("status", json!(self.status)),
+            ("limit", json!(self.limit)),
+            ("all", self.all.then_some(true).into()),
+            ("dry_run", json!(self.dry_run)),
+        ]);
+        body.extend(given(self.filters.named().map(|(name, value)| (name, value.into()))));
+        Value::Object(body)
     }
 }
 

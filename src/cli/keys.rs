@@ -6,15 +6,11 @@ use execution_ledger_domain::{AgentName, KeyId, Role, UserName};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::pages::{ROWS_MAX, Rows};
 use super::task::{now, text};
 use super::{Exit, Failure, Global, block_on};
-use crate::client::{Answer, Client, Ordered};
+use crate::client::{Answer, Client};
 use crate::output::{Align, Output, Sheet, Tone, ago, neutral_line};
-
-/// Keys of one request: most.
-const PAGE_MAX: u32 = 200;
-/// Keys in all: most that are listed.
-const ROWS_MAX: u32 = 100_000;
 
 const ISSUE_HELP: &str = "\
 The key is written to standard output, once: the ledger keeps only its digest.
@@ -119,53 +115,19 @@ impl Keys {
 
 impl List {
     async fn execute(&self, client: &Client, output: &Output) -> Result<Exit, Failure> {
-        let mut rows: Vec<Value> = Vec::new();
-        let mut printed: Vec<Ordered> = Vec::new();
-        let mut cursor: Option<String> = None;
-        // Ends: every page but the last has rows, and there are at most so many.
-        loop {
-            let page = client.get(&["api", "keys"], &self.query(cursor.as_deref())).await?;
-            let found = page.get("keys").and_then(Value::as_array).cloned().unwrap_or_default();
-            if output.is_json()
-                && let Some(Ordered::List(items)) = page.ordered()?.take("keys")
-            {
-                printed.extend(items);
-            }
-            cursor = page.get("next_cursor").and_then(Value::as_str).map(str::to_owned);
-            let empty = found.is_empty();
-            rows.extend(found);
-            if empty || cursor.is_none() || rows.len() >= ROWS_MAX as usize {
-                break;
-            }
-        }
-        if output.is_json() {
-            output.json(&Ordered::Fields(vec![
-                ("keys".to_owned(), Ordered::List(printed)),
-                ("next_cursor".to_owned(), Ordered::Scalar(cursor.into())),
-            ]))?;
-        } else if rows.is_empty() {
-            output.remark("no keys: `execution-ledger keys issue` makes one");
-        } else {
-            output.sheet(&sheet(&rows))?;
-        }
-        Ok(Exit::Success)
-    }
-
-    fn query(&self, cursor: Option<&str>) -> Vec<(&'static str, String)> {
         let revoked = match (self.revoked, self.in_use) {
             (true, _) => Some("true".to_owned()),
             (_, true) => Some("false".to_owned()),
             _ => None,
         };
-        let parts = [
+        let filters = [
             ("role", self.role.clone()),
             ("user", self.user.as_ref().map(ToString::to_string)),
             ("revoked", revoked),
             ("as_of", self.as_of.clone()),
-            ("cursor", cursor.map(str::to_owned)),
-            ("limit", Some(PAGE_MAX.to_string())),
         ];
-        parts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+        let rows = Rows::fetch(client, "keys", filters, ROWS_MAX, output).await?;
+        rows.write("no keys: `execution-ledger keys issue` makes one", sheet, output)
     }
 }
 

@@ -2,9 +2,10 @@
 
 use clap::Args;
 use execution_ledger_domain::{AgentName, ExecutionId};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::accompany::accompany;
+use super::run_settings::RunSettings;
 use super::task::{Execution, message, text};
 use super::{Exit, Failure, Global, block_on};
 use crate::output::Output;
@@ -38,24 +39,8 @@ pub struct Run {
     /// Only submit it, and write its id.
     #[arg(long, short)]
     detach: bool,
-    /// The model, one of the agent's.
-    #[arg(long, value_name = "MODEL")]
-    model: Option<String>,
-    /// How long it may take, in seconds; at most what the agent may.
-    #[arg(long, value_name = "S")]
-    timeout_s: Option<u64>,
-    /// What it may cost, in dollars.
-    #[arg(long, value_name = "USD")]
-    max_cost_usd: Option<f64>,
-    /// How many turns it may take.
-    #[arg(long, value_name = "N")]
-    max_turns: Option<u32>,
-    /// The tools that it may use, of the agent's; with commas between.
-    #[arg(long, value_name = "TOOLS", value_delimiter = ',')]
-    allowed_tools: Option<Vec<String>>,
-    /// A system prompt, where the agent permits one.
-    #[arg(long, value_name = "TEXT")]
-    system_prompt: Option<String>,
+    #[command(flatten)]
+    settings: RunSettings,
     /// Continue this session of the agent's own.
     #[arg(long, value_name = "SESSION")]
     resume_session_id: Option<String>,
@@ -102,21 +87,9 @@ impl Run {
     }
 
     fn body(&self, message: String) -> Value {
-        let given = [
-            ("model", self.model.as_ref().map(|v| json!(v))),
-            ("timeout_s", self.timeout_s.map(|v| json!(v))),
-            ("max_cost_usd", self.max_cost_usd.map(|v| json!(v))),
-            ("max_turns", self.max_turns.map(|v| json!(v))),
-            ("allowed_tools", self.allowed_tools.as_ref().map(|v| json!(v))),
-            ("system_prompt", self.system_prompt.as_ref().map(|v| json!(v))),
-            ("resume_session_id", self.resume_session_id.as_ref().map(|v| json!(v))),
-        ];
-        let mut body = Map::new();
-        body.insert("message".to_owned(), Value::String(message));
-        body.insert("async_mode".to_owned(), Value::Bool(true));
-        for (name, value) in given {
-            body.extend(value.map(|value| (name.to_owned(), value)));
-        }
+        let mut body = self.settings.task(message);
+        let session = self.resume_session_id.as_deref();
+        body.extend(session.map(|id| ("resume_session_id".to_owned(), Value::from(id))));
         Value::Object(body)
     }
 }

@@ -5,17 +5,13 @@ use execution_ledger_domain::{AgentName, ExecutionId, ScheduleId};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
+use super::pages::{PAGE_MAX, ROWS_MAX, Rows};
 use super::schedule_settings::ScheduleSettings;
 use super::schedule_sheet;
 use super::task::{execution_id, text};
 use super::{Exit, Failure, Global, block_on};
-use crate::client::{Answer, Client, Ordered};
+use crate::client::{Answer, Client};
 use crate::output::{Output, neutral_line};
-
-/// Rows of one request: most.
-const PAGE_MAX: u32 = 200;
-/// Rows in all: most that are listed.
-const ROWS_MAX: usize = 100_000;
 
 const CREATE_HELP: &str = "\
 Examples:
@@ -177,53 +173,19 @@ impl Schedules {
 
 impl List {
     async fn execute(&self, client: &Client, output: &Output) -> Result<Exit, Failure> {
-        let mut rows: Vec<Value> = Vec::new();
-        let mut printed: Vec<Ordered> = Vec::new();
-        let mut cursor: Option<String> = None;
-        // Ends: every page but the last has rows, and there are at most so many.
-        loop {
-            let page = client.get(&["api", "schedules"], &self.query(cursor.as_deref())).await?;
-            let found = page.get("schedules").and_then(Value::as_array).cloned();
-            let found = found.unwrap_or_default();
-            if output.is_json()
-                && let Some(Ordered::List(items)) = page.ordered()?.take("schedules")
-            {
-                printed.extend(items);
-            }
-            cursor = page.get("next_cursor").and_then(Value::as_str).map(str::to_owned);
-            let empty = found.is_empty();
-            rows.extend(found);
-            if empty || cursor.is_none() || rows.len() >= ROWS_MAX {
-                break;
-            }
-        }
-        if output.is_json() {
-            output.json(&Ordered::Fields(vec![
-                ("schedules".to_owned(), Ordered::List(printed)),
-                ("next_cursor".to_owned(), Ordered::Scalar(cursor.into())),
-            ]))?;
-        } else if rows.is_empty() {
-            output.remark("no schedules: `execution-ledger schedules create` makes one");
-        } else {
-            output.sheet(&schedule_sheet::table(&rows))?;
-        }
-        Ok(Exit::Success)
-    }
-
-    fn query(&self, cursor: Option<&str>) -> Vec<(&'static str, String)> {
         let enabled = match (self.enabled, self.disabled) {
             (true, _) => Some("true".to_owned()),
             (_, true) => Some("false".to_owned()),
             _ => None,
         };
-        let parts = [
+        let filters = [
             ("agent", self.agent.as_ref().map(ToString::to_string)),
             ("enabled", enabled),
             ("as_of", self.as_of.clone()),
-            ("cursor", cursor.map(str::to_owned)),
-            ("limit", Some(PAGE_MAX.to_string())),
         ];
-        parts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+        let rows = Rows::fetch(client, "schedules", filters, ROWS_MAX, output).await?;
+        let none = "no schedules: `execution-ledger schedules create` makes one";
+        rows.write(none, schedule_sheet::table, output)
     }
 }
 

@@ -5,18 +5,15 @@ use clap::{Args, Subcommand};
 use execution_ledger_domain::{AgentName, ExecutionId, SessionId, UserName};
 use execution_ledger_projections::SessionStatus;
 use reqwest::Method;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::accompany::accompany;
+use super::pages::{PAGE_MAX, ROWS_MAX, Rows};
+use super::run_settings::RunSettings;
 use super::task::{Execution, execution_id, message, text};
 use super::{Exit, Failure, Global, block_on, session_sheet};
-use crate::client::{Answer, Client, Ordered};
+use crate::client::{Answer, Client};
 use crate::output::Output;
-
-/// Rows of one request: most.
-const PAGE_MAX: u32 = 200;
-/// Rows in all: most that are listed.
-const ROWS_MAX: u32 = 100_000;
 
 const POST_HELP: &str = "\
 The message is the second argument, or standard input where that is - or
@@ -102,15 +99,8 @@ struct Post {
     /// Only post it, and write the id of the turn.
     #[arg(long, short)]
     detach: bool,
-    /// The model, one of the agent's.
-    #[arg(long, value_name = "MODEL")]
-    model: Option<String>,
-    /// How long the turn may take, in seconds; at most what the agent may.
-    #[arg(long, value_name = "S")]
-    timeout_s: Option<u64>,
-    /// What the turn may cost, in dollars.
-    #[arg(long, value_name = "USD")]
-    max_cost_usd: Option<f64>,
+    #[command(flatten)]
+    settings: RunSettings,
     /// The same key gives the same turn, however often it is posted.
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
@@ -152,51 +142,14 @@ impl Sessions {
 
 impl List {
     async fn execute(&self, client: &Client, output: &Output) -> Result<Exit, Failure> {
-        let mut rows: Vec<Value> = Vec::new();
-        let mut printed: Vec<Ordered> = Vec::new();
-        let mut cursor: Option<String> = None;
-        // Ends: every page but the last has rows, and there are at most so many.
-        loop {
-            let page = client.get(&["api", "sessions"], &self.query(cursor.as_deref())).await?;
-            let found = page.get("sessions").and_then(Value::as_array).cloned();
-            let found = found.unwrap_or_default();
-            if output.is_json()
-                && let Some(Ordered::List(items)) = page.ordered()?.take("sessions")
-            {
-                printed.extend(items);
-            }
-            cursor = page.get("next_cursor").and_then(Value::as_str).map(str::to_owned);
-            let empty = found.is_empty();
-            rows.extend(found);
-            if empty || cursor.is_none() || rows.len() >= ROWS_MAX as usize {
-                break;
-            }
-        }
-        if output.is_json() {
-            output.json(&Ordered::Fields(vec![
-                ("sessions".to_owned(), Ordered::List(printed)),
-                ("next_cursor".to_owned(), Ordered::Scalar(cursor.into())),
-            ]))?;
-        } else if rows.is_empty() {
-            output.remark("no sessions");
-        } else {
-            output.sheet(&session_sheet::list(&rows))?;
-        }
-        Ok(Exit::Success)
-    }
-
-    fn query(&self, cursor: Option<&str>) -> Vec<(&'static str, String)> {
-        let parts: [(&'static str, Option<String>); 5] = [
+        let filters = [
             ("agent", self.agent.as_ref().map(ToString::to_string)),
             ("status", self.status.clone()),
             ("user", self.user.as_ref().map(ToString::to_string)),
             ("as_of", self.as_of.clone()),
-            ("cursor", cursor.map(str::to_owned)),
         ];
-        let mut query: Vec<_> =
-            parts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-        query.push(("limit", PAGE_MAX.to_string()));
-        query
+        let rows = Rows::fetch(client, "sessions", filters, ROWS_MAX, output).await?;
+        rows.write("no sessions", session_sheet::list, output)
     }
 }
 
@@ -213,7 +166,7 @@ fn told(session: &Answer, what: &str, output: &Output) -> Result<Exit, Failure> 
 
 impl Post {
     async fn execute(&self, client: &Client, output: &Output) -> Result<Exit, Failure> {
-        let body = self.body(message(self.message.as_deref())?);
+        let body = Value::Object(self.settings.task(message(self.message.as_deref())?));
         // Drawn once, so that a repetition after a broken connection posts nothing twice.
         let key = self.idempotency_key.clone();
         let key = key.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
@@ -232,21 +185,6 @@ impl Post {
         let session = client.get(&["api", "sessions", &id], &[("limit", "1".to_owned())]).await?;
         let execution = Execution { agent: text(&session, "agent_name"), id: execution };
         accompany(client, &execution, self.raw, output).await
-    }
-
-    fn body(&self, message: String) -> Value {
-        let given = [
-            ("model", self.model.as_ref().map(|v| json!(v))),
-            ("timeout_s", self.timeout_s.map(|v| json!(v))),
-            ("max_cost_usd", self.max_cost_usd.map(|v| json!(v))),
-        ];
-        let mut body = Map::new();
-        body.insert("message".to_owned(), Value::String(message));
-        body.insert("async_mode".to_owned(), Value::Bool(true));
-        for (name, value) in given {
-            body.extend(value.map(|value| (name.to_owned(), value)));
-        }
-        Value::Object(body)
     }
 }
 
