@@ -106,21 +106,16 @@ impl Policy {
         let Some(agent) = self.agent_of.get(&id).cloned() else { return };
         let Some(line) = self.lines.get_mut(&agent) else { return };
         let Some(entry) = line.executions.get_mut(&id) else { return };
-        let (place, kind, stage) = (entry.place, entry.kind, entry.stage);
+        let (kind, stage) = (entry.kind, entry.stage);
         match (effect, stage) {
             (Effect::Start { .. }, Stage::Starting) => {
                 entry.stage = Stage::Waiting;
-                line.waiting.insert(place, id);
                 // Its time to wait may have passed, or its agent been retired, while it was begun.
                 self.expiries.insert((entry.expires_at, id));
                 if line.status == AgentStatus::Retired {
                     self.orphans.insert(id, CancelCause::AgentRetired);
                 }
-                if let Kind::ChatTurn(_) = kind
-                    && self.chat_waiting.insert((place, id))
-                {
-                    line.turns_waiting += 1;
-                }
+                self.queue_again(&agent, id);
                 self.count_given_back(&agent, kind);
             }
             (Effect::Stop { .. }, Stage::Running(_)) => {
@@ -134,12 +129,7 @@ impl Policy {
             }
             (Effect::Expire { .. }, Stage::Waiting) => {
                 self.expiries.insert((entry.expires_at, id));
-                line.waiting.insert(place, id);
-                if let Kind::ChatTurn(_) = kind
-                    && self.chat_waiting.insert((place, id))
-                {
-                    line.turns_waiting += 1;
-                }
+                self.queue_again(&agent, id);
             }
             _ => {}
         }

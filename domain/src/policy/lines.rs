@@ -122,6 +122,8 @@ pub(super) struct Entry {
     pub parent: Option<ExecutionId>,
     /// The session that its result is to be put into.
     pub inject_into: Option<SessionId>,
+    /// When it starts at the earliest, whether or not that has come: clocks jump back.
+    pub not_before: Option<Timestamp>,
     /// Until when it stands aside, while it does.
     pub delayed_until: Option<Timestamp>,
     pub is_retried: bool,
@@ -182,6 +184,7 @@ impl Line {
             expires_at: open.expires_at,
             parent: open.parent,
             inject_into: open.inject_into,
+            not_before: open.not_before,
             delayed_until,
             is_retried: open.is_retried,
             stage: Stage::Waiting,

@@ -1,8 +1,9 @@
 //! New attempts that follow by themselves, and those that wait for their time.
 
+use super::lines::Kind;
 use super::{Effect, Policy};
 use crate::execution::FailureCode;
-use crate::ids::ExecutionId;
+use crate::ids::{AgentName, ExecutionId};
 use crate::time::Timestamp;
 
 impl Policy {
@@ -47,6 +48,29 @@ impl Policy {
             entry.delayed_until = None;
             line.waiting.insert(entry.place, id);
             self.refresh(&agent);
+        }
+    }
+
+    /// Puts an execution back whose start or expiry led to no event: in its old place, or aside where
+    /// it has a time to wait for. That the time had come says nothing: the clock may have jumped back,
+    /// and then it must not stand before those that could start.
+    pub(super) fn queue_again(&mut self, agent: &AgentName, id: ExecutionId) {
+        let Some(line) = self.lines.get_mut(agent) else { return };
+        let Some(entry) = line.executions.get_mut(&id) else { return };
+        entry.delayed_until = entry.not_before;
+        match entry.not_before {
+            Some(at) => {
+                line.delayed.insert((at, id));
+                self.delayed.insert((at, id));
+            }
+            None => {
+                line.waiting.insert(entry.place, id);
+            }
+        }
+        if let Kind::ChatTurn(_) = entry.kind
+            && self.chat_waiting.insert((entry.place, id))
+        {
+            line.turns_waiting += 1;
         }
     }
 

@@ -162,6 +162,26 @@ fn a_run_that_was_taken_up_has_no_time_to_wait_for() {
 }
 
 #[test]
+fn a_clock_that_jumps_back_lets_nobody_who_waits_for_their_time_block_the_others() {
+    let mut policy = policy(1);
+    policy.apply_execution(1, id(1), &waits_until(100));
+    policy.apply_execution(2, id(2), &plain());
+    policy.apply_execution(3, id(2), &cancelled());
+    let effects = policy.begin(at(101), 64);
+    assert_eq!(started(&effects), [id(1)]);
+    policy.apply_execution(4, id(3), &plain());
+    // Refused as too early: the clock says 10 again.
+    policy.give_back(&effects[0]);
+    let why = policy.why_waiting(id(1)).expect("waits");
+    assert_eq!(why.blocker, Blocker::RetryBackoff { until: at(100) });
+    assert_eq!(policy.totals(), (0, 2));
+    assert_eq!(started(&policy.begin(at(10), 64)), [id(3)]);
+    policy.apply_execution(5, id(3), &cancelled());
+    assert_eq!(started(&policy.begin(at(99), 64)), []);
+    assert_eq!(started(&policy.begin(at(100), 64)), [id(1)]);
+}
+
+#[test]
 fn each_rank_is_above_all_that_were_given_out() {
     let mut policy = policy(1);
     policy.apply_execution(1, id(1), &plain());
