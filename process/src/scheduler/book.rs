@@ -2,57 +2,11 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use execution_ledger_domain::schedule::{Cron, Schedule, ScheduleEvent};
+use execution_ledger_domain::schedule::{Schedule, ScheduleEvent};
 use execution_ledger_domain::{EventId, ExecutionId, ScheduleId, Timestamp};
 use execution_ledger_store::{Recorded, StreamHead};
 
-/// A schedule as the read models know it.
-#[derive(Clone, Debug)]
-pub struct LoadedSchedule {
-    /// Its id.
-    pub id: ScheduleId,
-    /// Its state after the last event of its stream.
-    pub state: Schedule,
-    /// That event.
-    pub head: StreamHead,
-    /// Revision of the event that holds its settings, with its texts.
-    pub settings_revision: u64,
-}
-
-/// An execution that a schedule fired and that has not ended, as the read models know it.
-#[derive(Clone, Copy, Debug)]
-pub struct LoadedRun {
-    /// The execution.
-    pub execution: ExecutionId,
-    /// Its schedule.
-    pub schedule: ScheduleId,
-    /// The event by which it was fired.
-    pub fired: EventId,
-    /// Whether it was submitted.
-    pub submitted: bool,
-}
-
-/// An execution that has not ended.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Run {
-    pub fired: EventId,
-    pub submitted: bool,
-}
-
-/// A schedule.
-#[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub state: Schedule,
-    pub head: StreamHead,
-    pub settings_revision: u64,
-    /// Its expression; absent where an earlier version took one that this one does not.
-    pub cron: Option<Cron>,
-    /// Its next tick that is not decided, while it has one.
-    next: Option<Timestamp>,
-    /// Whether somebody decides its ticks at the moment.
-    busy: bool,
-    runs: HashMap<ExecutionId, Run>,
-}
+use super::entry::{Entry, LoadedRun, LoadedSchedule, Run, after};
 
 /// All schedules that are not deleted, and those that still have executions to submit.
 #[derive(Debug, Default)]
@@ -95,14 +49,15 @@ impl Book {
         let head = StreamHead::of(recorded);
         match self.entries.get_mut(&id) {
             None if recorded.revision == 0 => {
-                let state = Schedule::default().clone_with(event);
+                let state = after(&Schedule::default(), event);
                 let loaded = LoadedSchedule { id, state, head, settings_revision: 0 };
                 self.entries.insert(id, Entry::new(&loaded));
             }
             Some(entry) if recorded.revision == entry.head.revision + 1 => {
-                entry.state = entry.state.clone_with(event);
+                entry.state = after(&entry.state, event);
                 entry.head = head;
                 entry.took(event, recorded.revision);
+                entry.awaited = entry.awaited.filter(|awaited| *awaited > head.revision);
             }
             // Learned before; or of a schedule that was deleted.
             None | Some(_) => {}
@@ -110,7 +65,8 @@ impl Book {
         self.settle(id);
     }
 
-    /// Learns what a command of our own led to, before it comes back from the log.
+    /// Learns what a command of our own led to, before it comes back from the log. Where somebody else
+    /// has appended between, nothing more is decided of the schedule until the log has told what.
     pub fn learn(
         &mut self,
         id: ScheduleId,
@@ -134,13 +90,15 @@ impl Book {
                 let loaded = LoadedSchedule { id, state: state.clone(), head, settings_revision };
                 self.entries.insert(id, Entry::new(&loaded));
             }
-            // Whatever somebody else appended between is not known here: the log will tell.
             Some(entry) if first == entry.head.revision + 1 => {
                 entry.state = state.clone();
                 entry.head = head;
                 for (revision, event) in (first..).zip(events) {
                     entry.took(event, revision);
                 }
+            }
+            Some(entry) if head.revision > entry.head.revision => {
+                entry.awaited = entry.awaited.max(Some(head.revision));
             }
             None | Some(_) => {}
         }
@@ -261,45 +219,15 @@ impl Book {
         entry.into_iter().flat_map(|entry| entry.runs.iter().map(|(id, run)| (*id, *run))).collect()
     }
 
+    /// The same without one of them.
+    pub fn others(&self, id: ScheduleId, execution: ExecutionId) -> Vec<(ExecutionId, Run)> {
+        let mut runs = self.runs(id);
+        runs.retain(|(other, _)| *other != execution);
+        runs
+    }
+
     /// Schedules that are not deleted.
     pub fn count(&self) -> usize {
         self.entries.values().filter(|entry| entry.state.active().is_some()).count()
-    }
-}
-
-impl Entry {
-    fn new(loaded: &LoadedSchedule) -> Self {
-        Self {
-            cron: loaded.state.made().and_then(|made| made.settings.cron()),
-            state: loaded.state.clone(),
-            head: loaded.head,
-            settings_revision: loaded.settings_revision,
-            next: None,
-            busy: false,
-            runs: HashMap::new(),
-        }
-    }
-
-    fn took(&mut self, event: &ScheduleEvent, revision: u64) {
-        if let ScheduleEvent::Created(_) | ScheduleEvent::Changed(_) = event {
-            self.settings_revision = revision;
-            self.cron = self.state.made().and_then(|made| made.settings.cron());
-        }
-    }
-
-    fn next_tick(&self) -> Option<Timestamp> {
-        self.state.active()?.next_tick(self.cron.as_ref()?)
-    }
-}
-
-/// One more event on a state that somebody else holds.
-trait CloneWith {
-    fn clone_with(&self, event: &ScheduleEvent) -> Self;
-}
-
-impl CloneWith for Schedule {
-    fn clone_with(&self, event: &ScheduleEvent) -> Self {
-        use execution_ledger_domain::Aggregate;
-        self.clone().evolve(event)
     }
 }

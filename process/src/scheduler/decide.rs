@@ -9,7 +9,7 @@ use execution_ledger_domain::schedule::{
 use execution_ledger_domain::{Actor, ExecutionId, ScheduleId, Timestamp};
 use execution_ledger_store::{Context, ExecuteError, Position, StoreError};
 
-use super::book::Entry;
+use super::entry::Entry;
 use super::words::Words;
 use super::{Schedules, story};
 use crate::desk::Reservation;
@@ -84,7 +84,9 @@ impl Schedules {
         self.submit_owed(id).await?;
         for _ in 0..DECISIONS_IN_A_ROW {
             let Some(entry) = self.book().entry(id).cloned() else { return Ok(()) };
-            let (Some(active), Some(cron)) = (entry.state.active(), &entry.cron) else {
+            let (Some(active), Some(cron), None) =
+                (entry.state.active(), &entry.cron, entry.awaited)
+            else {
                 return Ok(());
             };
             let now = self.0.ledger.now();
@@ -114,8 +116,7 @@ impl Schedules {
         active: &Active,
         skipped: Skipped,
     ) -> Result<(), Undecided> {
-        metrics::counter!("ledger_schedule_ticks_total", "decision" => skipped.reason.as_str())
-            .increment(skipped.count);
+        let (reason, count) = (skipped.reason, skipped.count);
         let context = Context {
             actor: scheduler(&active.user),
             correlation_id: Some(story(id)),
@@ -123,7 +124,12 @@ impl Schedules {
             traceparent: None,
         };
         let done = self.command(id, entry, Command::Skip(skipped), &[], &context).await?;
-        if done.events.is_empty() { Err(Undecided::TooLate) } else { Ok(()) }
+        if done.events.is_empty() {
+            return Err(Undecided::TooLate);
+        }
+        metrics::counter!("ledger_schedule_ticks_total", "decision" => reason.as_str())
+            .increment(count);
+        Ok(())
     }
 
     async fn fire(
@@ -139,7 +145,8 @@ impl Schedules {
         // Ticks that are all caught up with run one after the other: that is what `all` asks for.
         let one_by_one = cause == Cause::CatchUp && settings.catch_up == CatchUp::All;
         let overlap = if one_by_one { Overlap::Queue } else { settings.overlap };
-        if overlap == Overlap::Skip && self.has_open(id).await? {
+        let execution = ExecutionId::of_tick(id, tick);
+        if overlap == Overlap::Skip && self.has_open(id, execution).await? {
             return skip(Skip::Overlap).await;
         }
         let Some(words) = self.words(id, entry, active).await? else {
@@ -159,12 +166,11 @@ impl Schedules {
         };
         let actor = scheduler(&active.user);
         if overlap == Overlap::CancelPrevious {
-            let runs = self.book().runs(id);
-            for (execution, _) in runs {
-                tasks.supersede(execution, &actor).await?;
+            let others = self.book().others(id, execution);
+            for (other, _) in others {
+                tasks.supersede(other, &actor).await?;
             }
         }
-        let execution = ExecutionId::of_tick(id, tick);
         let reservation = match tasks.reserve_scheduled(&settings.agent, execution) {
             Ok(reservation) => reservation,
             Err(reason) => return skip(reason_of(&reason)).await,
@@ -252,11 +258,11 @@ impl Schedules {
         Ok(())
     }
 
-    /// Whether an earlier execution of the schedule is still open, as the log has it now.
-    async fn has_open(&self, id: ScheduleId) -> Result<bool, Undecided> {
-        let runs = self.book().runs(id);
-        for (execution, run) in runs {
-            if !run.submitted || self.0.tasks.is_open(execution).await? {
+    /// Whether an execution of the schedule other than `execution` is open, as the log has it now.
+    async fn has_open(&self, id: ScheduleId, execution: ExecutionId) -> Result<bool, Undecided> {
+        let others = self.book().others(id, execution);
+        for (other, run) in others {
+            if !run.submitted || self.0.tasks.is_open(other).await? {
                 return Ok(true);
             }
         }

@@ -10,6 +10,7 @@ mod book;
 mod change;
 mod decide;
 mod draft;
+mod entry;
 mod run;
 mod trigger;
 mod words;
@@ -22,10 +23,11 @@ use execution_ledger_store::{Context, ExecuteError, Executed, Ledger, StoreError
 use tokio::sync::Notify;
 
 use crate::tasks::{SubmitError, Tasks};
-use book::{Book, Entry};
+use book::Book;
+use entry::Entry;
 
-pub use book::{LoadedRun, LoadedSchedule};
 pub use draft::Draft;
+pub use entry::{LoadedRun, LoadedSchedule};
 pub use run::SchedulerError;
 pub use trigger::Triggered;
 

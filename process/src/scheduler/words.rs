@@ -5,7 +5,7 @@ use execution_ledger_domain::{Content, ScheduleId, StreamName};
 use execution_ledger_store::{Recorded, StoreError, With};
 
 use super::Schedules;
-use super::book::Entry;
+use super::entry::Entry;
 use crate::accepted::Texts;
 use crate::salt;
 

@@ -1,4 +1,5 @@
 mod clocks;
+mod meanwhile;
 mod policies;
 mod wishes;
 mod world;

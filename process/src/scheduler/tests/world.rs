@@ -113,21 +113,23 @@ impl World {
             let Some(last) = read.last() else { return };
             self.applied = last.position;
             for recorded in &read {
-                self.tell_desk(recorded);
+                tell_desk(&self.desk, recorded);
             }
             self.schedules.apply(&read.into()).expect("readable");
         }
     }
 
-    fn tell_desk(&self, recorded: &Recorded) {
-        match recorded.event().expect("readable") {
-            Event::Agent(event) => self.desk.policy().apply_agent(&agent_name(), &event),
-            Event::Execution(event) => {
-                let id = recorded.stream.execution_id().expect("an execution");
-                self.desk.policy().apply_execution(recorded.position.number(), id, &event);
-            }
-            _ => {}
+    /// Other schedules over the same log, which know all of it: what they do, the world's own learn
+    /// when they are brought in line.
+    pub async fn elsewhere(&self) -> Schedules {
+        let (desk, schedules) = parts(&self.ledger);
+        let all = self.store.read_all(Position::START, 1_000, With::EventsOnly).await;
+        let all = all.expect("readable");
+        for recorded in &all {
+            tell_desk(&desk, recorded);
         }
+        schedules.apply(&all.into()).expect("readable");
+        schedules
     }
 
     /// As after a restart: everything is known from the log alone.
@@ -181,6 +183,17 @@ impl World {
         let done = self.ledger.execute::<Execution>(&stream, command, &[], &context()).await;
         done.expect("accepted");
         self.pump().await;
+    }
+}
+
+fn tell_desk(desk: &Desk, recorded: &Recorded) {
+    match recorded.event().expect("readable") {
+        Event::Agent(event) => desk.policy().apply_agent(&agent_name(), &event),
+        Event::Execution(event) => {
+            let id = recorded.stream.execution_id().expect("an execution");
+            desk.policy().apply_execution(recorded.position.number(), id, &event);
+        }
+        _ => {}
     }
 }
 
