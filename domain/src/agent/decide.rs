@@ -1,6 +1,7 @@
 //! The rules of an agent's life.
 
-use super::config::{AgentConfig, ConfigError};
+use super::check::ConfigError;
+use super::config::AgentConfig;
 use super::event::{AgentEvent, Configured, Paused, Registered, Resumed, Retired};
 use crate::Aggregate;
 
