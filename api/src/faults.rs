@@ -144,6 +144,7 @@ impl From<StopError> for Problem {
     fn from(error: StopError) -> Self {
         match error {
             StopError::NotFound => no_execution(),
+            StopError::OtherUser => Self::new(Code::Forbidden, error.to_string()),
             StopError::Write(error) => write_failed(error, |_| no_execution()),
         }
     }
@@ -154,6 +155,7 @@ impl From<RetryError> for Problem {
         let text = error.to_string();
         match error {
             RetryError::NotFound => no_execution(),
+            RetryError::OtherUser => Self::new(Code::Forbidden, text),
             RetryError::NotEnded => {
                 Self::new(Code::NotEnded, text).hint("stop it first, or wait for its end")
             }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::actor::Actor;
 use crate::ids::{AgentName, ExecutionId};
-use crate::scope::Scope;
+use crate::scope::{Ownership, Scope};
 
 /// What a caller is to the ledger.
 #[derive(
@@ -192,6 +192,22 @@ impl Caller {
             (Scope::Agent(own), _) => own == name,
         }
     }
+
+    /// Whether the caller may see an execution.
+    pub fn sees(&self, owned: &Ownership<'_>) -> bool {
+        self.scope.covers(owned)
+    }
+
+    /// Whether the caller may stop an execution that it sees, or have it tried again. An agent works
+    /// for many users and sees what it does for all of them; what it does for one of them must not
+    /// reach the work of another.
+    pub fn may_change(&self, owned: &Ownership<'_>) -> bool {
+        let same_user = match self.scope {
+            Scope::All => true,
+            Scope::User(_) | Scope::Agent(_) => *owned.user == self.actor.user,
+        };
+        same_user && self.sees(owned)
+    }
 }
 
 #[cfg(test)]
@@ -218,6 +234,30 @@ mod tests {
         assert!(!caller(user(), Some(&["a"])).sees_agent(&agent("b")));
         let own = caller(Scope::Agent(agent("a")), Some(&["a", "b"]));
         assert!(own.sees_agent(&agent("a")) && !own.sees_agent(&agent("b")));
+    }
+
+    #[test]
+    fn an_agent_sees_what_it_does_for_every_user_and_changes_what_it_does_for_its_own() {
+        let (agent, other) =
+            (AgentName::new("a").expect("a name"), AgentName::new("b").expect("a name"));
+        let (ada, bob) =
+            (UserName::new("ada").expect("a name"), UserName::new("bob").expect("a name"));
+        let owned = |user, agent, source_agent| Ownership { agent, user, source_agent };
+        let run = caller(Scope::Agent(agent.clone()), Some(&["a"]));
+        for (owned, sees, may_change) in [
+            (owned(&ada, &agent, None), true, true),
+            (owned(&ada, &other, Some(&agent)), true, true),
+            (owned(&bob, &agent, None), true, false),
+            (owned(&bob, &other, Some(&agent)), true, false),
+            (owned(&ada, &other, None), false, false),
+        ] {
+            assert_eq!((run.sees(&owned), run.may_change(&owned)), (sees, may_change), "{owned:?}");
+        }
+        let operator = caller(Scope::All, None);
+        assert!(operator.may_change(&owned(&bob, &agent, None)));
+        let user = caller(Scope::User(ada.clone()), None);
+        assert!(user.may_change(&owned(&ada, &other, None)));
+        assert!(!user.may_change(&owned(&bob, &agent, None)));
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use axum::extract::State;
 use axum::response::Response;
 use execution_ledger_domain::execution::Trigger;
-use execution_ledger_domain::{AgentName, Caller, ExecutionId, Timestamp};
+use execution_ledger_domain::scope::Ownership;
+use execution_ledger_domain::{AgentName, Caller, ExecutionId, Scope, Timestamp};
 use execution_ledger_process::tasks::{Request, StopError, Stopped};
 use execution_ledger_projections::{
     At, ExecutionFilters, ExecutionQuery, ExecutionRecord, PAGE_MAX, Status,
@@ -157,7 +158,7 @@ pub(super) struct StoppedAll {
     position: String,
 }
 
-/// Stops all executions that the filters find and that the caller may see.
+/// Stops all executions that the filters find and that the caller may stop.
 ///
 /// With `dry_run` nothing is changed, and the answer says what would be. At least one filter must be
 /// given, or `all`: an empty body stops nothing.
@@ -204,7 +205,7 @@ pub(super) async fn terminate_all(
     Ok(with_position(&app, position, axum::Json(answer)))
 }
 
-/// The executions that the filters find, and whether there are more.
+/// The executions that the filters find and that the caller may stop, and whether there are more.
 async fn find(
     app: &App,
     caller: &Caller,
@@ -212,6 +213,12 @@ async fn find(
     statuses: &[Status],
     limit: usize,
 ) -> Result<(Vec<ExecutionRecord>, bool), Problem> {
+    // An agent may stop only what it does for the caller's user: that user's, and of these its own.
+    let user = &caller.actor.user;
+    let scope = match &caller.scope {
+        Scope::Agent(_) => Scope::User(user.clone()),
+        Scope::All | Scope::User(_) => caller.scope.clone(),
+    };
     let mut found: Vec<ExecutionRecord> = Vec::new();
     for status in statuses {
         let filters = ExecutionFilters { status: Some(*status), ..filters.clone() };
@@ -219,9 +226,12 @@ async fn find(
             ExecutionQuery { filters, limit: PAGE_MAX, texts: false, ..ExecutionQuery::default() };
         // Ends: every page but the last has rows, and one more than `limit` is enough.
         loop {
-            let page = app.views().executions(&caller.scope, At::Now, &query).await;
+            let page = app.views().executions(&scope, At::Now, &query).await;
             let page = page.map_err(in_body)?.value;
-            found.extend(page.items);
+            found.extend(page.items.into_iter().filter(|record| {
+                let (agent, source_agent) = (&record.agent_name, record.source_agent.as_ref());
+                caller.may_change(&Ownership { agent, user, source_agent })
+            }));
             if found.len() > limit {
                 found.truncate(limit);
                 return Ok((found, true));
@@ -258,8 +268,8 @@ async fn stop(
             Ok((Stopped::Cancelled, position)) => (Outcome::Cancelled, position),
             Ok((Stopped::Cancelling, position)) => (Outcome::Cancelling, position),
             Ok((Stopped::AlreadyFinished, position)) => (Outcome::AlreadyFinished, position),
-            // Its stream was there a moment ago.
-            Err(StopError::NotFound) => (Outcome::Failed, Position::START),
+            // Its stream was there a moment ago, and whose it is never changes.
+            Err(StopError::NotFound | StopError::OtherUser) => (Outcome::Failed, Position::START),
             Err(StopError::Write(error)) => {
                 let execution = record.execution_id;
                 tracing::error!(%execution, %error, "one of many could not be stopped");

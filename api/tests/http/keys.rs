@@ -148,6 +148,45 @@ async fn a_run_sees_and_does_only_what_its_agent_may() {
 }
 
 #[tokio::test]
+async fn a_run_for_one_user_sees_but_neither_stops_nor_repeats_what_its_agent_does_for_another() {
+    let server = Server::start().await;
+    server.paused_agent("a").await;
+    let (_, ada) = server.issue(&json!({"name": "ada", "role": "user"})).await;
+    let (_, bob) = server.issue(&json!({"name": "bob", "role": "user"})).await;
+    let task = json!({"message": "x", "async_mode": true});
+    let submit = async |key: &str| {
+        let answer = server.call_as(key, Method::POST, "/api/agents/a/task", &task).await;
+        answer.json()["execution_id"].as_str().expect("an id").to_owned()
+    };
+    let (own, adas) = (submit(&ada).await, submit(&ada).await);
+    let (bobs, ended) = (submit(&bob).await, submit(&bob).await);
+    let path = |id: &str, rest: &str| format!("/api/agents/a/executions/{id}{rest}");
+    let stop = path(&ended, "/terminate");
+    let stopped = server.call_as(&bob, Method::POST, &stop, &json!({})).await;
+    assert_eq!(stopped.json()["status"], "cancelled", "{}", stopped.text);
+    let run = run_token(&server, &own).await;
+    let post = async |path: &str, body| server.call_as(&run, Method::POST, path, &body).await;
+
+    let seen = server.call_as(&run, Method::GET, &path(&bobs, ""), &json!({})).await;
+    assert_eq!(seen.status, StatusCode::OK, "{}", seen.text);
+    let head = server.head().await;
+    for refused in [path(&bobs, "/terminate"), path(&ended, "/retry")] {
+        let answer = post(&refused, json!({})).await;
+        assert_eq!(answer.problem(), (403, "forbidden".to_owned(), None), "{refused}");
+    }
+    assert_eq!(server.head().await, head);
+    let would = post("/api/executions/terminate", json!({"all": true, "dry_run": true})).await;
+    let found = would.json()["executions"].as_array().expect("executions").clone();
+    let ids: Vec<_> = found.iter().map(|found| &found["execution_id"]).collect();
+    assert_eq!(ids, [&json!(adas), &json!(own)], "{}", would.text);
+
+    let answer = post(&path(&adas, "/terminate"), json!({})).await;
+    assert_eq!(answer.json()["status"], "cancelled", "{}", answer.text);
+    let answer = post(&path(&adas, "/retry"), json!({})).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);
+}
+
+#[tokio::test]
 async fn a_run_finds_the_agents_that_it_may_call_but_not_their_settings() {
     let server = Server::start().await;
     for name in ["a", "b", "c"] {

@@ -5,7 +5,6 @@ use execution_ledger_domain::execution::{
     Attempt, Command, Execution, Pending, Rejection, Requester, Trigger,
 };
 use execution_ledger_domain::policy::NotAdmitted;
-use execution_ledger_domain::scope::Ownership;
 use execution_ledger_domain::{Caller, Content, ExecutionId, StreamName};
 use execution_ledger_store::{ExecuteError, Position, StoreError, With};
 use serde_json::json;
@@ -13,7 +12,7 @@ use uuid::Uuid;
 
 use super::submit::{Above, may_call};
 use super::validate::{self, invalid};
-use super::{Request, SubmitError, Submitted, Tasks, context};
+use super::{Request, SubmitError, Submitted, Tasks, context, ownership};
 use crate::accepted::{Accepted, Texts};
 
 /// Why an execution is not tried again.
@@ -22,6 +21,9 @@ pub enum RetryError {
     /// There is none of that id that the caller may see.
     #[error("there is no such execution")]
     NotFound,
+    /// The caller may see it, but it belongs to another user.
+    #[error("this execution belongs to another user")]
+    OtherUser,
     /// It goes on.
     #[error("this execution has not ended yet")]
     NotEnded,
@@ -68,8 +70,12 @@ impl Tasks {
     ) -> Result<Submitted, RetryError> {
         let stream = StreamName::execution(of);
         let state = self.load(of).await?;
-        let pending = state.pending().filter(|pending| covers(caller, pending));
-        let agent = pending.ok_or(RetryError::NotFound)?.agent.clone();
+        let pending = state.pending().filter(|pending| caller.sees(&ownership(pending)));
+        let pending = pending.ok_or(RetryError::NotFound)?;
+        if !caller.may_change(&ownership(pending)) {
+            return Err(RetryError::OtherUser);
+        }
+        let agent = pending.agent.clone();
         may_call(caller, &agent)?;
         let mark = self.secret.mark(json!(["retry", of]).to_string().as_bytes());
         let id = match idempotency_key {
@@ -169,7 +175,7 @@ impl Tasks {
     ) -> Result<Position, MoveError> {
         let stream = StreamName::execution(execution_id);
         let state = self.ledger.load::<Execution>(&stream).await?;
-        if !state.pending().is_some_and(|pending| covers(caller, pending)) {
+        if !state.pending().is_some_and(|pending| caller.may_change(&ownership(pending))) {
             return Err(MoveError::NotFound);
         }
         if !matches!(state, Execution::Pending(_)) {
@@ -195,14 +201,6 @@ struct New {
     root: String,
     /// Whether a repeated request is answered as the first one was.
     replayable: bool,
-}
-
-fn covers(caller: &Caller, pending: &Pending) -> bool {
-    caller.scope.covers(&Ownership {
-        agent: &pending.agent,
-        user: &pending.user,
-        source_agent: pending.source_agent.as_ref(),
-    })
 }
 
 /// What was accepted under earlier settings gets no more than today's give.

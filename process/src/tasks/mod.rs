@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use execution_ledger_domain::execution::{
-    CancelCause, Command, Execution, ExecutionEvent, Rejection,
+    CancelCause, Command, Execution, ExecutionEvent, Pending, Rejection,
 };
 use execution_ledger_domain::policy::{Blocker, Capacity, NotAdmitted, Waiting};
 use execution_ledger_domain::scope::Ownership;
@@ -175,6 +175,9 @@ pub enum StopError {
     /// There is none of that id that the caller may see.
     #[error("there is no such execution")]
     NotFound,
+    /// The caller may see it, but it belongs to another user.
+    #[error("this execution belongs to another user")]
+    OtherUser,
     /// The write failed.
     #[error(transparent)]
     Write(#[from] ExecuteError<Rejection>),
@@ -284,13 +287,12 @@ impl Tasks {
         let stream = StreamName::execution(execution_id);
         let state = self.ledger.load::<Execution>(&stream).await?;
         let pending = state.pending().ok_or(StopError::NotFound)?;
-        let ownership = Ownership {
-            agent: &pending.agent,
-            user: &pending.user,
-            source_agent: pending.source_agent.as_ref(),
-        };
-        if !caller.scope.covers(&ownership) {
+        let owned = ownership(pending);
+        if !caller.sees(&owned) {
             return Err(StopError::NotFound);
+        }
+        if !caller.may_change(&owned) {
+            return Err(StopError::OtherUser);
         }
         let context = context(caller, None, request);
         let command = Command::Cancel { cause: CancelCause::Requested };
@@ -333,6 +335,15 @@ impl Tasks {
             ExecuteError::Store(fault) => fault,
             other => StoreError::Fault(other.to_string()),
         })
+    }
+}
+
+/// Whose an execution is.
+fn ownership(pending: &Pending) -> Ownership<'_> {
+    Ownership {
+        agent: &pending.agent,
+        user: &pending.user,
+        source_agent: pending.source_agent.as_ref(),
     }
 }
 

@@ -8,7 +8,6 @@ use execution_ledger_domain::execution::{
     Command, Execution, Pending, Rejection, Requester, Trigger,
 };
 use execution_ledger_domain::policy::NotAdmitted;
-use execution_ledger_domain::scope::Ownership;
 use execution_ledger_domain::{
     AgentName, Caller, Content, Event, ExecutionId, Role, StreamName, limits,
 };
@@ -17,7 +16,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::validate::{self, Narrowed, invalid};
-use super::{NewTask, Request, SubmitError, Submitted, Tasks, Via, context};
+use super::{NewTask, Request, SubmitError, Submitted, Tasks, Via, context, ownership};
 use crate::desk::Reservation;
 use crate::redact::Redactor;
 use crate::salt;
@@ -178,12 +177,7 @@ impl Tasks {
         else {
             return unknown_parent();
         };
-        let ownership = Ownership {
-            agent: &parent.agent,
-            user: &parent.user,
-            source_agent: parent.source_agent.as_ref(),
-        };
-        if !caller.scope.covers(&ownership) {
+        if !caller.sees(&ownership(&parent)) {
             return unknown_parent();
         }
         let depth = parent.depth + 1;
