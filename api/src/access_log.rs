@@ -1,12 +1,13 @@
 //! What the log is told of access: who read transcripts, and how often callers were turned away.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use execution_ledger_domain::access::{AccessEvent, Read, ReadKind};
-use execution_ledger_domain::{Actor, ExecutionId, StreamName};
+use execution_ledger_domain::{Actor, ExecutionId, StreamName, Timestamp};
 use execution_ledger_store::{Context, Ledger};
+use tokio::sync::OnceCell;
 use tokio::time::MissedTickBehavior;
 
 use crate::auth::Access;
@@ -21,21 +22,24 @@ const READS_MAX: usize = 20_000;
 /// An hour, in microseconds.
 const HOUR: i64 = 3_600 * 1_000_000;
 
+/// Set once the log holds that somebody read something.
+type Told = Arc<OnceCell<()>>;
+
 /// What was read in an hour, and by whom.
 #[derive(Default)]
 struct Reads {
     hour: i64,
-    known: HashSet<(String, ExecutionId)>,
+    known: HashMap<(String, ExecutionId), Told>,
 }
 
 impl Reads {
-    /// Whether this is the first reading by that reader in that hour.
-    fn is_first(&mut self, hour: i64, reader: &str, execution: ExecutionId) -> bool {
+    /// Whether the log holds the reading by that reader in that hour, or is being told of it.
+    fn told(&mut self, hour: i64, reader: &str, execution: ExecutionId) -> Told {
         if self.hour != hour || self.known.len() >= READS_MAX {
             self.hour = hour;
             self.known.clear();
         }
-        self.known.insert((reader.to_owned(), execution))
+        Arc::clone(self.known.entry((reader.to_owned(), execution)).or_default())
     }
 }
 
@@ -64,22 +68,28 @@ impl AccessLog {
         }
         let now = self.ledger.now();
         let (hour, reader) = (now.micros().div_euclid(HOUR), &caller.actor.id);
-        if !self.locked_reads().is_first(hour, reader, execution_id) {
-            return Ok(());
-        }
+        let told = self.locked_reads().told(hour, reader, execution_id);
+        // Whoever comes while the first is still telling waits for that, and tells it where the first
+        // fails or is given up.
+        told.get_or_try_init(|| self.tell_read(access, execution_id, now)).await?;
+        Ok(())
+    }
+
+    async fn tell_read(
+        &self,
+        access: &Access,
+        execution_id: ExecutionId,
+        now: Timestamp,
+    ) -> Result<(), Problem> {
         let fact = AccessEvent::Read(Read { execution_id, kind: ReadKind::Transcript });
         let context = Context {
-            actor: caller.actor.clone(),
+            actor: access.caller.actor.clone(),
             correlation_id: Some(execution_id.to_string()),
             causation_id: Some(access.request.id.to_string()),
             traceparent: access.request.traceparent.clone(),
         };
-        let told = self.ledger.note(&StreamName::access(now), &[fact.into()], &context).await;
-        if told.is_err() {
-            // Whoever comes next tries again.
-            self.locked_reads().known.remove(&(reader.clone(), execution_id));
-        }
-        told.map(|_| ()).map_err(crate::faults::not_noted)
+        let noted = self.ledger.note(&StreamName::access(now), &[fact.into()], &context).await;
+        noted.map(drop).map_err(crate::faults::not_noted)
     }
 
     /// Tells the log how often callers were turned away in the minutes that are over, or in all. What
@@ -117,3 +127,6 @@ pub(crate) async fn keep(app: App) {
         app.access_log().tell(&app.gate().refusals, false).await;
     }
 }
+
+#[cfg(test)]
+mod tests;
