@@ -1,6 +1,6 @@
 //! The WebSocket: activities as they happen, from any position on.
 
-use std::pin::pin;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use execution_ledger_domain::Scope;
 use execution_ledger_store::Position;
+use futures::FutureExt as _;
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -96,6 +97,9 @@ struct Watcher {
     heard: Instant,
 }
 
+/// What happens from now on.
+type Live = broadcast::Receiver<Arc<Message>>;
+
 /// Why a connection ends.
 enum End {
     /// The client went, or the connection broke.
@@ -154,19 +158,42 @@ impl Watcher {
         Ok(())
     }
 
-    /// Ends well only once the server is being stopped.
+    /// Ends well only once the server is being stopped. Whatever is being done then, or when the caller
+    /// may not watch any more, is left.
     async fn watch(&mut self, from: Option<Position>) -> Result<(), End> {
+        let (stopping, until) = (self.app.gate().stopping().clone(), self.until.clone());
+        tokio::select! {
+            biased;
+            () = stopping.cancelled() => Ok(()),
+            over = until.over() => Err(End::Over(over)),
+            end = self.follow(from) => Err(end),
+        }
+    }
+
+    async fn follow(&mut self, from: Option<Position>) -> End {
+        let (last, live) = match self.catch_up(from).await {
+            Ok(joined) => joined,
+            Err(end) => return end,
+        };
+        match self.tell(last, live).await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        }
+    }
+
+    /// Says what lies between `from` and now: how far that was, and what comes after it.
+    async fn catch_up(&mut self, from: Option<Position>) -> Result<(Position, Live), End> {
         let feed = Arc::clone(self.app.feed());
         let mut joined = feed.join().await?;
         let mut last = from.unwrap_or(joined.from);
         while last < joined.from {
-            if self.app.gate().stopping().is_cancelled() {
-                return Ok(());
-            }
             let Some((messages, read_to)) = feed.page(last).await? else { break };
             for message in messages {
                 if message.announcement.position <= joined.from {
                     self.send(&message).await?;
+                    if let Some(frame) = self.socket.recv().now_or_never() {
+                        self.hear(frame)?;
+                    }
                 }
             }
             last = read_to.min(joined.from);
@@ -175,21 +202,20 @@ impl Watcher {
                 joined = feed.join().await?;
             }
         }
-        let stopping = self.app.gate().stopping().clone();
-        let until = self.until.clone();
-        let mut over = pin!(until.over());
+        // It was not asked whether it lives, and read what it was sent.
+        self.heard = Instant::now();
+        Ok((last, joined.live))
+    }
+
+    /// Says what happens, as it happens.
+    async fn tell(&mut self, mut last: Position, mut live: Live) -> Result<Infallible, End> {
         let mut ping = tokio::time::interval(PING_EVERY);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
-                () = stopping.cancelled() => return Ok(()),
-                over = &mut over => return Err(End::Over(over)),
-                frame = self.socket.recv() => match frame {
-                    Some(Ok(Frame::Close(_)) | Err(_)) | None => return Err(End::Gone),
-                    Some(Ok(_)) => self.heard = Instant::now(),
-                },
-                message = joined.live.recv() => match message {
+                frame = self.socket.recv() => self.hear(frame)?,
+                message = live.recv() => match message {
                     Ok(message) if message.announcement.position > last => {
                         last = message.announcement.position;
                         self.send(&message).await?;
@@ -204,6 +230,17 @@ impl Watcher {
                     }
                     self.write(Frame::Ping(bytes::Bytes::new())).await?;
                 }
+            }
+        }
+    }
+
+    /// Whatever a client says, it lives, unless it says good-bye.
+    fn hear(&mut self, frame: Option<Result<Frame, axum::Error>>) -> Result<(), End> {
+        match frame {
+            Some(Ok(Frame::Close(_)) | Err(_)) | None => Err(End::Gone),
+            Some(Ok(_)) => {
+                self.heard = Instant::now();
+                Ok(())
             }
         }
     }

@@ -2,6 +2,7 @@
 
 mod agents;
 mod bad_input;
+mod catching_up;
 mod keys;
 mod limits;
 mod mcp;
