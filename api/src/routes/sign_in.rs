@@ -12,7 +12,7 @@ use execution_ledger_process::run_token;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::auth::{Access, KeyDigest, Recognised, turned_away};
+use crate::auth::{Access, KeyDigest, Recognised, admin, turned_away};
 use crate::extract::{Json, NoBody, Params};
 use crate::gate::RequestInfo;
 use crate::problem::{Code, Problem, ProblemSchema};
@@ -48,6 +48,7 @@ pub(super) struct SessionAnswer {
         (status = 200, description = "Signed in; the cookie is set", body = SessionAnswer),
         (status = 401, description = "Neither a good token nor a key that holds", body = ProblemSchema),
         (status = 403, description = "The request comes from another site", body = ProblemSchema),
+        (status = 429, description = "The key asks too often, or too many keys did not hold", body = ProblemSchema),
     ),
 )]
 pub(super) async fn sign_in(
@@ -63,6 +64,10 @@ pub(super) async fn sign_in(
     let Some((key, holder)) = known(&app, &body)? else {
         return Err(turned_away(&app, &info));
     };
+    if body.key.is_some() {
+        // By the name that requests with the key itself are counted under.
+        app.gate().check_rate(&key.map_or_else(|| admin().actor.id, |id| id.to_string()))?;
+    }
     let (value, expires_at) = app.sign_in().begin(key, &holder)?;
     let response = axum::Json(SessionAnswer { expires_at }).into_response();
     with_cookie(&app, response, Some(&value))

@@ -20,9 +20,9 @@ use cookie::Cookie;
 
 /// How long a sign-in link is good.
 const LINK_LASTS: Duration = Duration::from_mins(10);
-/// Sessions that were left before their end and are remembered: most. With one more, all sessions
-/// that end before the last of them are over.
-const LEFT_MAX: usize = 10_000;
+/// Sessions of one key that were left before their end and are remembered: most. With one more, all
+/// sessions of that key that end before the last of them are over; no other key's are.
+const LEFT_MAX: usize = 1_000;
 
 /// The link that was given out last.
 struct Link {
@@ -30,28 +30,42 @@ struct Link {
     good_until: Instant,
 }
 
-/// Sessions that were left before their end.
+/// Sessions that were left before their end, by the key that they stand for. There are no more keys
+/// than may be in use at once, and those whose sessions have all ended by themselves are forgotten.
 #[derive(Default)]
-struct Left {
+struct Left(HashMap<Option<KeyId>, LeftOfKey>);
+
+/// Those of one key.
+#[derive(Default)]
+struct LeftOfKey {
     /// When each of them would have ended.
     sessions: HashMap<[u8; 16], Timestamp>,
     /// Sessions that end then or before are over, remembered or not.
     all_until: Option<Timestamp>,
+    /// When the last of them would have ended.
+    last: Option<Timestamp>,
 }
 
 impl Left {
     fn holds(&self, cookie: &Cookie) -> bool {
-        self.sessions.contains_key(&cookie.nonce)
-            || self.all_until.is_some_and(|until| cookie.expires_at <= until)
+        self.0.get(&cookie.key).is_some_and(|left| {
+            left.sessions.contains_key(&cookie.nonce)
+                || left.all_until.is_some_and(|until| cookie.expires_at <= until)
+        })
     }
 
     fn add(&mut self, cookie: &Cookie, now: Timestamp) {
-        self.sessions.retain(|_, expires_at| *expires_at > now);
-        if self.sessions.len() >= LEFT_MAX {
-            let last = self.sessions.drain().map(|(_, expires_at)| expires_at).max();
-            self.all_until = self.all_until.max(last);
+        if !self.0.contains_key(&cookie.key) {
+            self.0.retain(|_, left| left.last.is_some_and(|last| last > now));
         }
-        self.sessions.insert(cookie.nonce, cookie.expires_at);
+        let left = self.0.entry(cookie.key).or_default();
+        left.sessions.retain(|_, expires_at| *expires_at > now);
+        if left.sessions.len() >= LEFT_MAX {
+            let last = left.sessions.drain().map(|(_, expires_at)| expires_at).max();
+            left.all_until = left.all_until.max(last);
+        }
+        left.sessions.insert(cookie.nonce, cookie.expires_at);
+        left.last = left.last.max(Some(cookie.expires_at));
     }
 }
 
@@ -172,6 +186,7 @@ impl SignIn {
 #[cfg(test)]
 mod tests {
     use execution_ledger_store::ManualClock;
+    use uuid::Uuid;
 
     use super::*;
 
@@ -216,20 +231,35 @@ mod tests {
         assert!(sign_in.session(&other, |_| None).is_none(), "its key holds no more");
     }
 
-    #[test]
-    fn too_many_that_left_end_the_sessions_of_others_rather_than_being_forgotten() {
-        let mut left = Left::default();
-        let at = |seconds| Cookie {
-            key: None,
+    fn cookie(key: u128, seconds: u64) -> Cookie {
+        Cookie {
+            key: Some(KeyId(Uuid::from_u128(key))),
             expires_at: NOW.plus_s(seconds),
             nonce: u128::from(seconds).to_be_bytes(),
-        };
+        }
+    }
+
+    #[test]
+    fn too_many_that_left_end_other_sessions_of_their_key_rather_than_being_forgotten() {
+        let mut left = Left::default();
         let most = LEFT_MAX as u64;
         for seconds in 1..=most + 1 {
-            left.add(&at(seconds), NOW);
+            left.add(&cookie(1, seconds), NOW);
         }
-        assert!(left.sessions.len() < LEFT_MAX);
-        assert!((1..=most + 1).all(|seconds| left.holds(&at(seconds))));
-        assert!(!left.holds(&at(most + 2)));
+        assert!(left.0.values().all(|of_key| of_key.sessions.len() < LEFT_MAX));
+        assert!((1..=most + 1).all(|seconds| left.holds(&cookie(1, seconds))));
+        assert!(!left.holds(&cookie(1, most + 2)));
+        let of_others = [cookie(2, 1), cookie(2, most + 2), Cookie { key: None, ..cookie(1, 1) }];
+        assert!(of_others.iter().all(|other| !left.holds(other)), "another key's browser is out");
+    }
+
+    #[test]
+    fn keys_whose_sessions_have_all_ended_are_forgotten() {
+        let mut left = Left::default();
+        left.add(&cookie(1, 10), NOW);
+        left.add(&cookie(2, 20), NOW);
+        left.add(&cookie(3, 30), NOW.plus_s(10));
+        assert!(!left.0.contains_key(&cookie(1, 10).key));
+        assert!(left.holds(&cookie(2, 20)) && left.holds(&cookie(3, 30)));
     }
 }

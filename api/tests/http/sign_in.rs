@@ -1,5 +1,7 @@
 //! Browsers: the link, the cookie, and where a request may come from.
 
+use std::num::NonZeroU32;
+
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use execution_ledger_api::Options;
@@ -128,6 +130,22 @@ async fn signing_out_makes_the_cookie_worthless() {
     assert_eq!(gone.problem().1, "unauthorized");
     let other = with_cookie(&server, &second, Method::GET, "/api/me", &[]).await;
     assert_eq!(other.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn signing_in_with_a_key_counts_as_one_of_its_requests() {
+    let options =
+        Options { rate_per_s: NonZeroU32::MIN, rate_burst: NonZeroU32::MIN, ..Options::default() };
+    let server = Server::with(options).await;
+    let token = server.app.new_sign_in_token().expect("random bytes");
+    let first = sign_in(&server, &json!({"key": KEY}), Some(OWN)).await;
+    assert_eq!(first.status, StatusCode::OK, "{}", first.text);
+    let second = sign_in(&server, &json!({"key": KEY}), Some(OWN)).await;
+    assert_eq!(second.problem(), (429, "rate_limited".to_owned(), None));
+    assert!(second.header("retry-after").is_some() && second.header("set-cookie").is_none());
+    assert_eq!(server.get("/api/me").await.problem().1, "rate_limited", "the same count");
+    let link = sign_in(&server, &json!({"token": token}), Some(OWN)).await;
+    assert_eq!(link.status, StatusCode::OK, "a link is good once anyhow: {}", link.text);
 }
 
 #[tokio::test]
