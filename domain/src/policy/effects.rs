@@ -90,6 +90,15 @@ impl Policy {
         effects
     }
 
+    /// An effect that was carried out, also where it found that nothing was left to do. What follows
+    /// from it is told by its events; only an injection, whose execution is forgotten already, has to
+    /// be forgotten here.
+    pub fn done(&mut self, effect: &Effect) {
+        if let Effect::Inject { execution, .. } = effect {
+            self.injecting.remove(execution);
+        }
+    }
+
     /// An effect that led to no event: it may be begun again.
     pub fn give_back(&mut self, effect: &Effect) {
         let id = effect.execution();

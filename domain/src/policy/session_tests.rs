@@ -39,6 +39,24 @@ fn a_result_is_owed_to_its_session_from_the_ending_until_it_is_settled() {
 }
 
 #[test]
+fn an_injection_that_found_nothing_to_do_is_forgotten_and_so_is_one_whose_event_comes_later() {
+    let session = SessionId(Uuid::from_u128(7));
+    let mut policy = policy(&[("a", 1, 50)]);
+    for number in 1..=2 {
+        policy.load_injection(id(number), session);
+    }
+    let effects = policy.begin(at(0), 64);
+    assert_eq!(effects.len(), 2);
+    for effect in &effects {
+        policy.done(effect);
+    }
+    assert!(policy.injecting.is_empty(), "nothing else would ever take it out");
+    let injected = ExecutionEvent::ResultInjected(ResultInjected { session_id: session });
+    policy.apply_execution(1, id(2), &injected);
+    assert_eq!(policy.begin(at(0), 64), []);
+}
+
+#[test]
 fn what_was_owed_before_a_restart_is_owed_after_it_also_while_nothing_is_started() {
     let session = SessionId(Uuid::from_u128(7));
     let mut restarted = policy(&[("a", 1, 50)]);

@@ -196,7 +196,10 @@ impl Effects {
     ) {
         let unfinished = match ended {
             Ok((id, unfinished)) => {
-                self.begun.remove(&id);
+                let begun = self.begun.remove(&id);
+                if let (None, Some(begun)) = (&unfinished, begun) {
+                    shared.desk.policy().done(&begun);
+                }
                 unfinished
             }
             Err(panic) => {
