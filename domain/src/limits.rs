@@ -84,7 +84,8 @@ pub mod schedule {
     pub const CRON_MAX_BYTES: usize = 200;
     /// The name of a time zone: longest, in bytes.
     pub const TIMEZONE_MAX_BYTES: usize = 64;
-    /// A tick that is decided later than this after it came was missed, in seconds.
+    /// A tick that is decided later than this after it came was missed, in seconds, also where the
+    /// scheduler was there when it came.
     pub const MISSED_AFTER_S: u64 = 60;
     /// Missed ticks that a schedule with the policy `all` catches up with: most; earlier ones are
     /// skipped.

@@ -1,5 +1,7 @@
 //! What is to be decided next.
 
+use std::collections::VecDeque;
+
 use super::cron::Cron;
 use super::decide::Active;
 use super::event::{Cause, Skip, Skipped};
@@ -30,6 +32,13 @@ pub(super) struct Range {
 }
 
 impl Range {
+    /// One more tick after those that there are.
+    fn extend(range: &mut Option<Self>, tick: Timestamp) {
+        let range = range.get_or_insert(Self { first: tick, last: tick, count: 0 });
+        range.last = tick;
+        range.count += 1;
+    }
+
     /// These ticks as skipped.
     pub(super) fn skipped(self, reason: Skip) -> Skipped {
         let until = (self.count > 1).then_some(self.last);
@@ -39,9 +48,12 @@ impl Range {
 
 impl Active {
     /// What is to be decided next, where something is due by `now`. `cron` is its own, read before.
-    pub fn due(&self, cron: &Cron, now: Timestamp) -> Option<Due> {
+    ///
+    /// A tick that came before `watched_since` was missed, however little time has passed: nothing that
+    /// could have decided it was there. Of those that came later, only the old ones were.
+    pub fn due(&self, cron: &Cron, now: Timestamp, watched_since: Timestamp) -> Option<Due> {
         let first = self.next_tick(cron).filter(|tick| *tick <= now)?;
-        let missed_before = now.minus_s(limit::MISSED_AFTER_S);
+        let missed_before = now.minus_s(limit::MISSED_AFTER_S).max(watched_since);
         if first >= missed_before {
             return Some(Due::Fire { tick: first, cause: Cause::OnTime });
         }
@@ -51,20 +63,25 @@ impl Active {
             CatchUp::All => limit::CATCH_UP_MAX,
         };
         // The last `kept` of the missed ticks fire: as many are held back while the rest is counted.
-        let mut held = std::collections::VecDeque::with_capacity(kept + 1);
+        let mut held = VecDeque::with_capacity(kept + 1);
         let mut skipped: Option<Range> = None;
-        let missed = std::iter::successors(Some(first), |tick| cron.next_after(*tick))
-            .take_while(|tick| *tick < missed_before)
+        let mut one_on_time = false;
+        let due = std::iter::successors(Some(first), |tick| cron.next_after(*tick))
+            .take_while(|tick| *tick <= now)
             .take(limit::DUE_LOOKED_MAX + kept);
-        for tick in missed {
-            held.push_back(tick);
-            if held.len() > kept
-                && let Some(tick) = held.pop_front()
-            {
-                let range = skipped.get_or_insert(Range { first: tick, last: tick, count: 0 });
-                range.last = tick;
-                range.count += 1;
+        for tick in due {
+            if tick >= missed_before {
+                one_on_time = true;
+                break;
             }
+            held.push_back(tick);
+            if held.len() > kept {
+                held.pop_front().into_iter().for_each(|tick| Range::extend(&mut skipped, tick));
+            }
+        }
+        // The latest of all that are due fires, and that is one on time: no missed one before it.
+        if one_on_time && self.settings.catch_up == CatchUp::One {
+            held.into_iter().for_each(|tick| Range::extend(&mut skipped, tick));
         }
         Some(match skipped {
             Some(range) => Due::Skip(range.skipped(Skip::Missed)),
@@ -86,9 +103,7 @@ impl Active {
                 .take_while(|tick| *tick <= now)
                 .take(limit::DUE_LOOKED_MAX + 1);
         for tick in due {
-            let range = range.get_or_insert(Range { first: tick, last: tick, count: 0 });
-            range.last = tick;
-            range.count += 1;
+            Range::extend(&mut range, tick);
         }
         match range {
             Some(range) if range.count > limit::DUE_LOOKED_MAX as u64 => Err(TooMany),

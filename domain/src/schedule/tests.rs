@@ -46,15 +46,21 @@ fn missed(tick: &str, until: &str, count: u64) -> Skipped {
     Skipped { until, count, ..Skipped::one(at(tick), Skip::Missed) }
 }
 
-/// What a schedule of five minutes with this policy decides one after the other, coming back at `now`.
+/// What a schedule of five minutes with this policy decides one after the other at `now`, where
+/// somebody could have decided each tick when it came.
 fn decisions(catch_up: CatchUp, now: &str) -> Vec<Due> {
+    decisions_since(catch_up, now, at("10:00:00"))
+}
+
+/// The same where nobody could before this moment.
+fn decisions_since(catch_up: CatchUp, now: &str, watched_since: Timestamp) -> Vec<Due> {
     let settings = Settings { catch_up, ..settings("*/5 * * * *") };
     let mut state = Schedule::default().evolve(&created(settings));
     let mut all = Vec::new();
     loop {
         let active = state.active().expect("active");
         let cron = active.settings.cron().expect("a cron");
-        let Some(due) = active.due(&cron, at(now)) else { return all };
+        let Some(due) = active.due(&cron, at(now), watched_since) else { return all };
         let command = match due.clone() {
             Due::Skip(skipped) => Command::Skip(skipped),
             Due::Fire { tick, cause } => Command::Fire(Fired { cause, ..fired(tick) }),
@@ -84,11 +90,8 @@ fn missed_ticks_are_decided_as_the_policy_says_and_the_one_on_time_fires() {
     let on_time = fire("10:20:00", Cause::OnTime);
     assert_eq!(
         decisions(CatchUp::One, "10:20:30"),
-        [
-            Due::Skip(missed("10:05:00", "10:10:00", 2)),
-            fire("10:15:00", Cause::CatchUp),
-            on_time.clone()
-        ]
+        [Due::Skip(missed("10:05:00", "10:15:00", 3)), on_time.clone()],
+        "the latest of all"
     );
     assert_eq!(
         decisions(CatchUp::None, "10:20:30"),
@@ -102,6 +105,28 @@ fn missed_ticks_are_decided_as_the_policy_says_and_the_one_on_time_fires() {
             fire("10:15:00", Cause::CatchUp),
             on_time
         ]
+    );
+}
+
+#[test]
+fn a_tick_from_before_anybody_watched_was_missed_however_young_it_is() {
+    let since = at("10:15:08");
+    assert_eq!(
+        decisions_since(CatchUp::None, "10:15:10", since),
+        [Due::Skip(missed("10:05:00", "10:15:00", 3))]
+    );
+    assert_eq!(
+        decisions_since(CatchUp::One, "10:15:10", since),
+        [Due::Skip(missed("10:05:00", "10:10:00", 2)), fire("10:15:00", Cause::CatchUp)]
+    );
+    assert_eq!(
+        decisions_since(CatchUp::All, "10:15:10", since)[2],
+        fire("10:15:00", Cause::CatchUp)
+    );
+    assert_eq!(
+        decisions_since(CatchUp::None, "10:20:03", since)[1],
+        fire("10:20:00", Cause::OnTime),
+        "and one that came since was not"
     );
 }
 
@@ -256,7 +281,7 @@ proptest! {
         for seconds in walk {
             now = Timestamp::from_micros(now.micros() + seconds * 1_000_000);
             latest = latest.max(now);
-            while let Some(due) = state.active().expect("active").due(&cron, now) {
+            while let Some(due) = state.active().expect("active").due(&cron, now, from) {
                 let command = match due {
                     Due::Skip(skipped) => Command::Skip(skipped),
                     Due::Fire { tick, cause } => Command::Fire(Fired { cause, ..fired(tick) }),

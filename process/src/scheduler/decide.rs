@@ -89,8 +89,8 @@ impl Schedules {
             else {
                 return Ok(());
             };
-            let now = self.0.ledger.now();
-            let decided = match active.due(cron, now) {
+            let (now, watched_since) = self.look();
+            let decided = match active.due(cron, now, watched_since) {
                 None => return Ok(()),
                 Some(Due::Skip(skipped)) => self.skip(id, &entry, active, skipped).await,
                 Some(Due::Fire { tick, cause }) => self.fire(id, &entry, active, tick, cause).await,

@@ -14,6 +14,7 @@ mod entry;
 mod run;
 mod trigger;
 mod words;
+mod watch;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -31,6 +32,7 @@ pub use entry::{LoadedRun, LoadedSchedule};
 pub use run::SchedulerError;
 pub use trigger::Triggered;
 
+use watch::Watch;
 #[cfg(test)]
 mod tests;
 
@@ -75,6 +77,7 @@ struct Shared {
     tasks: Tasks,
     book: Mutex<Book>,
     wake: Notify,
+    watch: Mutex<Watch>,
 }
 
 impl Schedules {
@@ -86,7 +89,8 @@ impl Schedules {
         runs: Vec<LoadedRun>,
     ) -> Self {
         let book = Mutex::new(Book::load(schedules, runs));
-        Self(Arc::new(Shared { ledger, tasks, book, wake: Notify::new() }))
+        let watch = Mutex::new(Watch::begin(ledger.now()));
+        Self(Arc::new(Shared { ledger, tasks, book, watch, wake: Notify::new() }))
     }
 
     /// The next tick of any schedule that is to be decided.
@@ -120,6 +124,13 @@ impl Schedules {
     }
 
     /// A schedule that the caller may see.
+    /// Looks at the clock: what it says, and since when it has been watched without a break.
+    fn look(&self) -> (Timestamp, Timestamp) {
+        let mut watch = self.0.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.0.ledger.now();
+        (now, watch.look(now))
+    }
+
     fn entry_for(&self, caller: &Caller, id: ScheduleId) -> Result<Entry, ScheduleError> {
         let entry = self.book().entry(id).cloned().ok_or(ScheduleError::NotFound)?;
         let active = entry.state.active().ok_or(ScheduleError::NotFound)?;

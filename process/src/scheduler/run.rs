@@ -94,7 +94,8 @@ impl Schedules {
 
     fn begin_due(&self, work: &mut JoinSet<()>) {
         let room = WORK_MAX.saturating_sub(work.len());
-        let due = self.book().take_due(self.0.ledger.now(), room);
+        let (now, _) = self.look();
+        let due = self.book().take_due(now, room);
         for id in due {
             let busy = Busy { schedules: self.clone(), id };
             work.spawn(async move { busy.schedules.work_on(busy.id).await });

@@ -29,6 +29,28 @@ async fn a_clock_that_jumps_back_decides_nothing_twice_and_nothing_is_lost_when_
 }
 
 #[tokio::test]
+async fn a_tick_while_the_machine_slept_was_missed_and_one_that_is_only_late_was_not() {
+    let mut world = World::new(50).await;
+    let id = world.schedule(Overlap::Queue, CatchUp::None).await;
+    world.decide_at(at("10:04:50")).await;
+    world.decide_at(at("10:05:02")).await;
+    world.decide_at(at("10:09:50")).await;
+    world.decide_at(at("10:10:25")).await;
+    assert_eq!(world.decided(id).await, ["on_time 10:05", "missed 10:10"]);
+}
+
+#[tokio::test]
+async fn after_a_clock_is_put_back_behind_the_start_new_schedules_fire_on_time() {
+    let mut world = World::new(50).await;
+    world.clock.set(at("12:00:00"));
+    world.restart().await;
+    world.decide_at(at("10:04:50")).await;
+    let id = world.schedule(Overlap::Queue, CatchUp::None).await;
+    world.decide_at(at("10:05:02")).await;
+    assert_eq!(world.decided(id).await, ["on_time 10:05"]);
+}
+
+#[tokio::test]
 async fn ticks_come_as_they_should_through_both_changes_of_the_clocks_in_two_zones() {
     for (zone, cron, from, expected) in [
         ("Europe/Berlin", "30 2 * * *", "2026-03-28T12:00:00Z", ["01:00", "00:30"]),
