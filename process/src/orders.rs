@@ -30,7 +30,8 @@ impl RunFiles {
         self.directory.join(format!("{}.{kind}", self.claim))
     }
 
-    /// Linked, locked and synced before anything is executed; holds [`LockRecord`].
+    /// Linked, locked and synced before anything is executed; holds [`LockRecord`]. Where the ledger
+    /// has given the claim up before, a [`SealRecord`] has its place.
     pub fn lock(&self) -> PathBuf {
         self.file("lock")
     }
@@ -66,6 +67,15 @@ pub struct LockRecord {
     pub pid: i32,
     /// `/proc/sys/kernel/random/boot_id` of the boot in which it was started.
     pub boot_id: String,
+}
+
+/// What lies in the place of a lock where a claim was given up before any supervisor had taken it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealRecord {
+    /// [`FORMAT_VERSION`] of the ledger.
+    pub version: u32,
+    /// By which it is told from a lock: always true.
+    pub sealed: bool,
 }
 
 /// What a supervisor is to do. Holds the run token, so it goes from process to process and never to

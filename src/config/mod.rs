@@ -25,7 +25,7 @@ pub use settings::{Overrides, Settings};
 pub use values::LogFormat;
 
 /// Variables of our prefix that are no settings: for clients, for runs, and for tests.
-const OTHER_VARIABLES: [&str; 11] = [
+const OTHER_VARIABLES: [&str; 12] = [
     "EXECUTION_LEDGER_DATA_DIR",
     "EXECUTION_LEDGER_CONFIG",
     "EXECUTION_LEDGER_URL",
@@ -37,6 +37,7 @@ const OTHER_VARIABLES: [&str; 11] = [
     "EXECUTION_LEDGER_SESSION_ID",
     "EXECUTION_LEDGER_DRAIN",
     execution_ledger_process::failpoint::VARIABLE,
+    execution_ledger_process::failpoint::PAUSE_VARIABLE,
 ];
 /// The prefix of our variables.
 const VARIABLE_PREFIX: &str = "EXECUTION_LEDGER_";

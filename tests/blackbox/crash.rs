@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Server, is_ended, processes_of};
+use crate::support::{PATIENCE, Server, is_ended, processes_of, state_of, supervised};
 
 /// Rounds of killing the server while runs go on.
 const ROUNDS: u64 = 50;
@@ -167,11 +167,81 @@ async fn a_run_that_ends_while_the_ledger_is_down_is_recorded_as_it_ended() {
     server.kill();
     let began = std::time::Instant::now();
     while !processes_of(&id).is_empty() {
-        assert!(began.elapsed() < crate::support::PATIENCE);
+        assert!(began.elapsed() < PATIENCE);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     server.start_again().await;
     let record = server.await_end("sh", &id).await;
     assert_eq!((&record["status"], &record["exit"]), (&json!("failed"), &json!({"code": 3})));
     assert_eq!(server.transcript("sh", &id).await.len(), 2);
+}
+
+async fn until(what: &str, mut happened: impl FnMut() -> bool) {
+    let began = std::time::Instant::now();
+    while !happened() {
+        assert!(began.elapsed() < PATIENCE, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// A server whose supervisor has its orders and stands still before it takes its claim: its process,
+/// and its execution.
+async fn with_a_late_supervisor(variables: &[(&str, &str)]) -> (Server, i32, String) {
+    let pause = ("EXECUTION_LEDGER_PAUSE_AT", "supervisor.ordered");
+    let server = Server::start(&[&[pause], variables].concat()).await;
+    let (status, answer) = server.post("/api/agents", counter(&server)).await;
+    assert!(status.is_success(), "{answer}");
+    let id = server.submit("counter", "3").await;
+    let mut late = None;
+    until("a supervisor stands still", || {
+        let ours = supervised(server.data_dir()).into_iter().find(|(_, run)| *run == id);
+        late = ours.map(|(pid, _)| pid).filter(|pid| state_of(*pid) == Some('T'));
+        late.is_some()
+    })
+    .await;
+    (server, late.expect("it was found"), id)
+}
+
+/// It goes on, and does nothing.
+async fn assert_comes_too_late(server: &Server, late: i32, id: &str) {
+    let before = server.execution("counter", id).await;
+    let pid = nix::unistd::Pid::from_raw(late);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGCONT).expect("it stands still");
+    until("it is gone", || matches!(state_of(late), None | Some('Z'))).await;
+    assert!(!server.work_dir().join("starts").join(id).exists(), "it was started");
+    assert_eq!(processes_of(id), Vec::<i32>::new());
+    assert_eq!(server.execution("counter", id).await["events"], before["events"]);
+}
+
+#[tokio::test]
+async fn a_supervisor_that_comes_late_does_not_begin_what_was_cancelled_before_it_began() {
+    for kill_again in [false, true] {
+        let fail = ("EXECUTION_LEDGER_FAIL_AT", "manager.before_signal");
+        let (mut server, late, id) = with_a_late_supervisor(&[fail]).await;
+        // The wish is in the log when the ledger dies, and its supervisor has not heard of it.
+        server.post(&format!("/api/agents/counter/executions/{id}/terminate"), json!({})).await;
+        server.await_exit().await;
+        if kill_again {
+            // Between giving the claim up and recording it.
+            server.start_again_unready(&[("EXECUTION_LEDGER_FAIL_AT", "manager.sealed")]);
+            server.await_exit().await;
+        }
+        server.start_again_with(&[]).await;
+        assert_eq!(server.await_end("counter", &id).await["status"], "cancelled");
+        assert_comes_too_late(&server, late, &id).await;
+    }
+}
+
+#[tokio::test]
+async fn a_supervisor_that_comes_late_does_not_begin_what_could_not_be_started_again() {
+    let (mut server, late, id) = with_a_late_supervisor(&[]).await;
+    let settings = json!({"name": "counter", "runtime": "codex"});
+    let request = server.request(reqwest::Method::PUT, "/api/agents/counter").json(&settings);
+    let answer = request.send().await.expect("an answer");
+    assert!(answer.status().is_success(), "{}", answer.text().await.unwrap_or_default());
+    server.kill();
+    server.start_again_with(&[]).await;
+    let record = server.await_end("counter", &id).await;
+    assert_eq!(record["error"]["code"], "spawn_failed", "{record}");
+    assert_comes_too_late(&server, late, &id).await;
 }

@@ -25,25 +25,50 @@ fn nothing_is_left(id: &str) {
     assert_eq!(processes_of(id), Vec::<i32>::new(), "processes of {id} are alive");
 }
 
+/// The signals that a record says were sent, in the order of its events.
+fn signals_of(record: &Value) -> Vec<&str> {
+    let events = record["events"].as_array().expect("events");
+    let sent = events.iter().filter(|event| event["type"] == "execution.signal_sent");
+    sent.filter_map(|event| event["data"]["signal"].as_str()).collect()
+}
+
+/// An agent that does not hear SIGINT is asked to stop; answers its execution, and its record as soon
+/// as that shows the signal.
+async fn ask_a_deaf_one_to_stop(server: &Server) -> (String, Value) {
+    let script = "trap '' INT TERM; echo up; while :; do sleep 0.05; done";
+    shell(server, "deaf", script, json!({"grace_s": 3})).await;
+    let id = server.submit("deaf", "x").await;
+    server.await_output("deaf", &id, "up").await;
+    terminate(server, "deaf", &id).await;
+    let shown = |record: &Value| !signals_of(record).is_empty();
+    let record = server.await_record("deaf", &id, "interrupted", shown).await;
+    (id, record)
+}
+
 #[tokio::test]
 async fn one_that_ignores_the_interrupt_is_killed_after_its_grace_period() {
     let server = Server::start(&[]).await;
-    let script = "trap '' INT TERM; echo up; while :; do sleep 0.05; done";
-    shell(&server, "deaf", script, json!({"grace_s": 1})).await;
-    let id = server.submit("deaf", "x").await;
-    server.await_output("deaf", &id, "up").await;
-    terminate(&server, "deaf", &id).await;
+    let (id, record) = ask_a_deaf_one_to_stop(&server).await;
+    // Each signal is recorded when it is sent.
+    assert_eq!((&record["status"], signals_of(&record)), (&json!("running"), vec!["SIGINT"]));
+    let types = event_types(&record);
+    assert_eq!(types[2..], ["execution.cancellation_requested", "execution.signal_sent"]);
     let record = server.await_end("deaf", &id).await;
     assert_eq!(record["status"], "cancelled", "{record}");
-    let signals: Vec<_> = record["events"]
-        .as_array()
-        .expect("events")
-        .iter()
-        .filter(|event| event["type"] == "execution.signal_sent")
-        .map(|event| event["data"]["signal"].clone())
-        .collect();
-    assert_eq!(signals, [json!("SIGINT"), json!("SIGKILL")]);
+    assert_eq!(signals_of(&record), ["SIGINT", "SIGKILL"]);
     assert_eq!(record["exit"], json!({"signal": 9}));
+    nothing_is_left(&id);
+}
+
+#[tokio::test]
+async fn a_signal_that_nobody_heard_of_is_recorded_with_the_ending_and_none_is_twice() {
+    let mut server = Server::start(&[]).await;
+    let (id, _) = ask_a_deaf_one_to_stop(&server).await;
+    server.kill();
+    server.start_again().await;
+    let record = server.await_end("deaf", &id).await;
+    assert_eq!(record["status"], "cancelled", "{record}");
+    assert_eq!(signals_of(&record), ["SIGINT", "SIGKILL"]);
     nothing_is_left(&id);
 }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use execution_ledger_process::orders::{Orders, RunFiles, supervisor_signal};
 use execution_ledger_process::status::Status;
-use execution_ledger_process::supervisor::{self, Handle, Probe, Starter};
+use execution_ledger_process::supervisor::{self, Handle, News, Probe, Starter};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
@@ -90,8 +90,19 @@ async fn until(what: &str, mut happened: impl FnMut() -> bool) {
     }
 }
 
+/// What a supervisor says next.
+async fn news(handle: &Handle) -> Option<News> {
+    tokio::time::timeout(PATIENCE, handle.news()).await.expect("in time").expect("watched")
+}
+
+/// How it says that its run ended.
 async fn said(handle: &Handle) -> Option<Status> {
-    tokio::time::timeout(PATIENCE, handle.ending()).await.expect("in time").expect("watched")
+    loop {
+        match news(handle).await? {
+            News::Signal(_) => {}
+            News::Ending(status) => return Some(*status),
+        }
+    }
 }
 
 #[tokio::test]
@@ -110,10 +121,32 @@ async fn the_one_that_waits_takes_the_next_run_and_says_how_it_ended() {
     .await;
     let said = said(&handle).await.expect("an ending");
     // It is said once; who asks again waits for the exit.
-    assert_eq!(handle.ending().await.expect("watched"), None);
+    assert_eq!(news(&handle).await, None);
     assert_eq!(said, ledger.status(&orders));
     assert_eq!(said.lines, 1);
     assert!(!handle.signal(supervisor_signal::CANCEL).expect("gone"));
+}
+
+#[tokio::test]
+async fn a_signal_is_told_when_it_is_sent_and_again_with_the_ending() {
+    let ledger = Ledger::new();
+    let mut orders = ledger.orders("trap '' INT; echo up; while :; do sleep 0.01; done");
+    orders.grace_ms = 200;
+    let handle = ledger.start(&orders);
+    let files = RunFiles::new(&ledger.runs(), orders.execution_id, orders.claim);
+    until("it is up", || fs::read_to_string(files.spool()).is_ok_and(|s| s.contains("up"))).await;
+    handle.signal(supervisor_signal::CANCEL).expect("sent");
+    let mut told = Vec::new();
+    let status = loop {
+        match news(&handle).await.expect("news") {
+            News::Signal(sent) => told.push(sent),
+            News::Ending(status) => break status,
+        }
+    };
+    let names: Vec<_> = told.iter().map(|sent| format!("{:?}", sent.signal)).collect();
+    assert_eq!(names, ["Interrupt", "Kill"]);
+    assert_eq!(status.signals, told);
+    assert_eq!(news(&handle).await, None);
 }
 
 #[tokio::test]

@@ -16,6 +16,8 @@ use execution_ledger_process::transcript::{self, LINE_MAX_BYTES, Line, OutputStr
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use crate::support::state_of;
+
 const PROGRAM: &str = env!("CARGO_BIN_EXE_execution-ledger");
 /// Whatever takes longer than this has failed.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -485,6 +487,29 @@ async fn of_two_supervisors_with_one_claim_one_runs_the_agent() {
 }
 
 #[tokio::test]
+async fn a_claim_that_was_given_up_is_taken_by_no_supervisor() {
+    let run = Run::shell("touch ran");
+    // Without its directory no supervisor can begin.
+    assert!(supervisor::seal(&run.files()).expect("nothing to seal"));
+    fs::create_dir_all(run.files().directory).expect("made");
+    assert!(supervisor::seal(&run.files()).expect("sealed"));
+    assert!(matches!(supervisor::probe(&run.files()), Ok(Probe::Sealed)));
+    ended(&run.start()).await;
+    assert!(!run.directory.path().join("ran").exists());
+    assert!(matches!(supervisor::probe(&run.files()), Ok(Probe::Sealed)));
+    let files = fs::read_dir(run.files().directory).expect("the run's directory");
+    assert_eq!(files.count(), 1, "the seal");
+}
+
+#[tokio::test]
+async fn a_claim_that_a_supervisor_has_is_not_given_up() {
+    let run = Run::shell("true");
+    let status = run.to_its_end().await;
+    assert!(!supervisor::seal(&run.files()).expect("asked"));
+    assert_eq!(run.status(), status);
+}
+
+#[tokio::test]
 async fn nothing_is_known_of_a_run_that_no_supervisor_has_taken() {
     let run = Run::shell("true");
     assert!(matches!(supervisor::probe(&run.files()), Ok(Probe::NotStarted)));
@@ -614,12 +639,6 @@ async fn memory_is_limited_where_it_is_to_be() {
     let status = run.to_its_end().await;
     assert_eq!(status.exit, Some(Exit::Code(1)));
     assert!(run.text().iter().any(|line| line.contains("MemoryError")), "{:?}", run.text());
-}
-
-/// The state of a process, as `/proc` writes it: `T` is stopped, `Z` has ended and was not reaped.
-fn state_of(pid: i32) -> Option<char> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(") ")?.1.chars().next()
 }
 
 #[tokio::test]

@@ -102,9 +102,15 @@ impl Server {
 
     /// Starts it again with other variables.
     pub async fn start_again_with(&mut self, environment: &[(&str, &str)]) {
+        self.start_again_unready(environment);
+        self.await_ready().await;
+    }
+
+    /// As [`Server::start_again_with`], without waiting until it answers.
+    pub fn start_again_unready(&mut self, environment: &[(&str, &str)]) {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         self.environment = environment.iter().map(owned).collect();
-        self.start_again().await;
+        self.child = launch(self.work.path(), &self.data_dir, &self.environment);
     }
 
     /// Waits until it answers that it is ready.
@@ -327,7 +333,7 @@ fn send(pid: i32, signal: Signal) {
 }
 
 /// The supervisors of a data directory that are alive, each with its execution.
-fn supervised(data_dir: &Path) -> Vec<(i32, String)> {
+pub fn supervised(data_dir: &Path) -> Vec<(i32, String)> {
     let wanted = data_dir.join("runs").display().to_string();
     let ours = |pid: i32| {
         let words = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
@@ -346,6 +352,12 @@ pub fn processes_of(execution: &str) -> Vec<i32> {
         environment.split(|byte| *byte == 0).any(|entry| entry == marker.as_bytes())
     };
     processes().filter(is_marked).collect()
+}
+
+/// The state of a process, as `/proc` writes it: `T` stands still, `Z` has ended and was not reaped.
+pub fn state_of(pid: i32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
 }
 
 fn processes() -> impl Iterator<Item = i32> {

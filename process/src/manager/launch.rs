@@ -171,6 +171,9 @@ pub(super) enum LaunchError {
     /// The log can't be read: try again.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// It was cancelled before it was started: then it never is.
+    #[error("it was cancelled before it began")]
+    Cancelled,
     /// This run can't be started.
     #[error("{0}")]
     Impossible(String),
@@ -247,9 +250,8 @@ async fn give_orders(
     let starter = Arc::clone(&shared.starter);
     tokio::task::spawn_blocking(move || starter.start(&room, &orders, stdin.as_deref(), &files))
         .await
-        .map_err(|panic| {
-            LaunchError::Impossible(format!("starting a supervisor panicked: {panic}"))
-        })?
+        // It may have given the orders before.
+        .map_err(|panic| LaunchError::Uncertain(std::io::Error::other(panic)))?
         .map_err(|error| match error {
             StartError::NotStarted(error) => {
                 LaunchError::Impossible(format!("its supervisor could not be started: {error}"))

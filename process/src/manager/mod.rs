@@ -5,6 +5,7 @@
 //! of events it begins what follows from the policy's state.
 
 mod ending;
+mod giving_up;
 mod injection;
 mod janitor;
 mod launch;

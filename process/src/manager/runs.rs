@@ -4,18 +4,19 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use execution_ledger_domain::execution::{Command, Execution, FailureCode, Running};
+use execution_ledger_domain::execution::{Command, Execution, Running, SignalSent};
 use execution_ledger_domain::{ClaimId, ExecutionId, StreamName, limits};
 use execution_ledger_store::{ExecuteError, StoreError};
 use nix::sys::signal::Signal;
 
 use super::launch::{self, Begun, LaunchError, Task};
 use super::observe::StartedAs;
+use super::giving_up::{self, GivenUp};
 use super::{Shared, ending};
 use crate::failpoint;
 use crate::orders::{RunFiles, supervisor_signal};
 use crate::status::Status;
-use crate::supervisor::{self, Handle, Probe};
+use crate::supervisor::{self, Handle, News, Probe};
 
 /// How often a claim whose supervisor never came to its lock is launched again.
 const LAUNCHES_MAX: u32 = 3;
@@ -87,6 +88,7 @@ pub(super) fn signal(
         run.wanted = Some(signal);
         run.handle.clone()
     };
+    failpoint::reach("manager.before_signal");
     if let Some(handle) = handle {
         send(&handle, execution, signal);
     }
@@ -167,6 +169,8 @@ pub(super) async fn begin(entered: Entered, running: Running, task: Option<Task>
             let_go(execution, &handle).await;
         }
         Launched::Uncertain => conclude(shared, execution, claim, None).await,
+        // Nobody else has given orders for this claim.
+        Launched::GivenUp(why) => giving_up::record(shared, execution, claim, why).await,
         Launched::Ended => {}
     }
 }
@@ -183,7 +187,9 @@ enum Launched {
     Alive(Begun),
     /// It is gone, and its files say whether it had begun.
     Uncertain,
-    /// The run was ended instead, or nothing of it is left to do.
+    /// It is not to begin, and nothing of it has.
+    GivenUp(GivenUp),
+    /// Nothing of it is left to do.
     Ended,
 }
 
@@ -211,9 +217,9 @@ async fn launch_claim(
                 tracing::error!(%execution, %error, "a run waits for the log before it can start");
                 tokio::time::sleep(REST).await;
             }
+            Err(LaunchError::Cancelled) => return Launched::GivenUp(GivenUp::Cancelled),
             Err(LaunchError::Impossible(reason)) => {
-                ending::lose(shared, execution, claim, FailureCode::SpawnFailed, &reason).await;
-                return Launched::Ended;
+                return Launched::GivenUp(GivenUp::Impossible(reason));
             }
             Err(LaunchError::Uncertain(error)) => {
                 tracing::error!(%execution, %error, "a supervisor could not be watched and was ended");
@@ -223,6 +229,20 @@ async fn launch_claim(
     }
 }
 
+/// Starts a supervisor for a claim that none has taken, unless that was tried too often.
+async fn launch_again(
+    shared: &Arc<Shared>,
+    execution: ExecutionId,
+    claim: ClaimId,
+    launches: u32,
+) -> Launched {
+    if launches > LAUNCHES_MAX {
+        let reason = format!("its supervisor died {LAUNCHES_MAX} times before it began");
+        return Launched::GivenUp(GivenUp::Impossible(reason));
+    }
+    launch_claim(shared, execution, claim, None).await
+}
+
 /// What the log says of a claim that is to be launched; nothing where it is not any more.
 async fn look_up(
     shared: &Arc<Shared>,
@@ -230,11 +250,7 @@ async fn look_up(
     claim: ClaimId,
 ) -> Result<Option<(Running, Task)>, LaunchError> {
     match shared.ledger.load::<Execution>(&StreamName::execution(execution)).await {
-        // Cancelled before it was started: then it never is.
-        Ok(Execution::Running { cancellation: Some(_), .. }) => {
-            ending::end(shared, execution, Command::Abandon { claim }, &[]).await;
-            Ok(None)
-        }
+        Ok(Execution::Running { cancellation: Some(_), .. }) => Err(LaunchError::Cancelled),
         Ok(Execution::Running { running, cancellation: None, .. }) if running.claim == claim => {
             Ok(Some((running, launch::prepare(shared, execution).await?)))
         }
@@ -262,14 +278,33 @@ async fn look_after(
     if let Some(signal) = wanted {
         send(handle, execution, signal);
     }
-    let said = handle.ending().await.unwrap_or_else(|error| {
-        tracing::error!(%execution, %error, "a supervisor can't be watched; its lock is asked instead");
-        None
-    });
+    let said = loop {
+        match handle.news().await {
+            Ok(Some(News::Signal(sent))) => note_signal(shared, execution, claim, sent).await,
+            Ok(Some(News::Ending(status))) => break Some(*status),
+            Ok(None) => break None,
+            Err(error) => {
+                tracing::error!(%execution, %error, "a supervisor can't be watched; its lock is asked instead");
+                break None;
+            }
+        }
+    };
     if let Some(run) = shared.runs.lock().get_mut(&execution) {
         run.handle = None;
     }
     said
+}
+
+/// Records that an agent was sent a signal, as it happens. It is tried once: the ending names each
+/// signal again and records those that are missing.
+async fn note_signal(shared: &Shared, execution: ExecutionId, claim: ClaimId, sent: SignalSent) {
+    let note = Command::NoteSignal { claim, sent };
+    match launch::command_on(shared, execution, note, &[]).await {
+        Ok(_) | Err(ExecuteError::Refused(_)) => {}
+        Err(error) => {
+            tracing::warn!(%execution, %error, "a signal is recorded only with the ending");
+        }
+    }
 }
 
 /// Waits for the exit of a supervisor that has said everything, so that it leaves the process table.
@@ -303,19 +338,24 @@ async fn conclude(
             Ok(Ok(Probe::Lost { other_boot })) => {
                 return ending::lost(shared, execution, &files, other_boot).await;
             }
-            Ok(Ok(Probe::NotStarted)) if launches < LAUNCHES_MAX => {
+            Ok(Ok(Probe::NotStarted)) => {
                 launches += 1;
-                match launch_claim(shared, execution, claim, None).await {
+                match launch_again(shared, execution, claim, launches).await {
                     Launched::Alive(begun) => begun.handle,
+                    Launched::Ended => return,
+                    Launched::GivenUp(why) => {
+                        if giving_up::seal_and_record(shared, execution, &files, why).await {
+                            return;
+                        }
+                        // A supervisor that had its orders before was quicker.
+                        continue;
+                    }
                     // The next look at its files tells.
                     Launched::Uncertain => continue,
-                    Launched::Ended => return,
                 }
             }
-            Ok(Ok(Probe::NotStarted)) => {
-                let reason = format!("its supervisor died {LAUNCHES_MAX} times before it began");
-                return ending::lose(shared, execution, claim, FailureCode::SpawnFailed, &reason)
-                    .await;
+            Ok(Ok(Probe::Sealed)) => {
+                return giving_up::record_sealed(shared, execution, claim).await;
             }
             Ok(Err(error)) => {
                 tracing::error!(%execution, %error, "a run's directory can't be read");

@@ -1,4 +1,8 @@
-//! A supervisor's line to its ledger: orders come in by it, the ending goes out by it.
+//! A supervisor's line to its ledger: orders come in by it, what happens to the run goes out by it.
+//!
+//! Orders are their length and JSON. What goes out is JSON as well: each signal that the agent was sent
+//! as a line of its own, then the ending without a line's end. Both ends are the same program, so there
+//! is no version of this.
 //!
 //! It is a pair of sockets of which the supervisor has one end as its standard input. So orders, which
 //! hold the run token, never lie on a disk, and nobody but the two has them. That the ledger is gone
@@ -9,16 +13,24 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
+use execution_ledger_domain::execution::SignalSent;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
 
 use crate::orders::Orders;
+use crate::status::{SIGNALS_MAX, STATUS_FILE_BYTES};
 
 /// Longest orders, in bytes: far above what the limits of messages and settings let them become.
 pub(super) const ORDERS_MAX_BYTES: usize = 16 * 1024 * 1024;
 /// What stands before orders: their length.
 const LENGTH_BYTES: usize = size_of::<u32>();
+
+/// One signal as it is told is never longer, in bytes.
+const SIGNAL_MAX_BYTES: usize = 128;
+/// All that a supervisor says, in bytes. It is less than a line holds that nobody reads, so saying it
+/// waits for nobody.
+pub(super) const NEWS_MAX_BYTES: usize = STATUS_FILE_BYTES + SIGNALS_MAX * SIGNAL_MAX_BYTES;
 
 /// Orders as they go over the line: their length, then JSON.
 ///
@@ -89,6 +101,14 @@ impl Channel {
         }
     }
 
+    /// Says that the agent was sent a signal. The ending says so again, for whoever did not hear it.
+    pub fn tell_signal(&self, sent: &SignalSent) {
+        let Ok(mut line) = serde_json::to_vec(sent) else { return };
+        line.push(b'\n');
+        // The ledger that gave the orders is gone.
+        (&self.0).write_all(&line).unwrap_or_default();
+    }
+
     /// Says how the run ended, and that nothing more will be said. Nobody may listen any more.
     pub fn tell(mut self, status: &[u8]) {
         // The ledger that gave the orders is gone: the next one reads the file.
@@ -98,6 +118,8 @@ impl Channel {
 
 #[cfg(test)]
 mod tests {
+    use execution_ledger_domain::Timestamp;
+    use execution_ledger_domain::execution::Signal as Told;
     use nix::sys::signal::SigSet;
     use nix::sys::signalfd::SfdFlags;
 
@@ -117,6 +139,30 @@ mod tests {
             drop(ledger);
             let orders = Channel(supervisor).orders(&no_signals());
             assert!(!matches!(orders, Ok(Some(_))), "{cut}: {orders:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_supervisor_says_is_told_apart_and_fits_into_a_line_that_nobody_reads() {
+        let (mut ledger, supervisor) = UnixStream::pair().expect("a pair");
+        // Otherwise a supervisor of a ledger that stands still would wait for it.
+        supervisor.set_nonblocking(true).expect("set");
+        let channel = Channel(supervisor);
+        let at = Timestamp::from_micros(i64::from(u32::MAX) * 1_000_000 + 123_456);
+        for _ in 0..SIGNALS_MAX {
+            channel.tell_signal(&SignalSent { signal: Told::Interrupt, at });
+        }
+        let status = vec![b'x'; STATUS_FILE_BYTES];
+        channel.tell(&status);
+        let mut said = Vec::new();
+        ledger.read_to_end(&mut said).expect("read");
+        assert!(said.len() <= NEWS_MAX_BYTES, "{}", said.len());
+        let mut parts: Vec<&[u8]> = said.split(|byte| *byte == b'\n').collect();
+        assert_eq!(parts.pop(), Some(&status[..]));
+        assert_eq!(parts.len(), SIGNALS_MAX);
+        for part in parts {
+            let sent: SignalSent = serde_json::from_slice(part).expect("a signal");
+            assert_eq!(sent, SignalSent { signal: Told::Interrupt, at });
         }
     }
 

@@ -8,8 +8,35 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, posix_fallocate};
 
-use crate::orders::{FORMAT_VERSION, LockRecord, RunFiles};
+use crate::orders::{FORMAT_VERSION, LockRecord, RunFiles, SealRecord};
 use crate::status::{STATUS_FILE_BYTES, Status};
+
+/// Gives a claim up before anything was executed: no supervisor can take it any more, for the seal lies
+/// where its lock would. It holds for as long as the run's directory does, and where that is gone,
+/// nobody can begin in it.
+///
+/// Answers false where a supervisor has the claim already.
+///
+/// # Errors
+/// Where the disk fails; then the claim is as it was.
+pub fn seal(run: &RunFiles) -> io::Result<bool> {
+    let path = run.directory.join(format!("{}.seal.{}", run.claim, std::process::id()));
+    let mut file = match create(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        file => file?,
+    };
+    file.write_all(&serde_json::to_vec(&SealRecord { version: FORMAT_VERSION, sealed: true })?)?;
+    // After a power cut it is whole or not there. Its name need not be durable: neither is a
+    // supervisor.
+    file.sync_data()?;
+    let linked = std::fs::hard_link(&path, run.lock());
+    std::fs::remove_file(&path)?;
+    match linked {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error),
+    }
+}
 
 /// A run that is this process's own. While it lives, the lock is held.
 pub(super) struct Claim {
@@ -22,7 +49,7 @@ pub(super) struct Claim {
 }
 
 impl Claim {
-    /// Takes the claim; `None` where another supervisor has it. Once this has returned, the lock
+    /// Takes the claim; `None` where another supervisor has it or the ledger has given it up. Once this has returned, the lock
     /// is found after any crash, so the run is never started again.
     ///
     /// # Errors

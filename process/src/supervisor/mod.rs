@@ -26,7 +26,8 @@ use std::path::{Path, PathBuf};
 use nix::sys::signal::{SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-pub use handle::Handle;
+pub use claim::seal;
+pub use handle::{Handle, News};
 pub use probe::{Probe, probe, read_status};
 pub use start::{Room, StartError, Starter, start_program};
 pub use tree::kill_leftovers;
@@ -49,8 +50,8 @@ const EXIT_USAGE: c_int = 2;
 /// arguments after it are only for the process table: places that will name the execution and the
 /// claim. To be called before the process has a second thread.
 ///
-/// Exits with 0 when the run's status is written, another supervisor has this claim, or there were no
-/// orders.
+/// Exits with 0 when the run's status is written, another supervisor has this claim, the claim was
+/// given up, or there were no orders.
 pub fn main(args: impl Iterator<Item = OsString>) -> ! {
     let Some(runs) = runs_of(args) else {
         eprintln!("usage: execution-ledger supervise RUNS_DIR - -  (orders on standard input)");
@@ -85,9 +86,10 @@ fn supervise(runs: &Path) -> io::Result<()> {
         return Err(io::Error::other(format!("orders of version {}", orders.version)));
     }
     let files = RunFiles::new(runs, orders.execution_id, orders.claim);
+    crate::failpoint::reach("supervisor.ordered");
     let Some(mut claim) = Claim::take(files, &boot_id)? else { return Ok(()) };
     crate::failpoint::reach("supervisor.locked");
-    let status = run::run(&orders, &mut claim, &signals)?;
+    let status = run::run(&orders, &mut claim, &signals, &channel)?;
     let text = claim.write(&status)?;
     // While the status is being synced, the ledger makes an event of it, which is synced as well: the
     // ending is as durable as the faster of the two.
@@ -105,8 +107,10 @@ fn listen() -> io::Result<SignalFd> {
     nix::sys::prctl::set_name(NAME_OF_A_SPARE)?;
     let mut signals = start::supervisor_signals();
     signals.add(Signal::SIGCHLD);
-    // Blocked means ignored for these two: nobody reads them.
+    // Blocked means ignored for these three: nobody reads them. That the ledger is gone is seen as an
+    // error of the line.
     let mut blocked = signals;
+    blocked.add(Signal::SIGPIPE);
     blocked.add(Signal::SIGHUP);
     blocked.add(Signal::SIGINT);
     blocked.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
 use super::handle::Handle;
-use crate::orders::{LockRecord, RunFiles};
+use crate::orders::{LockRecord, RunFiles, SealRecord};
 use crate::status::{STATUS_FILE_BYTES, Status};
 
 /// How often a lock is looked at again whose holder was seen dying.
@@ -24,6 +24,8 @@ const LOCK_RECORD_MAX_BYTES: u64 = 4096;
 pub enum Probe {
     /// No supervisor has taken this claim: nothing was executed, so it may be started (again).
     NotStarted,
+    /// It was given up before any supervisor had taken it: nothing was executed, and nothing will be.
+    Sealed,
     /// Its supervisor lives.
     Alive(Handle),
     /// It has ended, and its supervisor said how.
@@ -46,7 +48,12 @@ pub fn probe(run: &RunFiles) -> io::Result<Probe> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Probe::NotStarted),
             Err(error) => return Err(error),
         };
-        let record = read_lock_record(&lock)?;
+        let text = read_record(&lock)?;
+        if serde_json::from_slice::<SealRecord>(&text).is_ok() {
+            return Ok(Probe::Sealed);
+        }
+        // It is not synced: after a power cut it may be empty.
+        let record = serde_json::from_slice(&text).ok();
         if !is_held(lock)? {
             return ended(run, record);
         }
@@ -81,11 +88,10 @@ fn is_held(lock: File) -> io::Result<bool> {
     }
 }
 
-/// Its content is not synced: after a power cut it may be empty.
-fn read_lock_record(lock: &File) -> io::Result<Option<LockRecord>> {
+fn read_record(lock: &File) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     lock.take(LOCK_RECORD_MAX_BYTES).read_to_end(&mut text)?;
-    Ok(serde_json::from_slice(&text).ok())
+    Ok(text)
 }
 
 fn ended(run: &RunFiles, record: Option<LockRecord>) -> io::Result<Probe> {

@@ -7,6 +7,7 @@ use execution_ledger_domain::content::Digest;
 use execution_ledger_domain::execution::StopCause;
 use nix::sys::signalfd::SignalFd;
 
+use super::channel::Channel;
 use super::child;
 use super::claim::Claim;
 use super::environment::Environment;
@@ -24,7 +25,12 @@ const SPAWN_ERROR_MAX_BYTES: usize = 2048;
 ///
 /// # Errors
 /// Where the system refuses what supervision itself needs.
-pub(super) fn run(orders: &Orders, claim: &mut Claim, signals: &SignalFd) -> io::Result<Status> {
+pub(super) fn run(
+    orders: &Orders,
+    claim: &mut Claim,
+    signals: &SignalFd,
+    ledger: &Channel,
+) -> io::Result<Status> {
     if let Some(cause) = wish_to_stop(signals) {
         // Cancelled before it began: nothing is started.
         return Ok(Status { stopped: Some(cause), ..not_started(orders, now()) });
@@ -41,7 +47,7 @@ pub(super) fn run(orders: &Orders, claim: &mut Claim, signals: &SignalFd) -> io:
             let started = now();
             reach("supervisor.spawned");
             let redactor = Redactor::with_secrets(&environment.secrets);
-            let mut watch = Watch::new(orders, claim, program, signals, &redactor)?;
+            let mut watch = Watch::new(orders, claim, program, (signals, ledger), &redactor)?;
             watch.until_first_exit_and_drained()?;
             reach("supervisor.exited");
             watch.finish(started)

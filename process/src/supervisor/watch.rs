@@ -19,6 +19,7 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+use super::channel::Channel;
 use super::child;
 use super::claim::Claim;
 use super::output::{Output, Read, Sink};
@@ -84,6 +85,8 @@ pub(super) struct Watch<'w> {
     orders: &'w Orders,
     agent: Pid,
     signals: &'w SignalFd,
+    /// Hears at once what the agent is sent.
+    ledger: &'w Channel,
     timer: TimerFd,
     /// Standard output and standard error, while somebody may write to them.
     outputs: [Option<Output>; 2],
@@ -111,7 +114,7 @@ impl<'w> Watch<'w> {
         orders: &'w Orders,
         claim: &Claim,
         program: child::Started,
-        signals: &'w SignalFd,
+        (signals, ledger): (&'w SignalFd, &'w Channel),
         redactor: &'w Redactor,
     ) -> io::Result<Self> {
         let began = since_boot();
@@ -123,6 +126,7 @@ impl<'w> Watch<'w> {
             orders,
             agent: program.pid,
             signals,
+            ledger,
             timer: TimerFd::new(
                 ClockId::CLOCK_BOOTTIME,
                 TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK,
@@ -304,7 +308,9 @@ impl<'w> Watch<'w> {
 
     fn note(&mut self, signal: Told) {
         if self.sent.len() < SIGNALS_MAX {
-            self.sent.push(SignalSent { signal, at: now() });
+            let sent = SignalSent { signal, at: now() };
+            self.ledger.tell_signal(&sent);
+            self.sent.push(sent);
         }
     }
 
