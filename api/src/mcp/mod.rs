@@ -10,6 +10,7 @@ mod cancellations;
 mod chat;
 mod look;
 mod outcome;
+mod refused;
 mod schema;
 mod server;
 mod stop;
@@ -24,7 +25,7 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, COOKIE};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse as _, Response};
 use http_body_util::Full;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
@@ -107,7 +108,10 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
     responses(
         (status = 200, description = "The JSON-RPC answer, as JSON or as SSE"),
         (status = 202, description = "A notification was taken"),
+        (status = 400, description = "No JSON-RPC message, or an unknown protocol version", body = ProblemSchema),
         (status = 401, description = "No valid key", body = ProblemSchema),
+        (status = 403, description = "A page of another site asks", body = ProblemSchema),
+        (status = 406, description = "Neither JSON nor SSE is accepted", body = ProblemSchema),
     ),
 )]
 async fn post(
@@ -118,17 +122,19 @@ async fn post(
     let (mut parts, body) = request.into_parts();
     let access = access(&parts, &app).await?;
     let body = read_body(Request::from_parts(parts.clone(), body), &app).await?;
+    refused::check_json(&body)?;
     mcp.cancellations.hear(&access.caller.actor.id, &body);
     // Who calls is settled: nothing below needs the key, so nothing below can tell it.
     parts.headers.remove(AUTHORIZATION);
     parts.headers.remove(COOKIE);
     parts.extensions.insert(access);
+    refused::accept_both_forms(&mut parts.headers);
     // A call that waits must not keep others from being answered; each call takes a place of its
     // own while it works.
     let lent = app.gate().lend_place();
     let response = mcp.service.handle(Request::from_parts(parts, Full::new(body))).await;
     drop(lent);
-    Ok(response.map(Body::new).into_response())
+    refused::as_problem(response.map(Body::new).into_response()).await
 }
 
 #[cfg(test)]

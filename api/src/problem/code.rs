@@ -40,7 +40,7 @@ macro_rules! codes {
 codes! {
     /// The body is no JSON, or no JSON object.
     MalformedJson = "malformed_json", BAD_REQUEST, "The body is not well-formed JSON";
-    /// The request can't be understood as HTTP.
+    /// The request can't be understood as HTTP, or at `/mcp` as a message of JSON-RPC.
     MalformedRequest = "malformed_request", BAD_REQUEST, "The request is malformed";
     /// No key, or none that holds.
     Unauthorized = "unauthorized", UNAUTHORIZED, "A valid key is needed";
@@ -68,6 +68,8 @@ codes! {
     ScheduleNotFound = "schedule_not_found", NOT_FOUND, "There is no such schedule";
     /// The path exists, but not for this method.
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "The path does not know this method";
+    /// The caller takes no form in which this path answers.
+    NotAcceptable = "not_acceptable", NOT_ACCEPTABLE, "The answer would have a form that is not accepted";
     /// The body came too slowly.
     RequestTimeout = "request_timeout", REQUEST_TIMEOUT, "The body took too long";
     /// A position or cursor of another log, for example from before a restore.

@@ -219,3 +219,52 @@ async fn calls_at_the_same_time_start_one_execution() {
     assert_eq!(ids.len(), 1);
     assert_eq!(answers.iter().filter(|answer| answer["replayed"] == false).count(), 1);
 }
+
+#[tokio::test]
+async fn what_is_no_message_is_refused_with_a_code_and_any_accepted_form_will_do() {
+    let server = Server::start().await;
+    let ping = message("ping", &json!({}));
+    let ask = |name: &'static str, value: Option<&'static str>, body: String| {
+        let mut request = post(KEY, LEGACY, &ping).body(Body::from(body)).expect("a request");
+        request.headers_mut().remove(name);
+        if let Some(value) = value {
+            request.headers_mut().insert(name, value.parse().expect("a value"));
+        }
+        server.send(request)
+    };
+    for body in ["", "{"] {
+        let answer = ask("x-none", None, body.to_owned()).await;
+        assert_eq!(
+            (answer.status, answer.code()),
+            (StatusCode::BAD_REQUEST, "malformed_json".into())
+        );
+    }
+    for body in ["{}", "[]", "1"] {
+        let answer = ask("x-none", None, body.to_owned()).await;
+        let refused = (StatusCode::BAD_REQUEST, "malformed_request".into());
+        assert_eq!((answer.status, answer.code()), refused, "{body}");
+    }
+    for accept in [None, Some("*/*"), Some("text/html, */*;q=0.1")] {
+        let answer = ask("accept", accept, ping.to_string()).await;
+        assert_eq!(answer.status, StatusCode::OK, "{accept:?}: {}", answer.text);
+    }
+    for (name, value, status, code) in [
+        ("accept", "text/html", StatusCode::NOT_ACCEPTABLE, "not_acceptable"),
+        ("origin", "https://evil.example", StatusCode::FORBIDDEN, "origin_not_allowed"),
+        ("mcp-protocol-version", "1999-01-01", StatusCode::BAD_REQUEST, "malformed_request"),
+        (
+            "content-type",
+            "text/plain",
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+        ),
+    ] {
+        let answer = ask(name, Some(value), ping.to_string()).await;
+        assert_eq!(
+            (answer.status, answer.code()),
+            (status, code.into()),
+            "{name}: {}",
+            answer.text
+        );
+    }
+}
