@@ -211,6 +211,22 @@ async fn an_agent_that_ignores_sigint_is_killed_after_the_grace_period() {
 }
 
 #[tokio::test]
+async fn an_agent_hears_sigint_also_under_a_ledger_that_was_started_to_ignore_it() {
+    // As a shell starts what a script puts into the background.
+    let run = Run::shell("trap 'echo bye; exit 0' INT; echo ready; while :; do sleep 0.05; done");
+    let deaf = run.wrapped("trap '' INT QUIT TERM CHLD;");
+    let handle = supervisor::start_program(&deaf, &run.runs(), &run.orders, None, &[]);
+    let handle = handle.expect("a supervisor");
+    run.printed("ready").await;
+    handle.signal(supervisor_signal::CANCEL).expect("sent");
+    ended(&handle).await;
+    let status = run.status();
+    assert_eq!((status.exit, status.stopped), (Some(Exit::Code(0)), Some(StopCause::Cancelled)));
+    assert_eq!(signals(&status), [Signal::Interrupt]);
+    run.assert_consistent(&status);
+}
+
+#[tokio::test]
 async fn an_agent_that_obeys_sigint_is_not_killed() {
     let run = Run::shell("trap 'echo bye; exit 0' INT; echo ready; while :; do sleep 0.05; done");
     let handle = run.start();

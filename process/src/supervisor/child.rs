@@ -231,14 +231,24 @@ fn prepare(plan: &Plan, [stdin, stdout, stderr]: [BorrowedFd<'_>; 3]) -> Result<
     dup2_stdout(stdout)?;
     dup2_stderr(stderr)?;
     close_the_rest_on_exec();
-    for ignored in [Signal::SIGPIPE, Signal::SIGHUP] {
-        // SAFETY: the default action runs no code of ours.
-        unsafe { signal(ignored, SigHandler::SigDfl) }?;
-    }
+    obey_all_signals()?;
     SigSet::empty().thread_set_mask()?;
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
     if let Some(bytes) = plan.memory_max_bytes {
         setrlimit(Resource::RLIMIT_AS, bytes, bytes)?;
+    }
+    Ok(())
+}
+
+/// Gives every signal its default action. What a process ignores, the programs that it starts ignore
+/// too, and a shell ignores SIGINT for what a script starts in the background: an agent under a
+/// ledger that was started so would never hear that it is to stop.
+pub(super) fn obey_all_signals() -> Result<(), Errno> {
+    for ignored in Signal::iterator() {
+        if !matches!(ignored, Signal::SIGKILL | Signal::SIGSTOP) {
+            // SAFETY: the default action runs no code of ours.
+            unsafe { signal(ignored, SigHandler::SigDfl) }?;
+        }
     }
     Ok(())
 }

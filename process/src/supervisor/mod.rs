@@ -105,6 +105,8 @@ fn listen() -> io::Result<SignalFd> {
     // It fails only where this process leads a session already, which is as good.
     nix::unistd::setsid().map(drop).unwrap_or_default();
     nix::sys::prctl::set_name(NAME_OF_A_SPARE)?;
+    // Whoever ignores SIGCHLD never learns how a child ended.
+    child::obey_all_signals()?;
     let mut signals = start::supervisor_signals();
     signals.add(Signal::SIGCHLD);
     // Blocked means ignored for these three: nobody reads them. That the ledger is gone is seen as an
