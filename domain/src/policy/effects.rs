@@ -1,6 +1,6 @@
 //! What is to be done now.
 
-use super::lines::{AgentStatus, Kind, Stage};
+use super::lines::{AgentStatus, Stage};
 use super::{Place, Policy};
 use crate::execution::CancelCause;
 use crate::ids::{AgentName, ClaimId, ExecutionId, SessionId};
@@ -119,6 +119,7 @@ impl Policy {
         match (effect, stage) {
             (Effect::Start { .. }, Stage::Starting) => {
                 entry.stage = Stage::Waiting;
+                entry.given_back = entry.given_back.saturating_add(1);
                 // Its time to wait may have passed, or its agent been retired, while it was begun.
                 self.expiries.insert((entry.expires_at, id));
                 if line.status == AgentStatus::Retired {
@@ -199,26 +200,6 @@ impl Policy {
         }
     }
 
-    fn begin_chat_turns(&mut self, effects: &mut Vec<Effect>, most: usize) {
-        let turns: Vec<_> = self.chat_waiting.iter().copied().collect();
-        for (place, execution) in turns {
-            if effects.len() >= most || self.all_held() >= self.ceiling.max_parallel_total {
-                return;
-            }
-            let Some(agent) = self.agent_of.get(&execution).cloned() else { continue };
-            let Some(line) = self.lines.get(&agent) else { continue };
-            let Some(Kind::ChatTurn(session)) = line.executions.get(&execution).map(|e| e.kind)
-            else {
-                continue;
-            };
-            let free = !self.chat_sessions_running.contains_key(&session);
-            if free && line.status == AgentStatus::Active && !self.busy.contains(&execution) {
-                self.turn_waits_no_more(&agent, place, execution);
-                self.take(execution, &agent, place, effects);
-            }
-        }
-    }
-
     fn begin_tasks(&mut self, effects: &mut Vec<Effect>, most: usize) {
         let places = self.ceiling.max_parallel_total.saturating_sub(self.ceiling.kept_for_chat);
         while effects.len() < most
@@ -236,7 +217,7 @@ impl Policy {
     }
 
     /// Counts a start as begun: the execution waits no longer and its slot is taken.
-    fn take(
+    pub(super) fn take(
         &mut self,
         execution: ExecutionId,
         agent: &AgentName,
@@ -254,7 +235,7 @@ impl Policy {
         effects.push(Effect::Start { execution, agent: agent.clone() });
     }
 
-    fn all_held(&self) -> u32 {
+    pub(super) fn all_held(&self) -> u32 {
         self.tasks_held.saturating_add(self.chats_held)
     }
 

@@ -127,6 +127,8 @@ pub(super) struct Entry {
     /// Until when it stands aside, while it does.
     pub delayed_until: Option<Timestamp>,
     pub is_retried: bool,
+    /// How often its start led to no event.
+    pub given_back: u32,
     pub stage: Stage,
 }
 
@@ -187,6 +189,7 @@ impl Line {
             not_before: open.not_before,
             delayed_until,
             is_retried: open.is_retried,
+            given_back: 0,
             stage: Stage::Waiting,
         };
         self.executions.insert(open.id, entry);

@@ -9,6 +9,7 @@ mod lines;
 mod questions;
 mod retries;
 mod sessions;
+mod turns;
 
 pub use effects::Effect;
 pub use lines::{AgentStatus, HeldSlot, OpenExecution, Place};

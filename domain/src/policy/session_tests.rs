@@ -119,3 +119,36 @@ fn a_turn_has_its_place_among_the_turns_of_its_session_and_a_task_among_tasks() 
     let why = policy.why_each_waits(&[1, 2, 3, 4, 5].map(id));
     assert_eq!([1, 2, 3, 4, 5].map(|number| why[&id(number)].1), [1, 1, 1, 2, 2]);
 }
+
+#[test]
+fn turns_whose_beginning_stands_still_leave_places_to_tasks_and_let_other_sessions_try() {
+    let ceiling = Ceiling { max_parallel_total: 8, kept_for_chat: 1 };
+    let base = crate::agent::AgentConfig::of(crate::agent::Runtime::Command, vec![]);
+    let config = AgentConfig { max_parallel_tasks: 20, ..base };
+    let mut policy = Policy::new(ceiling);
+    policy.load_agent(&agent("a"), config, AgentStatus::Active);
+    // Two turns of each of five sessions, and more tasks than there are places.
+    for number in 0..10 {
+        let turn = pending("a", None, Some(u128::from(number % 5)));
+        policy.apply_execution(number, id(number), &turn);
+    }
+    for number in 10..20 {
+        policy.apply_execution(number, id(number), &pending("a", None, None));
+    }
+    let begun = policy.begin(at(0), 64);
+    assert_eq!(started(&begun)[..2], [id(0), id(1)]);
+    assert_eq!(begun.len(), 8, "six are tasks");
+    for effect in &begun[..2] {
+        policy.give_back(effect);
+    }
+    let begun = policy.begin(at(0), 64);
+    assert_eq!(started(&begun), [id(2), id(3)], "others first, and no session's second turn");
+    for number in [2, 3] {
+        policy.apply_execution(30 + number, id(number), &running(number));
+    }
+    for number in 10..14 {
+        policy.apply_execution(40 + number, id(number), &ended());
+    }
+    let begun = policy.begin(at(0), 64);
+    assert_eq!(started(&begun)[..2], [id(4), id(0)], "turns that run count no more");
+}
