@@ -78,10 +78,12 @@ impl ExecutionId {
 pub enum Command {
     /// Make it.
     Create(Box<Created>),
-    /// Replace its settings.
+    /// Replace its settings and its switch, both or neither.
     Change {
         /// All of them.
         settings: Box<Settings>,
+        /// Whether its ticks fire from now on.
+        enabled: bool,
         /// Now.
         now: Timestamp,
     },
@@ -163,18 +165,12 @@ impl Aggregate for Schedule {
             }
             (Self::Active(_) | Self::Deleted(_), C::Create(_)) => Err(Rejection::AlreadyCreated),
 
-            (Self::Active(active), C::Change { settings, now }) => active.change(*settings, now),
-            (Self::Active(active), C::Enable { now }) => Ok(if active.enabled {
-                vec![]
-            } else {
-                vec![E::Enabled(Enabled { from: active.decided.max(now) })]
-            }),
-            (Self::Active(active), C::Disable { now }) if active.enabled => {
-                active.ending(now, Skip::Disabled, E::Disabled(Disabled {}))
+            (Self::Active(active), C::Change { settings, enabled, now }) => {
+                active.change(*settings, enabled, now)
             }
-            (Self::Active(_), C::Disable { .. }) | (Self::Deleted(_), C::Delete { .. }) => {
-                Ok(vec![])
-            }
+            (Self::Active(active), C::Enable { now }) => active.switch(true, now),
+            (Self::Active(active), C::Disable { now }) => active.switch(false, now),
+            (Self::Deleted(_), C::Delete { .. }) => Ok(vec![]),
             (Self::Active(active), C::Delete { now }) => {
                 active.ending(now, Skip::Deleted, E::Deleted(Deleted {}))
             }
@@ -244,7 +240,35 @@ impl Active {
         if next == Some(tick) { Ok(vec![event]) } else { Err(Rejection::NotNext) }
     }
 
-    fn change(&self, settings: Settings, now: Timestamp) -> Result<Vec<ScheduleEvent>, Rejection> {
+    /// Other settings, and then the switch on what they lead to.
+    fn change(
+        &self,
+        settings: Settings,
+        enabled: bool,
+        now: Timestamp,
+    ) -> Result<Vec<ScheduleEvent>, Rejection> {
+        let mut events = self.replace(settings, now)?;
+        let mut changed = self.clone();
+        for event in &events {
+            changed.evolve(event);
+        }
+        events.extend(changed.switch(enabled, now)?);
+        Ok(events)
+    }
+
+    fn switch(&self, enabled: bool, now: Timestamp) -> Result<Vec<ScheduleEvent>, Rejection> {
+        match (self.enabled, enabled) {
+            (true, true) | (false, false) => Ok(vec![]),
+            (false, true) => {
+                Ok(vec![ScheduleEvent::Enabled(Enabled { from: self.decided.max(now) })])
+            }
+            (true, false) => {
+                self.ending(now, Skip::Disabled, ScheduleEvent::Disabled(Disabled {}))
+            }
+        }
+    }
+
+    fn replace(&self, settings: Settings, now: Timestamp) -> Result<Vec<ScheduleEvent>, Rejection> {
         settings.check()?;
         if settings == self.settings {
             return Ok(vec![]);

@@ -185,13 +185,18 @@ fn what_ends_a_schedules_ticks_decides_those_that_are_due_first() {
     let other = settings("0 9 * * *");
     let changed = Changed { settings: other.clone(), from: now };
     state()
-        .when(Command::Change { settings: Box::new(other), now })
-        .then([skipped(Skip::Changed), ScheduleEvent::Changed(Box::new(changed))]);
+        .when(Command::Change { settings: Box::new(other), enabled: true, now })
+        .then([skipped(Skip::Changed), ScheduleEvent::Changed(Box::new(changed.clone()))]);
+    // With the switch in the same wish: what is due is skipped once.
+    let off = Command::Change { settings: Box::new(settings("0 9 * * *")), enabled: false, now };
+    let changed_too = ScheduleEvent::Changed(Box::new(changed.clone()));
+    let disabled = ScheduleEvent::Disabled(Disabled {});
+    state().when(off).then([skipped(Skip::Changed), changed_too, disabled]);
     // The same times with another message: what is due stays due.
     let other = Settings { redactions: 1, ..settings("*/5 * * * *") };
     let changed = Changed { settings: other.clone(), from: at("10:00:00") };
     state()
-        .when(Command::Change { settings: Box::new(other), now })
+        .when(Command::Change { settings: Box::new(other), enabled: true, now })
         .then([ScheduleEvent::Changed(Box::new(changed))]);
 }
 
@@ -201,12 +206,14 @@ fn a_schedule_that_is_as_it_should_be_is_left_alone_and_a_deleted_one_stays_dele
     let state = || given::<Schedule>([created(settings("0 9 * * *"))]);
     state().when(Command::Enable { now }).then([]);
     let same = Box::new(settings("0 9 * * *"));
-    state().when(Command::Change { settings: same.clone(), now }).then([]);
+    state().when(Command::Change { settings: same.clone(), enabled: true, now }).then([]);
     let deleted =
         || given::<Schedule>([created(settings("0 9 * * *")), ScheduleEvent::Deleted(Deleted {})]);
     deleted().when(Command::Delete { now }).then([]);
     deleted().when(Command::Enable { now }).then_refused(&Rejection::NotFound);
-    deleted().when(Command::Change { settings: same, now }).then_refused(&Rejection::NotFound);
+    deleted()
+        .when(Command::Change { settings: same, enabled: true, now })
+        .then_refused(&Rejection::NotFound);
     given::<Schedule>([]).when(Command::Disable { now }).then_refused(&Rejection::NotFound);
 }
 

@@ -45,7 +45,7 @@ impl Schedules {
         Ok((id, done.position))
     }
 
-    /// Replaces a schedule's settings.
+    /// Replaces a schedule's settings, and whether it is enabled, in one append.
     ///
     /// # Errors
     /// As [`Schedules::create`], and [`ScheduleError::NotFound`].
@@ -56,20 +56,17 @@ impl Schedules {
         draft: Draft,
         request: &Request,
     ) -> Result<Position, ScheduleError> {
-        let (before, was_enabled) = self.written(caller, id).await?;
+        let (before, _) = self.written(caller, id).await?;
         let enabled = draft.enabled;
         let written = draft.write(Some(&before))?;
         self.check(caller, &written)?;
         let contents = written.contents();
         let now = self.0.ledger.now();
-        let change = Command::Change { settings: Box::new(written.settings), now };
+        let change = Command::Change { settings: Box::new(written.settings), enabled, now };
         let entry = self.entry_for(caller, id)?;
         let context = context(caller, id, request);
         let done = self.command(id, &entry, change, &contents, &context).await.map_err(refused)?;
-        if enabled == was_enabled {
-            return Ok(done.position);
-        }
-        self.set_enabled(caller, id, enabled, request).await
+        Ok(done.position)
     }
 
     /// Lets a schedule's ticks fire, or not.

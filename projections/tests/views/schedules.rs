@@ -97,7 +97,7 @@ async fn schedules_are_told_as_they_are_and_as_they_were() {
     create(&world, 2, "bob", "zoe").await;
     let other = message("tidy up well");
     let changed = Settings { cron: "0 * * * *".to_owned(), ..settings(&other, "Hourly", "ada") };
-    let change = Command::Change { settings: Box::new(changed), now: tick(0) };
+    let change = Command::Change { settings: Box::new(changed), enabled: true, now: tick(0) };
     give(&world, id(1), change, &[other]).await;
     let before_end = give(&world, id(2), Command::Disable { now: tick(0) }, &[]).await;
     give(&world, id(2), Command::Delete { now: tick(0) }, &[]).await;
