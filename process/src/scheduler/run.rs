@@ -1,10 +1,12 @@
 //! The scheduler's loop: follows the log, looks at the clock, lets due schedules be decided.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use execution_ledger_domain::Event;
 use execution_ledger_domain::execution::ExecutionEvent;
 use execution_ledger_store::{Batch, StoreError, Subscription};
+use futures::FutureExt;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -16,6 +18,8 @@ const WORK_MAX: usize = 64;
 const FAULTS_MAX: u32 = 20;
 /// How long the first rest after such a fault is; later ones are longer.
 const REST_AFTER_FAULT: Duration = Duration::from_millis(100);
+/// How long a schedule rests after deciding a tick of it panicked.
+const REST_AFTER_PANIC: Duration = Duration::from_secs(1);
 /// Longest that the scheduler sleeps before it looks at the clock again: clocks jump.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// Shortest sleep before a tick, so that a clock that stands still costs nothing.
@@ -98,7 +102,7 @@ impl Schedules {
         let due = self.book().take_due(now, room);
         for id in due {
             let busy = Busy { schedules: self.clone(), id };
-            work.spawn(async move { busy.schedules.work_on(busy.id).await });
+            work.spawn(async move { rest_after_panic(busy.schedules.work_on(busy.id)).await });
         }
     }
 
@@ -149,6 +153,15 @@ impl Schedules {
     }
 }
 
+/// Lets a schedule be worked on; rests after a panic, which would otherwise come again at once.
+async fn rest_after_panic(work: impl Future<Output = ()>) {
+    // What is shared stands behind the book's lock, and each change of it is whole.
+    if AssertUnwindSafe(work).catch_unwind().await.is_err() {
+        tracing::error!("deciding a tick panicked, and will be tried again");
+        tokio::time::sleep(REST_AFTER_PANIC).await;
+    }
+}
+
 /// Somebody works on a schedule; gives it back however that ends.
 struct Busy {
     schedules: Schedules,
@@ -164,4 +177,19 @@ impl Drop for Busy {
 async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
     // An error means that nobody can stop it any more, which is a stop as well.
     drop(stop.wait_for(|stop| *stop).await);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_followed_by_a_rest_and_nothing_else_is() {
+        let mut panicking = pin!(rest_after_panic(async { panic!("on purpose") }));
+        assert!(futures::poll!(&mut panicking).is_pending(), "it rests");
+        let mut calm = pin!(rest_after_panic(async {}));
+        assert!(futures::poll!(&mut calm).is_ready());
+    }
 }
