@@ -79,6 +79,18 @@ impl Desk {
         Ok(Reservation { desk: self, agent: agent.clone(), execution, kept: false })
     }
 
+    /// Keeps a place in an agent's queue for what comes in the place of others, which are about to be
+    /// cancelled.
+    pub fn reserve_instead_of(
+        &self,
+        others: &[ExecutionId],
+        agent: &AgentName,
+        execution: ExecutionId,
+    ) -> Result<Reservation<'_>, NotAdmitted> {
+        self.policy().reserve_instead_of(others, agent, execution)?;
+        Ok(Reservation { desk: self, agent: agent.clone(), execution, kept: false })
+    }
+
     /// Keeps a place for a turn of a chat session.
     pub fn reserve_turn(
         &self,

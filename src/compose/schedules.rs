@@ -44,8 +44,7 @@ impl Scheduler {
         let runs = runs.into_iter().map(|run| LoadedRun {
             execution: run.execution_id,
             schedule: run.schedule_id,
-            fired: run.fired,
-            submitted: run.submitted,
+            owed: run.owed,
         });
         let schedules = Schedules::new(ledger, tasks, loaded.collect(), runs.collect());
         let log = store.subscribe(position).await.map_err(|error| failed(&error))?;

@@ -214,6 +214,12 @@ impl Line {
         self.executions.get(&id).is_some_and(|entry| entry.kind == Kind::Task)
     }
 
+    /// Whether an execution is a task that waits, in the line or for its time.
+    pub fn is_waiting_task(&self, id: ExecutionId) -> bool {
+        let waits = |entry: &Entry| matches!(entry.stage, Stage::Waiting);
+        self.is_task(id) && self.executions.get(&id).is_some_and(waits)
+    }
+
     pub fn slots(&self) -> u32 {
         self.config.as_ref().map_or(0, |config| config.max_parallel_tasks)
     }

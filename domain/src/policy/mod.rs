@@ -124,13 +124,26 @@ impl Policy {
     /// Keeps a place in the agent's queue for an execution that is about to be appended. Its
     /// `execution.pending` takes the place over; [`Policy::release`] gives it back.
     pub fn reserve(&mut self, agent: &AgentName, id: ExecutionId) -> Result<(), NotAdmitted> {
+        self.reserve_instead_of(&[], agent, id)
+    }
+
+    /// The same for one that comes in the place of others: as they are about to be cancelled, those of
+    /// them that wait in this queue are not counted.
+    pub fn reserve_instead_of(
+        &mut self,
+        others: &[ExecutionId],
+        agent: &AgentName,
+        id: ExecutionId,
+    ) -> Result<(), NotAdmitted> {
         let unknown = || NotAdmitted::UnknownAgent(agent.clone());
         let line = self.lines.get_mut(agent).ok_or_else(unknown)?;
         let limit = line.config.as_ref().ok_or_else(unknown)?.queue_limit;
         if line.status == AgentStatus::Retired {
             return Err(NotAdmitted::Retired(agent.clone()));
         }
-        let waiting = line.queued();
+        let leaving = others.iter().filter(|other| line.is_waiting_task(**other)).count();
+        let leaving = u32::try_from(leaving).unwrap_or(u32::MAX);
+        let waiting = line.queued().saturating_sub(leaving);
         if waiting >= limit.saturating_add(line.free_slots(self.ceiling, self.tasks_held)) {
             return Err(NotAdmitted::QueueFull { agent: agent.clone(), waiting, limit });
         }

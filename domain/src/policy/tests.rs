@@ -142,6 +142,20 @@ fn the_queue_takes_its_limit_and_what_would_start_at_once() {
 }
 
 #[test]
+fn what_is_about_to_leave_the_queue_makes_room_for_what_comes_in_its_place() {
+    let mut policy = policy(&[("a", 1, 1)]);
+    let a = agent("a");
+    for number in 1..=2 {
+        policy.apply_execution(number, id(number), &pending("a", None, None));
+    }
+    assert_eq!(started(&policy.begin(at(0), 64)), [id(1)]);
+    let full = NotAdmitted::QueueFull { agent: a.clone(), waiting: 1, limit: 1 };
+    assert_eq!(policy.reserve(&a, id(3)), Err(full.clone()));
+    assert_eq!(policy.reserve_instead_of(&[id(1), id(9)], &a, id(3)), Err(full), "neither waits");
+    assert_eq!(policy.reserve_instead_of(&[id(1), id(2)], &a, id(3)), Ok(()));
+}
+
+#[test]
 fn a_paused_agent_starts_nothing_and_a_retired_ones_queue_is_cancelled() {
     let mut policy = policy(&[("a", 1, 50)]);
     policy.apply_agent(&agent("a"), &AgentEvent::Paused(Paused {}));

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use execution_ledger_domain::schedule::{Schedule, ScheduleEvent};
-use execution_ledger_domain::{EventId, ExecutionId, ScheduleId, Timestamp};
+use execution_ledger_domain::{ExecutionId, ScheduleId, Timestamp};
 use execution_ledger_store::{Recorded, StreamHead};
 
 use super::entry::{Entry, LoadedRun, LoadedSchedule, Run, after};
@@ -29,10 +29,8 @@ impl Book {
             book.entries.insert(loaded.id, Entry::new(&loaded));
         }
         for run in runs {
-            book.fired(run.schedule, run.execution, run.fired);
-            if run.submitted {
-                book.submitted(run.execution);
-            }
+            let known = run.owed.map_or(Run::Submitted, |revision| Run::Owed { revision });
+            book.enter(run.schedule, run.execution, known);
         }
         let ids: Vec<_> = book.entries.keys().copied().collect();
         for id in ids {
@@ -44,7 +42,7 @@ impl Book {
     /// Takes in an event of a schedule's stream. Its own events the scheduler has learned before.
     pub fn apply(&mut self, id: ScheduleId, recorded: &Recorded, event: &ScheduleEvent) {
         if let ScheduleEvent::Fired(fired) = event {
-            self.fired(id, fired.execution_id, recorded.id);
+            self.enter(id, fired.execution_id, Run::Owed { revision: recorded.revision });
         }
         let head = StreamHead::of(recorded);
         match self.entries.get_mut(&id) {
@@ -75,9 +73,9 @@ impl Book {
         events: &[ScheduleEvent],
     ) {
         let first = (head.revision + 1).saturating_sub(events.len() as u64);
-        for event in events {
+        for (revision, event) in (first..).zip(events) {
             if let ScheduleEvent::Fired(fired) = event {
-                self.fired(id, fired.execution_id, head.id);
+                self.enter(id, fired.execution_id, Run::Owed { revision });
             }
         }
         let settings_revision = (first..).zip(events).fold(None, |found, (revision, event)| {
@@ -105,21 +103,27 @@ impl Book {
         self.settle(id);
     }
 
-    fn fired(&mut self, id: ScheduleId, execution: ExecutionId, fired: EventId) {
+    fn enter(&mut self, id: ScheduleId, execution: ExecutionId, run: Run) {
         if self.schedule_of.contains_key(&execution) {
             return;
         }
         if let Some(entry) = self.entries.get_mut(&id) {
             self.schedule_of.insert(execution, id);
-            entry.runs.insert(execution, Run { fired, submitted: false });
+            entry.runs.insert(execution, run);
         }
+    }
+
+    /// A new attempt at an execution of the schedule was submitted.
+    pub fn tried_again(&mut self, id: ScheduleId, execution: ExecutionId) {
+        self.enter(id, execution, Run::Submitted);
+        self.settle(id);
     }
 
     /// A fired execution was submitted.
     pub fn submitted(&mut self, execution: ExecutionId) {
         let Some(id) = self.schedule_of.get(&execution).copied() else { return };
         if let Some(run) = self.entries.get_mut(&id).and_then(|e| e.runs.get_mut(&execution)) {
-            run.submitted = true;
+            *run = Run::Submitted;
         }
         self.settle(id);
     }
@@ -144,11 +148,16 @@ impl Book {
         self.settle(id);
     }
 
-    /// The executions that the schedule fired and that nobody submits.
-    pub fn owed(&self, id: ScheduleId) -> Vec<(ExecutionId, Run)> {
-        let mut runs = self.runs(id);
-        runs.retain(|(id, run)| !run.submitted && !self.in_flight.contains(id));
-        runs
+    /// The executions that the schedule fired and that nobody submits, with the revisions of the events
+    /// by which it did.
+    pub fn owed(&self, id: ScheduleId) -> Vec<(ExecutionId, u64)> {
+        let owed = |(execution, run)| match run {
+            Run::Owed { revision } if !self.in_flight.contains(&execution) => {
+                Some((execution, revision))
+            }
+            Run::Owed { .. } | Run::Submitted => None,
+        };
+        self.runs(id).into_iter().filter_map(owed).collect()
     }
 
     /// Brings what is to be done in line with the schedule's state.
@@ -165,7 +174,9 @@ impl Book {
         if entry.busy {
             return;
         }
-        let owed = |(id, run): (&ExecutionId, &Run)| !run.submitted && !self.in_flight.contains(id);
+        let owed = |(execution, run): (&ExecutionId, &Run)| {
+            *run != Run::Submitted && !self.in_flight.contains(execution)
+        };
         if entry.runs.iter().any(owed) {
             self.owing.insert(id);
         }
@@ -203,7 +214,7 @@ impl Book {
         self.ticks.first().map(|(tick, _)| *tick)
     }
 
-    /// Whether a schedule fired the execution and it has not ended.
+    /// Whether it is an execution of a schedule that has not ended.
     pub fn knows(&self, execution: ExecutionId) -> bool {
         self.schedule_of.contains_key(&execution)
     }

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use execution_ledger_domain::policy::NotAdmitted;
 use execution_ledger_domain::schedule::{
-    Active, CatchUp, Cause, Command, Due, Fired, Overlap, Rejection, Skip, Skipped,
+    Active, CatchUp, Cause, Command, Due, Fired, Overlap, Rejection, Settings, Skip, Skipped,
 };
 use execution_ledger_domain::{Actor, ExecutionId, ScheduleId, Timestamp};
 use execution_ledger_store::{Context, ExecuteError, Position, StoreError};
 
-use super::entry::Entry;
+use super::entry::{Entry, Run};
 use super::words::Words;
 use super::{Schedules, story};
 use crate::desk::Reservation;
@@ -64,6 +64,8 @@ pub(super) struct Order<'a> {
     pub entry: &'a Entry,
     pub active: &'a Active,
     pub fired: Fired,
+    /// The executions whose place it takes.
+    pub replaced: Vec<ExecutionId>,
     /// Who fires it.
     pub actor: Actor,
     /// The request that asked for it, where one did.
@@ -142,9 +144,7 @@ impl Schedules {
     ) -> Result<(), Undecided> {
         let skip = |reason| self.skip(id, entry, active, Skipped::one(tick, reason));
         let settings = &active.settings;
-        // Ticks that are all caught up with run one after the other: that is what `all` asks for.
-        let one_by_one = cause == Cause::CatchUp && settings.catch_up == CatchUp::All;
-        let overlap = if one_by_one { Overlap::Queue } else { settings.overlap };
+        let overlap = overlap_of(settings, cause);
         let execution = ExecutionId::of_tick(id, tick);
         if overlap == Overlap::Skip && self.has_open(id, execution).await? {
             return skip(Skip::Overlap).await;
@@ -164,25 +164,23 @@ impl Schedules {
             }
             Err(other) => return Err(Undecided::Task(other)),
         };
-        let actor = scheduler(&active.user);
-        if overlap == Overlap::CancelPrevious {
-            let others = self.book().others(id, execution);
-            for (other, _) in others {
-                tasks.supersede(other, &actor).await?;
-            }
-        }
-        let reservation = match tasks.reserve_scheduled(&settings.agent, execution) {
+        let replaced = self.replaced(id, execution, overlap);
+        let reservation = match tasks.reserve_scheduled(&replaced, &settings.agent, execution) {
             Ok(reservation) => reservation,
             Err(reason) => return skip(reason_of(&reason)).await,
         };
         let fired = Fired { tick, execution_id: execution, cause };
-        let order = Order { id, entry, active, fired, actor, request: None };
+        let actor = scheduler(&active.user);
+        let order = Order { id, entry, active, fired, replaced, actor, request: None };
         let fired = self.carry_out(order, prepared, words, reservation).await?;
         fired.map(|_| ()).ok_or(Undecided::TooLate)
     }
 
-    /// Records that a schedule fires, and submits the execution. Answers the position of its event, or
-    /// nothing where it was so already.
+    /// Records that a schedule fires, cancels what it replaces, and submits the execution. Answers the
+    /// position of its event, or nothing where it was so already.
+    ///
+    /// In this order: nothing is cancelled for a tick that does not fire, and whoever finds a fired
+    /// execution that is not there knows that what it replaces may be open still.
     pub(super) async fn carry_out(
         &self,
         order: Order<'_>,
@@ -190,7 +188,7 @@ impl Schedules {
         words: Words,
         reservation: Reservation<'_>,
     ) -> Result<Option<Position>, Undecided> {
-        let Order { id, entry, active, fired, actor, request } = order;
+        let Order { id, entry, active, fired, replaced, actor, request } = order;
         let execution = fired.execution_id;
         let _flight = Flight::begin(self, id, execution);
         let (causation_id, traceparent) =
@@ -205,6 +203,7 @@ impl Schedules {
         let Some(head) = done.head.filter(|_| !done.events.is_empty()) else { return Ok(None) };
         metrics::counter!("ledger_schedule_ticks_total", "decision" => "fired").increment(1);
         failpoint::reach("scheduler.fired");
+        self.supersede(&replaced, &actor).await?;
         let task = FiredTask {
             id: execution,
             schedule: id,
@@ -220,40 +219,26 @@ impl Schedules {
         Ok(Some(position.unwrap_or(done.position)))
     }
 
-    /// Submits what was fired and is not there: the ledger died between, or the store failed.
-    async fn submit_owed(&self, id: ScheduleId) -> Result<(), Undecided> {
-        let owed = self.book().owed(id);
-        for (execution, run) in owed {
-            if self.0.tasks.is_there(execution).await? {
-                if self.0.tasks.is_open(execution).await? {
-                    self.book().submitted(execution);
-                } else {
-                    self.book().ended(execution);
-                }
-                continue;
-            }
-            let Some(entry) = self.book().entry(id).cloned() else { return Ok(()) };
-            let Some(made) = entry.state.made() else { return Ok(()) };
-            let Some(words) = self.words(id, &entry, made).await? else {
-                // Nobody knows any more what it was to do. It is told again at the next start.
-                tracing::error!(%execution, "a fired execution can't be submitted: its text is erased");
-                self.book().ended(execution);
-                continue;
-            };
-            let prepared = self.0.tasks.hold_scheduled(&made.settings).map_err(Undecided::Task)?;
-            let actor = scheduler(&made.user);
-            let task = FiredTask {
-                id: execution,
-                schedule: id,
-                settings: &made.settings,
-                actor: &actor,
-                user: &made.user,
-                cause: run.fired.to_string(),
-                traceparent: None,
-            };
-            self.0.tasks.submit_fired(task, prepared, words.texts()?).await?;
-            tracing::warn!(schedule = %id, %execution, "an execution that was fired is submitted");
-            self.book().submitted(execution);
+    /// The executions that are to be cancelled as `execution` takes their place.
+    pub(super) fn replaced(
+        &self,
+        id: ScheduleId,
+        execution: ExecutionId,
+        overlap: Overlap,
+    ) -> Vec<ExecutionId> {
+        if overlap != Overlap::CancelPrevious {
+            return Vec::new();
+        }
+        self.book().others(id, execution).into_iter().map(|(other, _)| other).collect()
+    }
+
+    pub(super) async fn supersede(
+        &self,
+        replaced: &[ExecutionId],
+        actor: &Actor,
+    ) -> Result<(), StoreError> {
+        for other in replaced {
+            self.0.tasks.supersede(*other, actor).await?;
         }
         Ok(())
     }
@@ -262,11 +247,20 @@ impl Schedules {
     async fn has_open(&self, id: ScheduleId, execution: ExecutionId) -> Result<bool, Undecided> {
         let others = self.book().others(id, execution);
         for (other, run) in others {
-            if !run.submitted || self.0.tasks.is_open(other).await? {
+            if run != Run::Submitted || self.0.tasks.is_open(other).await? {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+}
+
+/// What becomes of an execution that fires while earlier ones are open.
+pub(super) fn overlap_of(settings: &Settings, cause: Cause) -> Overlap {
+    match (cause, settings.catch_up) {
+        // Ticks that are all caught up with run one after the other: that is what `all` asks for.
+        (Cause::CatchUp, CatchUp::All) | (Cause::Triggered, _) => Overlap::Queue,
+        (Cause::CatchUp | Cause::OnTime, _) => settings.overlap,
     }
 }
 

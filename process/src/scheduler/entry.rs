@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use execution_ledger_domain::schedule::{Cron, Schedule, ScheduleEvent};
-use execution_ledger_domain::{Aggregate, EventId, ExecutionId, ScheduleId, Timestamp};
+use execution_ledger_domain::{Aggregate, ExecutionId, ScheduleId, Timestamp};
 use execution_ledger_store::StreamHead;
 
 /// A schedule as the read models know it.
@@ -19,24 +19,27 @@ pub struct LoadedSchedule {
     pub settings_revision: u64,
 }
 
-/// An execution that a schedule fired and that has not ended, as the read models know it.
+/// An execution of a schedule, or a new attempt at one, that has not ended, as the read models know it.
 #[derive(Clone, Copy, Debug)]
 pub struct LoadedRun {
     /// The execution.
     pub execution: ExecutionId,
     /// Its schedule.
     pub schedule: ScheduleId,
-    /// The event by which it was fired.
-    pub fired: EventId,
-    /// Whether it was submitted.
-    pub submitted: bool,
+    /// Revision of the event by which it was fired, while it is not submitted.
+    pub owed: Option<u64>,
 }
 
 /// An execution that has not ended.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Run {
-    pub fired: EventId,
-    pub submitted: bool,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Run {
+    /// It was fired and is not submitted yet.
+    Owed {
+        /// Revision of the event by which it was fired.
+        revision: u64,
+    },
+    /// It waits or runs.
+    Submitted,
 }
 
 /// A schedule.

@@ -11,6 +11,7 @@ mod change;
 mod decide;
 mod draft;
 mod entry;
+mod owed;
 mod run;
 mod trigger;
 mod words;

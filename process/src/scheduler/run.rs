@@ -3,9 +3,9 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use execution_ledger_domain::Event;
 use execution_ledger_domain::execution::ExecutionEvent;
-use execution_ledger_store::{Batch, StoreError, Subscription};
+use execution_ledger_domain::{Event, ExecutionId};
+use execution_ledger_store::{Batch, Recorded, StoreError, Subscription};
 use futures::FutureExt;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -135,15 +135,12 @@ impl Schedules {
                 }
                 "execution" => {
                     let Some(id) = recorded.stream.execution_id() else { continue };
-                    if !self.book().knows(id) {
+                    if !self.book().knows(id) && !may_be_attempt(recorded) {
                         continue;
                     }
                     let event = recorded.event().map_err(|error| unreadable(error.to_string()))?;
-                    let Event::Execution(event) = event else { continue };
-                    if matches!(event, ExecutionEvent::Pending(_)) {
-                        self.book().submitted(id);
-                    } else if event.outcome().is_some() {
-                        self.book().ended(id);
+                    if let Event::Execution(event) = event {
+                        self.take_in(id, &event);
                     }
                 }
                 _ => {}
@@ -151,6 +148,23 @@ impl Schedules {
         }
         Ok(())
     }
+
+    fn take_in(&self, id: ExecutionId, event: &ExecutionEvent) {
+        match event {
+            ExecutionEvent::Pending(pending) => match (pending.schedule_id, pending.retry_of) {
+                (Some(schedule), Some(_)) => self.book().tried_again(schedule, id),
+                _ => self.book().submitted(id),
+            },
+            ended if ended.outcome().is_some() => self.book().ended(id),
+            _ => {}
+        }
+    }
+}
+
+/// Whether an event may be the first one of a new attempt: these are read, as the overlap of a schedule
+/// counts them as it counts the first.
+fn may_be_attempt(recorded: &Recorded) -> bool {
+    recorded.revision == 0 && recorded.data.contains("\"retry_of\"")
 }
 
 /// Lets a schedule be worked on; rests after a panic, which would otherwise come again at once.

@@ -68,10 +68,11 @@ impl Schedules {
         let tasks = &self.0.tasks;
         let prepared = tasks.prepare_scheduled(&active.settings, &words.message, prompt)?;
         let reservation =
-            tasks.reserve_scheduled(&agent, execution_id).map_err(SubmitError::from)?;
+            tasks.reserve_scheduled(&[], &agent, execution_id).map_err(SubmitError::from)?;
         let fired = Fired { tick: self.0.ledger.now(), execution_id, cause: Cause::Triggered };
         let (actor, request) = (caller.actor.clone(), Some(request.clone()));
-        let order = Order { id, entry: &entry, active, fired, actor, request };
+        let replaced = Vec::new();
+        let order = Order { id, entry: &entry, active, fired, replaced, actor, request };
         if let Some(position) = self.carry_out(order, prepared, words, reservation).await? {
             return Ok(Triggered { execution_id, agent, position, redactions, replayed: false });
         }

@@ -77,13 +77,14 @@ impl Tasks {
         Ok(Prepared { narrowed, max_retries: config.max_retries })
     }
 
-    /// Keeps a place in the agent's queue.
+    /// Keeps a place in the agent's queue, where `others` are about to be cancelled.
     pub(crate) fn reserve_scheduled(
         &self,
+        others: &[ExecutionId],
         agent: &AgentName,
         id: ExecutionId,
     ) -> Result<Reservation<'_>, NotAdmitted> {
-        self.desk.reserve(agent, id)
+        self.desk.reserve_instead_of(others, agent, id)
     }
 
     /// Makes a fired execution durable; answers the position of its event, or nothing where it was

@@ -1,7 +1,7 @@
 //! Schedules as they are told.
 
 use execution_ledger_domain::schedule::{Schedule, Settings};
-use execution_ledger_domain::{EventId, ExecutionId, ScheduleId, Timestamp, UserName};
+use execution_ledger_domain::{ExecutionId, ScheduleId, Timestamp, UserName};
 use execution_ledger_store::{Position, StreamHead};
 
 /// A schedule.
@@ -65,15 +65,13 @@ pub struct ScheduleHead {
     pub settings_revision: u64,
 }
 
-/// An execution that a schedule fired and that has not ended.
+/// An execution that a schedule fired, or a new attempt at one, that has not ended.
 #[derive(Clone, Copy, Debug)]
 pub struct ScheduleRun {
     /// The execution.
     pub execution_id: ExecutionId,
     /// Its schedule.
     pub schedule_id: ScheduleId,
-    /// The event by which it was fired.
-    pub fired: EventId,
-    /// Whether it was submitted.
-    pub submitted: bool,
+    /// Revision of the event by which it was fired, while it is not submitted.
+    pub owed: Option<u64>,
 }

@@ -1,6 +1,6 @@
 //! Schedules: which there are and were, what they decided, and from where the scheduler goes on.
 
-use execution_ledger_domain::{EventId, ExecutionId, ScheduleId, Scope, StreamName, Timestamp};
+use execution_ledger_domain::{ExecutionId, ScheduleId, Scope, StreamName, Timestamp};
 use execution_ledger_store::{Position, With};
 use rusqlite::{Connection, Row, params};
 
@@ -140,13 +140,12 @@ impl Views {
             .ask(At::Now, |connection, _| {
                 let mut select = connection.prepare_cached(&format!(
                     "SELECT {HEAD_COLUMNS} FROM schedule_heads WHERE NOT deleted
-                       OR schedule IN (SELECT schedule FROM schedule_runs WHERE NOT submitted)"
+                       OR schedule IN (SELECT schedule FROM schedule_runs WHERE owed NOT NULL)"
                 ))?;
                 let heads = select.query_map([], schedule_head)?;
                 let heads: Vec<_> = heads.collect::<rusqlite::Result<_>>()?;
-                let mut select = connection.prepare_cached(
-                    "SELECT execution, schedule, fired, submitted FROM schedule_runs",
-                )?;
+                let mut select = connection
+                    .prepare_cached("SELECT execution, schedule, owed FROM schedule_runs")?;
                 let runs = select.query_map([], schedule_run)?;
                 Ok((heads, runs.collect::<rusqlite::Result<Vec<_>>>()?))
             })
@@ -263,7 +262,6 @@ fn schedule_run(row: &Row<'_>) -> rusqlite::Result<ScheduleRun> {
     Ok(ScheduleRun {
         execution_id: ExecutionId(columns::uuid(row, 0)?),
         schedule_id: ScheduleId(columns::uuid(row, 1)?),
-        fired: EventId(columns::uuid(row, 2)?),
-        submitted: row.get(3)?,
+        owed: columns::optional_unsigned(row, 2)?,
     })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use execution_ledger_domain::execution::ExecutionEvent;
+use execution_ledger_domain::execution::{ExecutionEvent, Pending};
 use execution_ledger_domain::schedule::{Schedule, ScheduleEvent};
 use execution_ledger_domain::wire::Event;
 use execution_ledger_domain::{Aggregate, EventId, ExecutionId, ScheduleId, Timestamp};
@@ -13,7 +13,8 @@ use super::projection::{Change, Projection, ProjectionError};
 use crate::columns;
 
 /// A tick holds for ever, so it needs no interval: as of a position there are those up to it. Of a run
-/// there is a row while it has not ended.
+/// there is a row while it has not ended, which holds the revision at which it was fired until it is
+/// submitted. New attempts are runs like those that were fired.
 const TABLES: &str = "
 CREATE TABLE schedule_ticks(
   schedule BLOB NOT NULL,
@@ -41,8 +42,7 @@ CREATE TABLE schedule_heads(
 CREATE TABLE schedule_runs(
   execution BLOB PRIMARY KEY,
   schedule BLOB NOT NULL,
-  fired BLOB NOT NULL,
-  submitted INTEGER NOT NULL
+  owed INTEGER
 ) WITHOUT ROWID;
 ";
 
@@ -71,7 +71,7 @@ impl Projection for ScheduleTicks {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn tables(&self) -> &'static str {
@@ -89,11 +89,13 @@ impl Projection for ScheduleTicks {
     ) -> Result<(), ProjectionError> {
         match change.event {
             Event::Schedule(event) => self.take_in(connection, change.recorded, event),
-            Event::Execution(ExecutionEvent::Pending(pending)) if pending.schedule_id.is_some() => {
-                let sql = "UPDATE schedule_runs SET submitted = 1 WHERE execution = ?";
-                let execution = change.execution.as_ref().map(|t| t.row.id.0.into_bytes());
-                connection.prepare_cached(sql)?.execute([execution])?;
-                Ok(())
+            Event::Execution(ExecutionEvent::Pending(pending)) => {
+                match (&change.execution, pending.schedule_id) {
+                    (Some(transition), Some(schedule)) => {
+                        self.submitted(connection, transition.row.id, schedule, pending)
+                    }
+                    _ => Ok(()),
+                }
             }
             Event::Execution(_) => match &change.execution {
                 Some(transition) if transition.is_ending() => {
@@ -178,15 +180,7 @@ impl ScheduleTicks {
                     execution.0.as_bytes(),
                     decided_at
                 ])?;
-                let sql =
-                    "INSERT OR IGNORE INTO schedule_runs(execution, schedule, fired, submitted)
-                           VALUES(?, ?, ?, 0)";
-                connection.prepare_cached(sql)?.execute(params![
-                    execution.0.as_bytes(),
-                    id.0.as_bytes(),
-                    recorded.id.0.as_bytes()
-                ])?;
-                self.open(connection)?.insert(execution);
+                self.enter(connection, execution, id, Some(recorded.revision))?;
             }
             ScheduleEvent::Skipped(skipped) => {
                 insert.execute(params![
@@ -204,6 +198,39 @@ impl ScheduleTicks {
             }
             _ => {}
         }
+        Ok(())
+    }
+
+    fn submitted(
+        &mut self,
+        connection: &Connection,
+        execution: ExecutionId,
+        schedule: ScheduleId,
+        pending: &Pending,
+    ) -> Result<(), ProjectionError> {
+        if pending.retry_of.is_some() {
+            self.enter(connection, execution, schedule, None)?;
+        } else {
+            let sql = "UPDATE schedule_runs SET owed = NULL WHERE execution = ?";
+            connection.prepare_cached(sql)?.execute([execution.0.as_bytes()])?;
+        }
+        Ok(())
+    }
+
+    fn enter(
+        &mut self,
+        connection: &Connection,
+        execution: ExecutionId,
+        schedule: ScheduleId,
+        owed: Option<u64>,
+    ) -> rusqlite::Result<()> {
+        let sql = "INSERT OR IGNORE INTO schedule_runs(execution, schedule, owed) VALUES(?, ?, ?)";
+        connection.prepare_cached(sql)?.execute(params![
+            execution.0.as_bytes(),
+            schedule.0.as_bytes(),
+            owed.map(columns::number)
+        ])?;
+        self.open(connection)?.insert(execution);
         Ok(())
     }
 

@@ -66,19 +66,31 @@ async fn fire(world: &World, number: u128, minutes: i64, submit: bool) -> Execut
     let fired = Fired { tick, execution_id: execution, cause: Cause::OnTime };
     give(world, id(number), Command::Fire(fired), &[]).await;
     if submit {
-        let text = message("tidy up");
-        let pending = Pending {
-            message: text.reference(),
-            triggered_by: Trigger::Schedule,
-            schedule_id: Some(id(number)),
-            ..task(agent("ada"), user("max"), Timestamp::MAX)
-        };
-        let command = execution::Command::Submit(Box::new(pending));
-        let stream = StreamName::execution(execution);
-        let done = world.ledger.execute::<Execution>(&stream, command, &[text], &context()).await;
-        assert!(matches!(done.expect("accepted").events[0], ExecutionEvent::Pending(_)));
+        self::submit(world, number, execution, None).await;
     }
     execution
+}
+
+async fn submit(world: &World, number: u128, execution: ExecutionId, of: Option<ExecutionId>) {
+    let text = message("tidy up");
+    let pending = Pending {
+        message: text.reference(),
+        triggered_by: if of.is_some() { Trigger::Retry } else { Trigger::Schedule },
+        retry_of: of,
+        schedule_id: Some(id(number)),
+        ..task(agent("ada"), user("max"), Timestamp::MAX)
+    };
+    let command = execution::Command::Submit(Box::new(pending));
+    let stream = StreamName::execution(execution);
+    let done = world.ledger.execute::<Execution>(&stream, command, &[text], &context()).await;
+    assert!(matches!(done.expect("accepted").events[0], ExecutionEvent::Pending(_)));
+}
+
+/// Submits another attempt at an execution of a schedule.
+async fn try_again(world: &World, of: ExecutionId, number: u128) -> ExecutionId {
+    let attempt = of.next_attempt();
+    submit(world, number, attempt, Some(of)).await;
+    attempt
 }
 
 async fn page(running: &Running, scope: &Scope, at: At, query: ScheduleQuery) -> Vec<ScheduleRow> {
@@ -173,10 +185,14 @@ async fn the_scheduler_goes_on_with_what_is_open_and_what_is_owed_also_after_a_r
     let ended = fire(&world, 1, 1, true).await;
     let open = fire(&world, 1, 2, true).await;
     let owed = fire(&world, 2, 1, false).await;
-    let cancel = execution::Command::Cancel { cause: CancelCause::Superseded };
-    let stream = StreamName::execution(ended);
-    let done = world.ledger.execute::<Execution>(&stream, cancel, &[], &context()).await;
-    done.expect("accepted");
+    let attempt = try_again(&world, ended, 1).await;
+    let attempt_of_ended = try_again(&world, attempt, 1).await;
+    for ended in [ended, attempt_of_ended] {
+        let cancel = execution::Command::Cancel { cause: CancelCause::Superseded };
+        let stream = StreamName::execution(ended);
+        let done = world.ledger.execute::<Execution>(&stream, cancel, &[], &context()).await;
+        done.expect("accepted");
+    }
     for number in [2, 3] {
         give(&world, id(number), Command::Delete { now: tick(0) }, &[]).await;
     }
@@ -190,9 +206,9 @@ async fn the_scheduler_goes_on_with_what_is_open_and_what_is_owed_also_after_a_r
     assert_eq!(ids, [id(1), id(2)], "the third is deleted and owes nothing");
     let state = heads[0].state.active().expect("active");
     assert_eq!((state.decided, heads[0].head.revision), (tick(2), 2));
-    runs.sort_by_key(|run| run.submitted);
-    let runs: Vec<_> = runs.iter().map(|run| (run.execution_id, run.submitted)).collect();
-    assert_eq!(runs, [(owed, false), (open, true)]);
+    runs.sort_by_key(|run| (run.owed, run.execution_id != open));
+    let runs: Vec<_> = runs.iter().map(|run| (run.execution_id, run.owed)).collect();
+    assert_eq!(runs, [(open, None), (attempt, None), (owed, Some(1))]);
     running.stop().await;
 
     std::fs::remove_file(world.views_path()).expect("removed");

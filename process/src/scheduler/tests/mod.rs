@@ -1,5 +1,6 @@
 mod clocks;
 mod meanwhile;
+mod owed;
 mod policies;
 mod wishes;
 mod world;

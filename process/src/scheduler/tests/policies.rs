@@ -2,14 +2,11 @@
 
 use execution_ledger_domain::agent::{self, AgentConfig, Runtime};
 use execution_ledger_domain::execution::{Execution, Trigger};
-use execution_ledger_domain::schedule::{
-    CatchUp, Cause, Command, Fired, Overlap, Schedule, ScheduleEvent,
-};
+use execution_ledger_domain::schedule::{CatchUp, Overlap, ScheduleEvent};
 use execution_ledger_domain::{ActorKind, Event, ExecutionId, StreamName};
 
-use super::world::{World, at, caller, draft};
+use super::world::{World, at, draft};
 use crate::scheduler::Draft;
-use crate::tasks::scheduler;
 
 #[tokio::test]
 async fn a_tick_leads_to_an_execution_in_the_name_of_the_schedules_user() {
@@ -67,6 +64,49 @@ async fn a_tick_while_the_last_execution_is_open_is_treated_as_the_policy_says()
 }
 
 #[tokio::test]
+async fn a_tick_that_takes_the_place_of_the_last_execution_takes_its_place_in_the_queue() {
+    let mut world = World::new(1).await;
+    let id = world.schedule(Overlap::CancelPrevious, CatchUp::One).await;
+    let ticks = ["10:05:00", "10:10:00", "10:15:00"];
+    for tick in ticks {
+        world.decide_at(at(tick)).await;
+    }
+    assert_eq!(world.decided(id).await, ["on_time 10:05", "on_time 10:10", "on_time 10:15"]);
+    assert_eq!(world.desk.totals(), (0, 1), "only the last one waits");
+}
+
+#[tokio::test]
+async fn a_tick_that_does_not_fire_cancels_nothing() {
+    let mut world = World::new(1).await;
+    let id = world.schedule(Overlap::CancelPrevious, CatchUp::One).await;
+    world.decide_at(at("10:05:00")).await;
+    world.agent(agent::Command::Retire).await;
+    world.decide_at(at("10:10:00")).await;
+    assert_eq!(world.decided(id).await, ["on_time 10:05", "agent_retired 10:10"]);
+    let first = world.execution(ExecutionId::of_tick(id, at("10:05:00"))).await;
+    assert!(matches!(first, Execution::Pending(_)), "{first:?}");
+}
+
+#[tokio::test]
+async fn a_new_attempt_at_an_execution_counts_as_an_execution_of_its_schedule() {
+    for (overlap, expected) in
+        [(Overlap::Skip, "overlap 10:10"), (Overlap::CancelPrevious, "on_time 10:10")]
+    {
+        let mut world = World::new(50).await;
+        let id = world.schedule(overlap, CatchUp::One).await;
+        world.decide_at(at("10:05:00")).await;
+        let first = ExecutionId::of_tick(id, at("10:05:00"));
+        world.end(first).await;
+        let attempt = world.try_again(first).await;
+        world.decide_at(at("10:10:00")).await;
+        assert_eq!(world.decided(id).await[1], expected);
+        let attempt = world.execution(attempt).await;
+        let ended = matches!(attempt, Execution::Ended { .. });
+        assert_eq!(ended, overlap == Overlap::CancelPrevious, "{overlap:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_tick_after_the_last_execution_has_ended_fires() {
     let mut world = World::new(50).await;
     let id = world.schedule(Overlap::Skip, CatchUp::One).await;
@@ -95,39 +135,6 @@ async fn ticks_that_were_missed_while_down_are_decided_as_the_policy_says() {
         world.decide_at(at("10:15:11")).await;
         assert_eq!(world.decided(id).await, expected, "{catch_up:?}");
     }
-}
-
-#[tokio::test]
-async fn what_was_fired_and_not_submitted_is_submitted_once_after_the_restart() {
-    let mut world = World::new(50).await;
-    let id = world.schedule(Overlap::Queue, CatchUp::One).await;
-    // As if the ledger had died right after this append.
-    let execution = ExecutionId::of_tick(id, at("10:05:00"));
-    let fired = Fired { tick: at("10:05:00"), execution_id: execution, cause: Cause::OnTime };
-    let context = execution_ledger_store::Context {
-        actor: scheduler(&caller().actor.user),
-        correlation_id: Some(execution.to_string()),
-        causation_id: None,
-        traceparent: None,
-    };
-    let stream = StreamName::schedule(id);
-    let done = world.ledger.execute::<Schedule>(&stream, Command::Fire(fired), &[], &context).await;
-    done.expect("accepted");
-    // Meanwhile the agent has lost what the schedule asks for: it is submitted all the same.
-    let narrower = AgentConfig {
-        timeout_s: 3,
-        ..AgentConfig::of(Runtime::Command, vec!["/bin/true".to_owned()])
-    };
-    world.agent(agent::Command::Configure(Box::new(narrower))).await;
-
-    world.restart().await;
-    world.decide_at(at("10:05:30")).await;
-    let state = world.execution(execution).await;
-    assert_eq!(state.pending().map(|pending| pending.timeout_s), Some(3));
-    world.restart().await;
-    world.decide_at(at("10:05:40")).await;
-    assert_eq!(world.events(&StreamName::execution(execution)).await.len(), 1);
-    assert_eq!(world.decided(id).await, ["on_time 10:05"]);
 }
 
 #[tokio::test]

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use execution_ledger_domain::agent::{self, Agent, AgentConfig, Runtime};
-use execution_ledger_domain::execution::{CancelCause, Command, Execution};
+use execution_ledger_domain::execution::{Attempt, CancelCause, Command, Execution};
 use execution_ledger_domain::policy::{Ceiling, Policy};
-use execution_ledger_domain::schedule::{CatchUp, Overlap, ScheduleEvent};
+use execution_ledger_domain::schedule::{self, CatchUp, Fired, Overlap, Schedule, ScheduleEvent};
 use execution_ledger_domain::{
     Actor, ActorKind, AgentName, Caller, Event, ExecutionId, Role, ScheduleId, Scope, SessionId,
     StreamName, Timestamp, UserName,
@@ -174,6 +174,35 @@ impl World {
 
     pub async fn execution(&self, id: ExecutionId) -> Execution {
         self.ledger.load::<Execution>(&StreamName::execution(id)).await.expect("readable")
+    }
+
+    /// Submits another attempt at an execution.
+    pub async fn try_again(&mut self, of: ExecutionId) -> ExecutionId {
+        let pending = self.execution(of).await.pending().expect("submitted").clone();
+        let pending = pending.again(Attempt {
+            of,
+            message: pending.message,
+            system_prompt: None,
+            requested_by: pending.requested_by.clone(),
+            request_sha256: pending.request_sha256,
+            now: self.clock.now(),
+            not_before: None,
+        });
+        let (id, command) = (of.next_attempt(), Command::Submit(Box::new(pending)));
+        let stream = StreamName::execution(id);
+        let done = self.ledger.execute_new::<Execution>(&stream, command, &[], &context()).await;
+        done.expect("accepted");
+        self.pump().await;
+        id
+    }
+
+    /// Records that a schedule fired, as if the ledger had died right after this append.
+    pub async fn fire(&self, id: ScheduleId, fired: Fired, actor: Actor) {
+        let correlation_id = Some(fired.execution_id.to_string());
+        let context = Context { actor, correlation_id, ..context() };
+        let (stream, command) = (StreamName::schedule(id), schedule::Command::Fire(fired));
+        let done = self.ledger.execute::<Schedule>(&stream, command, &[], &context).await;
+        assert_eq!(done.expect("accepted").events.len(), 1);
     }
 
     /// Ends an execution that waits.
