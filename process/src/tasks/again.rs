@@ -11,7 +11,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::submit::{Above, may_call};
-use super::validate::{self, invalid};
+use super::validate::{self, invalid, least};
 use super::{Request, SubmitError, Submitted, Tasks, context, ownership};
 use crate::accepted::{Accepted, Texts};
 
@@ -223,11 +223,4 @@ fn narrow_again(pending: &mut Pending, config: &AgentConfig) -> Result<(), Submi
     pending.max_cost_nano_usd = least(pending.max_cost_nano_usd, config.max_cost_nano_usd);
     pending.max_retries = config.max_retries;
     Ok(())
-}
-
-fn least<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
-    }
 }

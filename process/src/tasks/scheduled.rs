@@ -62,18 +62,11 @@ impl Tasks {
         Ok(Prepared { narrowed, max_retries: config.max_retries })
     }
 
-    /// The same for a task that was fired already: what its agent does not allow any more is held to
-    /// what it allows, so that what was recorded as fired is submitted.
+    /// The same for a task that was fired already: each wish is held to what its agent allows today, so
+    /// that what was recorded as fired is submitted and may do no more than its schedule says.
     pub(crate) fn hold_scheduled(&self, settings: &Settings) -> Result<Prepared, SubmitError> {
         let config = self.config_of(&settings.agent)?;
-        let narrowed = validate::narrow(&config, &wishes(settings));
-        let narrowed = narrowed.unwrap_or_else(|_| Narrowed {
-            model: config.models.first().cloned(),
-            timeout_s: settings.timeout_s.map_or(config.timeout_s, |s| s.min(config.timeout_s)),
-            max_cost: config.max_cost_nano_usd,
-            allowed_tools: None,
-            max_turns: config.max_turns,
-        });
+        let narrowed = validate::hold(&config, &wishes(settings));
         Ok(Prepared { narrowed, max_retries: config.max_retries })
     }
 

@@ -116,6 +116,34 @@ pub(super) fn narrow(config: &AgentConfig, task: &NewTask) -> Result<Narrowed, S
     })
 }
 
+/// What a task may do that was accepted under earlier settings and is to run anyway: the agent's
+/// settings of today, each narrowed by what was wished. The agent's first model takes the place of one
+/// that is not listed any more.
+pub(super) fn hold(config: &AgentConfig, task: &NewTask) -> Narrowed {
+    let wanted = task.model.as_ref().filter(|model| config.models.contains(model));
+    let allowed_tools = match (&task.allowed_tools, &config.allowed_tools) {
+        (Some(wanted), Some(own)) => {
+            Some(own.iter().filter(|tool| wanted.contains(tool)).cloned().collect())
+        }
+        (wanted, _) => wanted.clone(),
+    };
+    Narrowed {
+        model: wanted.or(config.models.first()).cloned(),
+        timeout_s: task.timeout_s.map_or(config.timeout_s, |s| s.min(config.timeout_s)),
+        max_cost: least(task.max_cost, config.max_cost_nano_usd),
+        allowed_tools,
+        max_turns: least(task.max_turns, config.max_turns),
+    }
+}
+
+/// The lesser of two limits, where there are two.
+pub(super) fn least<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 fn model(config: &AgentConfig, wanted: Option<&str>) -> Result<Option<String>, SubmitError> {
     let Some(wanted) = wanted else { return Ok(config.models.first().cloned()) };
     not_an_option("model", wanted)?;

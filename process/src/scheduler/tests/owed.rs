@@ -1,10 +1,12 @@
 //! What was fired and is not there, because the ledger died between.
 
+use execution_ledger_domain::agent::{self, AgentConfig, Runtime};
 use execution_ledger_domain::execution::Execution;
 use execution_ledger_domain::schedule::{CatchUp, Cause, Fired, Overlap};
-use execution_ledger_domain::{ActorKind, ExecutionId, ScheduleId, StreamName};
+use execution_ledger_domain::{ActorKind, ExecutionId, NanoUsd, ScheduleId, StreamName};
 
-use super::world::{World, at, caller};
+use super::world::{World, at, caller, draft};
+use crate::scheduler::Draft;
 use crate::tasks::scheduler;
 
 fn on_time(id: ScheduleId, tick: &str) -> Fired {
@@ -27,6 +29,48 @@ async fn what_was_fired_and_not_submitted_is_submitted_once_after_the_restart() 
     world.decide_at(at("10:05:40")).await;
     assert_eq!(world.events(&StreamName::execution(execution)).await.len(), 1);
     assert_eq!(world.decided(id).await, ["on_time 10:05"]);
+}
+
+#[tokio::test]
+async fn what_is_submitted_late_may_do_no_more_than_its_schedule_and_its_agent_say() {
+    let mut world = World::new(50).await;
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let config = AgentConfig {
+        models: words(&["m"]),
+        allowed_tools: Some(words(&["Read", "Bash", "Edit"])),
+        ..AgentConfig::of(Runtime::ClaudeCode, vec![])
+    };
+    world.agent(agent::Command::Configure(Box::new(config.clone()))).await;
+    let nanos = |nanos| NanoUsd::from_nanos(nanos).expect("an amount");
+    let draft = Draft {
+        model: Some("m".to_owned()),
+        timeout_s: Some(60),
+        allowed_tools: Some(words(&["Read", "Edit"])),
+        max_turns: Some(3),
+        max_cost: Some(nanos(1_000)),
+        ..draft()
+    };
+    let id = world.create(draft).await;
+    world.pump().await;
+    let fired = on_time(id, "10:05:00");
+    world.fire(id, fired, scheduler(&caller().actor.user)).await;
+    // Meanwhile the agent has lost a model, a tool and some of its time.
+    let config = AgentConfig {
+        models: words(&["n"]),
+        allowed_tools: Some(words(&["Read", "Bash"])),
+        timeout_s: 30,
+        ..config
+    };
+    world.agent(agent::Command::Configure(Box::new(config))).await;
+
+    world.restart().await;
+    world.decide_at(at("10:05:30")).await;
+    let state = world.execution(fired.execution_id).await;
+    let pending = state.pending().expect("submitted");
+    assert_eq!(pending.model_requested.as_deref(), Some("n"));
+    assert_eq!(pending.allowed_tools, Some(words(&["Read"])));
+    assert_eq!((pending.timeout_s, pending.max_turns), (30, Some(3)));
+    assert_eq!(pending.max_cost_nano_usd, Some(nanos(1_000)));
 }
 
 #[tokio::test]
