@@ -5,7 +5,7 @@
 use execution_ledger_domain::agent::{AgentConfig, PromptBy, Runtime};
 use execution_ledger_domain::limits::MESSAGE_AS_ARGUMENT_MAX_BYTES;
 
-use super::plan::{MCP_SERVER, Plan, RunRequest, program};
+use super::plan::{MCP_SERVER, Plan, RunRequest, model_argument, program};
 
 /// How its MCP tools are named: they have this prefix and are switched on by other means.
 const MCP_TOOL_PREFIX: &str = "mcp__";
@@ -61,9 +61,7 @@ pub(super) fn plan(config: &AgentConfig, run: &RunRequest<'_>) -> Plan {
 }
 
 fn add_limits(argv: &mut Vec<String>, config: &AgentConfig, run: &RunRequest<'_>) {
-    if let Some(model) = run.model.or(config.models.first().map(String::as_str)) {
-        argv.push(format!("--model={model}"));
-    }
+    argv.extend(model_argument(config, run));
     if let Some(text) = run.system_prompt {
         argv.push(format!("--append-system-prompt={text}"));
     }

@@ -15,8 +15,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::lenient::{Lenient, name, part, report, text};
-use super::plan::{MCP_SERVER, Plan, RunRequest, program};
-use super::reading::{Ended, Reading, Said, each_line, evidence, failure_by_status};
+use super::plan::{MCP_SERVER, Plan, RunRequest, model_argument, program};
+use super::reading::{Ended, Reading, Said, each_line, failure_by_status};
 use super::text::{Answer, Tail};
 use super::tokens::count;
 use crate::transcript::Line;
@@ -47,9 +47,7 @@ pub(super) fn plan(config: &AgentConfig, run: &RunRequest<'_>) -> Plan {
         argv.push("resume".to_owned());
     }
     argv.extend(["--json", "--skip-git-repo-check"].map(str::to_owned));
-    if let Some(model) = run.model.or(config.models.first().map(String::as_str)) {
-        argv.push(format!("--model={model}"));
-    }
+    argv.extend(model_argument(config, run));
     if let Some(prompt) = run.system_prompt {
         argv.push(setting("developer_instructions", prompt));
     }
@@ -184,17 +182,12 @@ impl Seen {
     }
 
     fn reading(self, ended: &Ended, stderr: Tail) -> Reading {
-        let mut reading = Reading {
+        let reading = Reading {
             usage: self.usage.filter(|_| !ended.resumed),
             agent_session_id: self.agent_session_id,
             ..Reading::default()
         };
-        if matches!(self.said, Some(Said::Success)) {
-            let (answer, cut) = self.answer.finish();
-            (reading.response, reading.response_cut) = (Some(answer.unwrap_or_default()), cut);
-        }
-        reading.evidence = evidence(self.said, ended, stderr, NO_END);
-        reading
+        reading.concluded(self.said, self.answer, ended, stderr, NO_END)
     }
 }
 

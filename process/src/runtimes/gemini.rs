@@ -19,8 +19,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::lenient::{Lenient, name, part, report, short, text};
-use super::plan::{Plan, RunRequest, program};
-use super::reading::{Ended, Reading, Said, each_line, evidence, failure_by_exit};
+use super::plan::{Plan, RunRequest, model_argument, program};
+use super::reading::{Ended, Reading, Said, each_line, failure_by_exit};
 use super::text::{Answer, Tail};
 use super::tokens::count;
 use crate::transcript::Line;
@@ -60,9 +60,7 @@ const TURN_LIMIT: &str = "FatalTurnLimitedError";
 pub(super) fn plan(config: &AgentConfig, run: &RunRequest<'_>) -> Plan {
     let mut argv = program(config, Runtime::Gemini);
     argv.push(ALWAYS.to_owned());
-    if let Some(model) = run.model.or(config.models.first().map(String::as_str)) {
-        argv.push(format!("--model={model}"));
-    }
+    argv.extend(model_argument(config, run));
     if let Some(session) = run.resume_session_id {
         argv.push(format!("--resume={session}"));
     }
@@ -199,17 +197,12 @@ impl Seen {
     }
 
     fn reading(self, ended: &Ended, stderr: Tail) -> Reading {
-        let mut reading = Reading {
+        let reading = Reading {
             usage: self.usage,
             model_used: self.model_used,
             agent_session_id: self.agent_session_id,
             ..Reading::default()
         };
-        if matches!(self.said, Some(Said::Success)) {
-            let (answer, cut) = self.answer.finish();
-            (reading.response, reading.response_cut) = (Some(answer.unwrap_or_default()), cut);
-        }
-        reading.evidence = evidence(self.said, ended, stderr, NO_RESULT);
-        reading
+        reading.concluded(self.said, self.answer, ended, stderr, NO_RESULT)
     }
 }

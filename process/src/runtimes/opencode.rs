@@ -22,8 +22,8 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::lenient::{Lenient, name, part, report, text};
-use super::plan::{MCP_SERVER, Plan, RunRequest, program};
-use super::reading::{Ended, Reading, Said, each_line, evidence, failure_by_status};
+use super::plan::{MCP_SERVER, Plan, RunRequest, model_argument, program};
+use super::reading::{Ended, Reading, Said, each_line, failure_by_status};
 use super::text::{Answer, Tail};
 use super::tokens::{amount, count, plus};
 use crate::transcript::Line;
@@ -55,9 +55,7 @@ const NO_END: &str = "opencode ended without finishing its last step";
 pub(super) fn plan(config: &AgentConfig, run: &RunRequest<'_>) -> Plan {
     let mut argv = program(config, Runtime::Opencode);
     argv.extend(ALWAYS.map(str::to_owned));
-    if let Some(model) = run.model.or(config.models.first().map(String::as_str)) {
-        argv.push(format!("--model={model}"));
-    }
+    argv.extend(model_argument(config, run));
     argv.push(match run.resume_session_id {
         Some(session) => format!("--session={session}"),
         None => format!("--title=execution {}", run.execution_id),
@@ -265,7 +263,7 @@ impl Seen {
             Cost::Known(cost) if !self.open => Some(cost),
             Cost::Known(_) | Cost::None | Cost::Unknown => None,
         };
-        let mut reading = Reading {
+        let reading = Reading {
             cost,
             cost_basis: cost.map_or(CostBasis::Unknown, |_| CostBasis::ProviderReported),
             usage: self.usage,
@@ -273,11 +271,6 @@ impl Seen {
             num_turns: (self.turns > 0).then_some(self.turns),
             ..Reading::default()
         };
-        if matches!(self.said, Some(Said::Success)) {
-            let (answer, cut) = self.answer.finish();
-            (reading.response, reading.response_cut) = (Some(answer.unwrap_or_default()), cut);
-        }
-        reading.evidence = evidence(self.said, ended, stderr, NO_END);
-        reading
+        reading.concluded(self.said, self.answer, ended, stderr, NO_END)
     }
 }

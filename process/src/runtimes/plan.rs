@@ -105,6 +105,12 @@ pub(super) fn program(config: &AgentConfig, runtime: Runtime) -> Vec<String> {
     }
 }
 
+/// The argument that names a run's model: the one that was asked for, or the agent's first.
+pub(super) fn model_argument(config: &AgentConfig, run: &RunRequest<'_>) -> Option<String> {
+    let model = run.model.or(config.models.first().map(String::as_str));
+    model.map(|model| format!("--model={model}"))
+}
+
 /// The message, if it can be one argument.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 use execution_ledger_domain::NanoUsd;
 use execution_ledger_domain::execution::{CostBasis, Exit, FailureCode, Usage};
 
-use super::text::{Joiner, Tail, error_text};
+use super::text::{Answer, Joiner, Tail, error_text};
 use crate::transcript::{Line, OutputStream};
 
 /// A line of an agent's protocol that was split in the transcript is joined up to this size, in
@@ -98,20 +98,30 @@ pub(super) enum Said {
     },
 }
 
-/// What the last word is evidence of: without one, as [`without_a_word`].
-pub(super) fn evidence(
-    said: Option<Said>,
-    ended: &Ended,
-    stderr: Tail,
-    otherwise: &str,
-) -> ReadEvidence {
-    match said {
-        Some(Said::Success) => ReadEvidence::Success,
-        Some(Said::Failure { code, words }) => {
-            let message = words.and_then(error_text).or_else(|| stderr.into_message());
-            ReadEvidence::Failure { code, message }
-        }
-        None => without_a_word(ended, stderr, Some(otherwise)),
+impl Reading {
+    /// With how the run ended by its agent's last word, and with the answer where that is success.
+    /// Without a last word as [`without_a_word`].
+    pub(super) fn concluded(
+        mut self,
+        said: Option<Said>,
+        answer: Answer,
+        ended: &Ended,
+        stderr: Tail,
+        otherwise: &str,
+    ) -> Self {
+        self.evidence = match said {
+            Some(Said::Success) => {
+                let (text, cut) = answer.finish();
+                (self.response, self.response_cut) = (Some(text.unwrap_or_default()), cut);
+                ReadEvidence::Success
+            }
+            Some(Said::Failure { code, words }) => {
+                let message = words.and_then(error_text).or_else(|| stderr.into_message());
+                ReadEvidence::Failure { code, message }
+            }
+            None => without_a_word(ended, stderr, Some(otherwise)),
+        };
+        self
     }
 }
 
