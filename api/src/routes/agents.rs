@@ -1,16 +1,15 @@
 //! Agents: registering, settings, pausing, retiring.
 
 use axum::extract::State;
-use axum::http::header::LOCATION;
-use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
+use execution_ledger_domain::agent::Command;
 use execution_ledger_domain::{AgentName, Caller, Right, Scope};
 use execution_ledger_projections::{AgentRow, At};
-use execution_ledger_store::Position;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::agent_body::{AgentAnswer, AgentBody};
+use super::answers::created;
 use crate::auth::{ManageAgents, ManageQueues, May, Read};
 use crate::extract::{AgentPath, Json, NoBody, Params, Partial};
 use crate::faults::agent_refused;
@@ -98,15 +97,17 @@ async fn answer(app: &App, caller: &Caller, at: At, name: &AgentName) -> Result<
     Ok(with_position(app, seen.position, axum::Json(body)))
 }
 
-/// The agent as it is after a change.
-async fn changed(
+/// Changes an agent, and answers it as it is then.
+async fn change<R>(
     app: &App,
-    caller: &Caller,
+    may: &May<R>,
     name: &AgentName,
-    position: Position,
+    change: Command,
 ) -> Result<Response, Problem> {
+    let changed = app.tasks().change_agent(&may.caller, name, change, &cause(&may.request)).await;
+    let position = changed.map_err(|error| agent_refused(name, error))?;
     app.wait_for(position, WAIT_FOR_MAX).await?;
-    answer(app, caller, At::Now, name).await
+    answer(app, &may.caller, At::Now, name).await
 }
 
 /// Makes an agent known.
@@ -129,16 +130,9 @@ pub(super) async fn register(
     let Some(name) = body.name.clone() else {
         return Err(Problem::new(Code::MissingField, "an agent needs a name").field("name"));
     };
-    let config = body.into_config()?;
-    let request = cause(&may.request);
-    let position = app.tasks().register_agent(&may.caller, &name, config, &request).await;
-    let position = position.map_err(|error| agent_refused(&name, error))?;
-    let mut response = changed(&app, &may.caller, &name, position).await?;
-    *response.status_mut() = StatusCode::CREATED;
-    if let Ok(location) = HeaderValue::try_from(format!("/api/agents/{name}")) {
-        response.headers_mut().insert(LOCATION, location);
-    }
-    Ok(response)
+    let config = Box::new(body.into_config()?);
+    let registered = change(&app, &may, &name, Command::Register(config)).await?;
+    Ok(created(registered, &format!("/api/agents/{name}")))
 }
 
 /// Changes an agent's settings: what is left out stays as it is, and null puts an optional setting
@@ -165,11 +159,8 @@ pub(super) async fn configure(
         return Err(Problem::invalid_field("name", "an agent keeps its name"));
     }
     let current = app.agent_now(&name).await?;
-    let config = body.over(&given, current).into_config()?;
-    let request = cause(&may.request);
-    let position = app.tasks().configure_agent(&may.caller, &name, config, &request).await;
-    let position = position.map_err(|error| agent_refused(&name, error))?;
-    changed(&app, &may.caller, &name, position).await
+    let config = Box::new(body.over(&given, current).into_config()?);
+    change(&app, &may, &name, Command::Configure(config)).await
 }
 
 /// Lets an agent take no more tasks: what waits is cancelled, what runs may end.
@@ -188,9 +179,7 @@ pub(super) async fn retire(
     Params(()): Params<()>,
     NoBody: NoBody,
 ) -> Result<Response, Problem> {
-    let position = app.tasks().retire_agent(&may.caller, &name, &cause(&may.request)).await;
-    let position = position.map_err(|error| agent_refused(&name, error))?;
-    changed(&app, &may.caller, &name, position).await
+    change(&app, &may, &name, Command::Retire).await
 }
 
 /// Lets an agent start nothing new; tasks are accepted and wait.
@@ -210,9 +199,7 @@ pub(super) async fn pause(
     Params(()): Params<()>,
     NoBody: NoBody,
 ) -> Result<Response, Problem> {
-    let position = app.tasks().pause_agent(&may.caller, &name, &cause(&may.request)).await;
-    let position = position.map_err(|error| agent_refused(&name, error))?;
-    changed(&app, &may.caller, &name, position).await
+    change(&app, &may, &name, Command::Pause).await
 }
 
 /// Lets an agent start waiting tasks again.
@@ -232,7 +219,5 @@ pub(super) async fn resume(
     Params(()): Params<()>,
     NoBody: NoBody,
 ) -> Result<Response, Problem> {
-    let position = app.tasks().resume_agent(&may.caller, &name, &cause(&may.request)).await;
-    let position = position.map_err(|error| agent_refused(&name, error))?;
-    changed(&app, &may.caller, &name, position).await
+    change(&app, &may, &name, Command::Resume).await
 }

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 
 use axum::extract::State;
-use axum::http::header::LOCATION;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use execution_ledger_domain::{AgentName, KeyId, Role, Timestamp, UserName};
 use execution_ledger_process::keys::NewKey;
@@ -12,6 +11,7 @@ use execution_ledger_projections::{At, KeyQuery, KeyRow};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::answers::created;
 use super::filters::{PageParams, limit};
 use super::tasks::idempotency_key;
 use crate::auth::{ManageKeys, May, ReadKeys};
@@ -199,11 +199,8 @@ pub(super) async fn issue(
         issued_at: issued.issued_at,
         position: app.position_text(position),
     };
-    let mut response = with_position(&app, position, (StatusCode::CREATED, axum::Json(answer)));
-    if let Ok(location) = HeaderValue::try_from(format!("/api/keys/{}", issued.id)) {
-        response.headers_mut().insert(LOCATION, location);
-    }
-    Ok(response)
+    let answer = with_position(&app, position, axum::Json(answer));
+    Ok(created(answer, &format!("/api/keys/{}", issued.id)))
 }
 
 /// Keys that were issued, the newest first.

@@ -2,6 +2,7 @@
 
 mod agent_body;
 mod agents;
+mod answers;
 mod bulk;
 mod capacity;
 mod docs;

@@ -1,13 +1,14 @@
 //! Moving an execution to the front of its queue, and trying one again.
 
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use execution_ledger_domain::ExecutionId;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::tasks::{Accepted, IDEMPOTENT_REPLAYED, accepted, idempotency_key};
+use super::answers::{Accepted, answered};
+use super::tasks::idempotency_key;
 use crate::auth::{ManageQueues, May, Operate};
 use crate::extract::{ExecutionPath, NoBody, Params};
 use crate::position::with_position;
@@ -99,9 +100,5 @@ pub(super) async fn retry(
     app.execution_now(&may.caller.scope, &path.agent, path.id).await?;
     let request = cause(&may.request);
     let submitted = app.tasks().retry(&may.caller, path.id, key.as_deref(), &request).await?;
-    let mut response = accepted(&app, &path.agent, &submitted).await?;
-    if submitted.replayed {
-        response.headers_mut().insert(&IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
-    }
-    Ok(response)
+    answered(&app, &may, &path.agent, &submitted, None).await
 }

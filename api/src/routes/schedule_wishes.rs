@@ -1,16 +1,17 @@
 //! Changing, enabling, triggering and deleting schedules.
 
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use execution_ledger_domain::ScheduleId;
 use execution_ledger_process::tasks::Submitted;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::answers::{Accepted, answered};
 use super::schedule_body::ScheduleBody;
 use super::schedules::{ScheduleDetail, changed};
-use super::tasks::{Accepted, IDEMPOTENT_REPLAYED, accepted, idempotency_key};
+use super::tasks::idempotency_key;
 use crate::auth::{ManageSchedules, May};
 use crate::extract::{NoBody, Params, Partial, SchedulePath};
 use crate::faults::schedule_refused;
@@ -167,9 +168,5 @@ pub(super) async fn trigger(
         redactions: triggered.redactions,
         replayed: triggered.replayed,
     };
-    let mut response = accepted(&app, &triggered.agent, &submitted).await?;
-    if submitted.replayed {
-        response.headers_mut().insert(&IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
-    }
-    Ok(response)
+    answered(&app, &may, &triggered.agent, &submitted, None).await
 }

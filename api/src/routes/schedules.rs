@@ -1,8 +1,6 @@
 //! Schedules: making, looking, what they decided.
 
 use axum::extract::State;
-use axum::http::header::LOCATION;
-use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use execution_ledger_domain::schedule::{Cron, tidy};
 use execution_ledger_domain::{Caller, ScheduleId};
@@ -12,6 +10,7 @@ use execution_ledger_store::Position;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::answers::created;
 use super::filters::{PageParams, limit};
 use super::schedule_body::{Moment as Tick, ScheduleAnswer, ScheduleBody, TickAnswer, needed};
 use crate::auth::{ManageSchedules, May, ReadSchedules};
@@ -209,12 +208,8 @@ pub(super) async fn create(
     let request = cause(&may.request);
     let made = app.schedules().create(&may.caller, draft, &request).await;
     let (id, position) = made.map_err(schedule_refused)?;
-    let mut response = changed(&app, &may.caller, id, position).await?;
-    *response.status_mut() = StatusCode::CREATED;
-    if let Ok(location) = HeaderValue::try_from(format!("/api/schedules/{id}")) {
-        response.headers_mut().insert(LOCATION, location);
-    }
-    Ok(response)
+    let made = changed(&app, &may.caller, id, position).await?;
+    Ok(created(made, &format!("/api/schedules/{id}")))
 }
 
 /// A cron expression to be looked at.

@@ -1,7 +1,7 @@
 //! Chat sessions: open, list, read, post a message, close.
 
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use execution_ledger_domain::{AgentName, ExecutionId, SessionId, StreamName};
 use execution_ledger_process::tasks::{NewTask, OpenedSession, Via};
@@ -12,8 +12,9 @@ use execution_ledger_store::With;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::answers::{Accepted, answered};
 use super::filters::{PageParams, limit};
-use super::tasks::{Accepted, IDEMPOTENT_REPLAYED, accepted, dollars, finished, idempotency_key};
+use super::tasks::{dollars, idempotency_key};
 use crate::auth::{Chat, May, ReadSessions};
 use crate::extract::{FromQuery, Json, NoBody, Params, Query, SessionPath};
 use crate::position::{Moment, MomentParams, WAIT_FOR_MAX, with_position};
@@ -280,14 +281,7 @@ pub(super) async fn post(
     let room = if task.waits { Some(app.gate().stream()?) } else { None };
     let posted = app.tasks().post_message(&may.caller, id, task, &cause(&may.request)).await;
     let (agent, submitted) = posted?;
-    let mut response = match room {
-        Some(_) => finished(&app, &may, &agent, &submitted).await.into_response(),
-        None => accepted(&app, &agent, &submitted).await?,
-    };
-    if submitted.replayed {
-        response.headers_mut().insert(&IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
-    }
-    Ok(response)
+    answered(&app, &may, &agent, &submitted, room).await
 }
 
 /// Closes a chat session.

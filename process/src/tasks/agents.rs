@@ -37,70 +37,24 @@ pub enum AgentError {
 }
 
 impl Tasks {
-    /// Makes an agent known. Answers the position of the event.
-    pub async fn register_agent(
+    /// Makes an agent known, replaces its settings, pauses, resumes or retires it. Answers the position
+    /// of the event.
+    ///
+    /// # Errors
+    /// [`AgentError`] where its settings can't be, or the change can't be made of that agent.
+    pub async fn change_agent(
         &self,
         caller: &Caller,
         name: &AgentName,
-        config: AgentConfig,
+        change: Command,
         request: &Request,
     ) -> Result<Position, AgentError> {
-        self.check_agent(&config)?;
-        self.change_agent(caller, name, Command::Register(Box::new(config)), request).await
-    }
-
-    /// Replaces an agent's settings.
-    pub async fn configure_agent(
-        &self,
-        caller: &Caller,
-        name: &AgentName,
-        config: AgentConfig,
-        request: &Request,
-    ) -> Result<Position, AgentError> {
-        self.check_agent(&config)?;
-        self.change_agent(caller, name, Command::Configure(Box::new(config)), request).await
-    }
-
-    /// Lets an agent start nothing new.
-    pub async fn pause_agent(
-        &self,
-        caller: &Caller,
-        name: &AgentName,
-        request: &Request,
-    ) -> Result<Position, AgentError> {
-        self.change_agent(caller, name, Command::Pause, request).await
-    }
-
-    /// Lets an agent start waiting tasks again.
-    pub async fn resume_agent(
-        &self,
-        caller: &Caller,
-        name: &AgentName,
-        request: &Request,
-    ) -> Result<Position, AgentError> {
-        self.change_agent(caller, name, Command::Resume, request).await
-    }
-
-    /// Lets an agent take no more tasks; what waits is cancelled.
-    pub async fn retire_agent(
-        &self,
-        caller: &Caller,
-        name: &AgentName,
-        request: &Request,
-    ) -> Result<Position, AgentError> {
-        self.change_agent(caller, name, Command::Retire, request).await
-    }
-
-    async fn change_agent(
-        &self,
-        caller: &Caller,
-        name: &AgentName,
-        command: Command,
-        request: &Request,
-    ) -> Result<Position, AgentError> {
+        if let Command::Register(config) | Command::Configure(config) = &change {
+            self.check_agent(config)?;
+        }
         let context = context(caller, Some(request.id.clone()), request);
         let stream = StreamName::agent(name);
-        let done = self.ledger.execute::<Agent>(&stream, command, &[], &context).await?;
+        let done = self.ledger.execute::<Agent>(&stream, change, &[], &context).await?;
         // So that whoever changed the agent meets the changed agent with the next request.
         if !self.desk.wait_applied(done.position, APPLIED_WAIT).await {
             tracing::warn!(agent = %name, "the process manager is behind the log");
