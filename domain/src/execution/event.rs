@@ -103,8 +103,10 @@ pub enum FailureCode {
     AgentFailed,
     /// The agent said that it failed.
     AgentError,
-    /// The model's provider was overloaded or limits its rate.
+    /// The model's provider was overloaded or limits its rate, before the agent did anything.
     Overloaded,
+    /// The same, but the agent had begun to work.
+    OverloadedMidway,
     /// The agent stopped at its limit of turns.
     MaxTurns,
     /// The agent stopped at its limit of cost.
@@ -135,6 +137,7 @@ impl FailureCode {
             Self::AgentFailed => "agent_failed",
             Self::AgentError => "agent_error",
             Self::Overloaded => "overloaded",
+            Self::OverloadedMidway => "overloaded_midway",
             Self::MaxTurns => "max_turns",
             Self::MaxCost => "max_cost",
             Self::KilledBySignal => "killed_by_signal",
@@ -157,6 +160,9 @@ impl FailureCode {
             Self::AgentFailed => "the agent's process ended without evidence of success",
             Self::AgentError => "the agent reported an error",
             Self::Overloaded => "the model's provider was overloaded or limits its rate",
+            Self::OverloadedMidway => {
+                "the model's provider was overloaded or limits its rate after the agent had begun"
+            }
             Self::MaxTurns => "the agent stopped at its limit of turns",
             Self::MaxCost => "the agent stopped at its limit of cost",
             Self::KilledBySignal => {

@@ -30,7 +30,8 @@ pub struct Attempt {
 }
 
 impl FailureCode {
-    /// Whether it can pass by itself: then nothing was done yet, and trying again may help.
+    /// Whether it can pass by itself: then nothing was done yet, and trying again may help. Where the
+    /// agent had begun, trying again would do and pay twice what it did.
     pub fn can_pass(self) -> bool {
         matches!(self, Self::SpawnFailed | Self::Overloaded)
     }

@@ -95,7 +95,12 @@ fn another_attempt_follows_on_what_can_pass_while_some_are_left_and_never_on_a_c
         let turn = Pending { triggered_by: Trigger::Chat, ..retried.clone() };
         assert_eq!(followed(turn, &failed(code)), [], "a chat turn is posted again");
     }
-    for code in [FailureCode::Interrupted, FailureCode::AgentFailed, FailureCode::QueueExpired] {
+    for code in [
+        FailureCode::Interrupted,
+        FailureCode::AgentFailed,
+        FailureCode::QueueExpired,
+        FailureCode::OverloadedMidway,
+    ] {
         assert_eq!(followed(retried.clone(), &failed(code)), []);
     }
     assert_eq!(followed(retried, &cancelled()), []);

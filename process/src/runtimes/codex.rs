@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 
 use super::lenient::{Lenient, name, part, report, text};
 use super::plan::{MCP_SERVER, Plan, RunRequest, model_argument, program};
-use super::reading::{Ended, Reading, Said, each_line, failure_by_status};
+use super::reading::{Ended, Reading, Said, each_line, failure_by_status, midway};
 use super::text::{Answer, Tail};
 use super::tokens::count;
 use crate::transcript::Line;
@@ -146,6 +146,8 @@ pub(super) fn read(lines: impl IntoIterator<Item = Line>, ended: &Ended) -> Read
 #[derive(Default)]
 struct Seen {
     agent_session_id: Option<String>,
+    /// Whether the model has said or begun anything: `turn.failed` has no tokens to tell it by.
+    worked: bool,
     answer: Answer,
     usage: Option<Usage>,
     said: Option<Said>,
@@ -157,9 +159,13 @@ impl Seen {
             "thread.started" => {
                 self.agent_session_id = name(event.thread_id).or(self.agent_session_id.take());
             }
-            "item.completed" => {
+            "item.started" | "item.updated" | "item.completed" => {
                 let item: Item<'_> = part(event.item);
-                if name(item.kind).as_deref() == Some("agent_message")
+                let kind = name(item.kind);
+                // An item of this kind is codex's own word.
+                self.worked |= kind.as_deref() != Some("error");
+                if event.kind == "item.completed"
+                    && kind.as_deref() == Some("agent_message")
                     && let Some(said) = text(item.text)
                 {
                     self.answer.is_over();
@@ -175,6 +181,7 @@ impl Seen {
                 let failure: Failure<'_> = part(event.error);
                 let words = text(failure.message);
                 let code = words.as_deref().map_or(FailureCode::AgentError, failure_by_words);
+                let code = midway(code, self.worked);
                 self.said = Some(Said::Failure { code, words });
             }
             _ => {}

@@ -20,7 +20,7 @@ use serde_json::value::RawValue;
 
 use super::lenient::{Lenient, name, part, report, short, text};
 use super::plan::{Plan, RunRequest, model_argument, program};
-use super::reading::{Ended, Reading, Said, each_line, failure_by_exit};
+use super::reading::{Ended, Reading, Said, each_line, failure_by_exit, midway};
 use super::text::{Answer, Tail};
 use super::tokens::count;
 use crate::transcript::Line;
@@ -156,6 +156,8 @@ pub(super) fn read(lines: impl IntoIterator<Item = Line>, ended: &Ended) -> Read
 struct Seen {
     agent_session_id: Option<String>,
     model_used: Option<String>,
+    /// Whether the model has said anything or used a tool.
+    worked: bool,
     answer: Answer,
     usage: Option<Usage>,
     said: Option<Said>,
@@ -169,10 +171,14 @@ impl Seen {
             }
             "message" if name(event.role).as_deref() == Some("assistant") => {
                 if let Some(piece) = text(event.content) {
+                    self.worked = true;
                     self.answer.push(&piece);
                 }
             }
-            "tool_use" => self.answer.is_over(),
+            "tool_use" => {
+                self.worked = true;
+                self.answer.is_over();
+            }
             "result" => self.result(event, ended),
             _ => {}
         }
@@ -189,7 +195,10 @@ impl Seen {
             let failure: Failure<'_> = part(event.error);
             let code = match (name(failure.kind).as_deref(), ended.exit) {
                 (Some(TURN_LIMIT), _) => FailureCode::MaxTurns,
-                (_, Some(Exit::Code(code))) => failure_by_exit(code),
+                (_, Some(Exit::Code(code))) => {
+                    let wrote = self.usage.is_some_and(|usage| usage.output > 0);
+                    midway(failure_by_exit(code), self.worked || wrote)
+                }
                 _ => FailureCode::AgentError,
             };
             Said::Failure { code, words: text(failure.message) }

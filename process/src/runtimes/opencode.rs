@@ -23,7 +23,7 @@ use serde_json::{Map, Value, json};
 
 use super::lenient::{Lenient, name, part, report, text};
 use super::plan::{MCP_SERVER, Plan, RunRequest, model_argument, program};
-use super::reading::{Ended, Reading, Said, each_line, failure_by_status};
+use super::reading::{Ended, Reading, Said, each_line, failure_by_status, midway};
 use super::text::{Answer, Tail};
 use super::tokens::{amount, count, plus};
 use crate::transcript::Line;
@@ -182,6 +182,8 @@ pub(super) fn read(lines: impl IntoIterator<Item = Line>, ended: &Ended) -> Read
 #[derive(Default)]
 struct Seen {
     agent_session_id: Option<String>,
+    /// Whether the model has said anything or used a tool.
+    worked: bool,
     answer: Answer,
     usage: Option<Usage>,
     cost: Cost,
@@ -209,6 +211,8 @@ impl Seen {
         if self.agent_session_id.is_none() {
             self.agent_session_id = name(event.session_id);
         }
+        // A step may begin without an answer of the model.
+        self.worked |= !matches!(event.kind.as_ref(), "step_start" | "error");
         match event.kind.as_ref() {
             "step_start" => {
                 self.open = true;
@@ -225,7 +229,7 @@ impl Seen {
             "error" => {
                 let failure: Failure<'_> = part(event.error);
                 let data: FailureData<'_> = part(failure.data);
-                let code = failure_by_status(data.status.0);
+                let code = midway(failure_by_status(data.status.0), self.worked);
                 let words = text(data.message).or_else(|| name(failure.name));
                 self.said = Some(Said::Failure { code, words });
             }

@@ -149,7 +149,16 @@ pub(super) fn failure_by_status(status: Option<u16>) -> FailureCode {
     }
 }
 
-/// The same, of an exit code that is the last byte of such a status.
+/// The code of a failure of an agent that had `worked` before: used a tool, or had an answer of its
+/// model. What it did is not to be done again, however soon the provider has room.
+pub(super) fn midway(code: FailureCode, worked: bool) -> FailureCode {
+    match code {
+        FailureCode::Overloaded if worked => FailureCode::OverloadedMidway,
+        code => code,
+    }
+}
+
+/// The same as [`failure_by_status`], of an exit code that is the last byte of such a status.
 pub(super) fn failure_by_exit(code: i32) -> FailureCode {
     let is_of = |status: &u16| code == i32::from(*status & 0xff);
     failure_by_status(OVERLOADED_STATUSES.iter().copied().find(is_of))

@@ -13,7 +13,8 @@
 //!   messages, `message_start` and `message_delta`, and no cost: these lines carry no dollars, and
 //!   what tokens cost is not known here. So its cost basis is `unknown`.
 //! - An API error names the status of the API's answer in `api_error_status`: by it, and never by
-//!   its words, a provider that was overloaded is told apart.
+//!   its words, a provider that was overloaded is told apart. Whether the agent had worked before
+//!   is told by a model's answer, more than one turn, or tokens of output.
 //! - The model is the one that answered; `<synthetic>` stands for an API error.
 
 use std::borrow::Cow;
@@ -25,7 +26,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::lenient::{Lenient, name, part, report, text};
-use super::reading::{Ended, ReadEvidence, Reading, each_line, failure_by_status, without_a_word};
+use super::reading::{
+    Ended, ReadEvidence, Reading, each_line, failure_by_status, midway, without_a_word,
+};
 use super::text::{Tail, beginning, error_text};
 use super::tokens::{ApiUsage, ByModel, Partials, amount, cost_of, plus, tokens_of};
 use crate::transcript::Line;
@@ -111,6 +114,8 @@ pub(super) fn read(lines: impl IntoIterator<Item = Line>, ended: &Ended) -> Read
 /// What was read so far.
 struct Seen {
     resumed: bool,
+    /// Whether a model has answered, be it to a subagent.
+    answered: bool,
     agent_session_id: Option<String>,
     /// The model of the newest whole answer.
     answered_by: Option<String>,
@@ -139,6 +144,7 @@ impl Seen {
     fn new(resumed: bool) -> Self {
         Self {
             resumed,
+            answered: false,
             agent_session_id: None,
             answered_by: None,
             answering: None,
@@ -155,10 +161,14 @@ impl Seen {
             "system" if event.subtype.0.as_deref() == Some("init") => {
                 self.agent_session_id = name(event.session_id).or(self.agent_session_id.take());
             }
-            "assistant" if event.parent_tool_use_id.is_none() => {
+            "assistant" => {
                 let message: Message<'_> = part(event.message);
-                let model = name(message.model).filter(|model| model != NO_MODEL);
-                self.answered_by = model.or(self.answered_by.take());
+                let model = name(message.model);
+                self.answered |= model.as_deref() != Some(NO_MODEL);
+                if event.parent_tool_use_id.is_none() {
+                    let model = model.filter(|model| model != NO_MODEL);
+                    self.answered_by = model.or(self.answered_by.take());
+                }
             }
             "stream_event" => self.streamed(event),
             "result" => self.result(event),
@@ -216,6 +226,9 @@ impl Seen {
         };
 
         let subtype = event.subtype.0.as_deref().unwrap_or_default();
+        let turns = event.num_turns.0.unwrap_or(0);
+        let worked =
+            self.answered || turns > 1 || self.counted.is_some_and(|counted| counted.output > 0);
         let success = event.is_error.0 == Some(false) && !subtype.starts_with("error");
         if success {
             self.agent_session_id = self.agent_session_id.take().or_else(|| name(event.session_id));
@@ -226,7 +239,7 @@ impl Seen {
             code: match subtype {
                 "error_max_turns" => FailureCode::MaxTurns,
                 "error_max_budget_usd" => FailureCode::MaxCost,
-                _ => failure_by_status(event.api_error_status.0),
+                _ => midway(failure_by_status(event.api_error_status.0), worked),
             },
             words: text(event.result).or_else(|| errors(event.errors)),
             num_turns: event.num_turns.0,

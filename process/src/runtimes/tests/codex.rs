@@ -68,6 +68,13 @@ fn an_overloaded_provider_is_known_by_the_words_that_codex_has_for_it() {
     ] {
         assert_eq!(codex(&failed(words), exited(1)).evidence, failure(code, words));
     }
+    let (words, ended) = ("Selected model is at capacity.", exited(1));
+    let warned = r#"{"type":"item.completed","item":{"type":"error","message":"a warning"}}"#;
+    let reading = codex(&format!("{warned}\n{}", failed(words)), ended);
+    assert_eq!(reading.evidence, failure(FailureCode::Overloaded, words));
+    let began = r#"{"type":"item.started","item":{"type":"command_execution","command":"make"}}"#;
+    let reading = codex(&format!("{began}\n{}", failed(words)), ended);
+    assert_eq!(reading.evidence, failure(FailureCode::OverloadedMidway, words));
 }
 
 #[test]

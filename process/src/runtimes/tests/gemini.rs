@@ -82,6 +82,14 @@ fn an_api_error_is_a_failure_whose_kind_is_told_by_the_exit_code() {
         assert_eq!(reading.evidence, failure(code, "[API Error: try again later]"), "{exit}");
         assert_eq!(reading.model_used, None);
     }
+    let used_a_tool =
+        r#"{"type":"tool_use","tool_name":"write_file","tool_id":"1","parameters":{}}"#;
+    let wrote = error.replacen("\"output_tokens\":0", "\"output_tokens\":7", 1);
+    for output in [format!("{used_a_tool}\n{error}"), wrote] {
+        let evidence = gemini(&output, exited(173)).evidence;
+        let code = FailureCode::OverloadedMidway;
+        assert_eq!(evidence, failure(code, "[API Error: try again later]"), "{output}");
+    }
     let turns = error.replace("unknown", "FatalTurnLimitedError");
     let code = FailureCode::MaxTurns;
     assert_eq!(gemini(&turns, exited(53)).evidence, failure(code, "[API Error: try again later]"));

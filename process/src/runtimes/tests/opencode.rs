@@ -84,6 +84,14 @@ fn an_overloaded_provider_is_known_by_its_status() {
         let evidence = opencode(&error(&status), exited(1)).evidence;
         assert_eq!(evidence, failure(code, "not now"), "{status}");
     }
+    let begun = r#"{"type":"step_start","part":{"type":"step-start"}}"#;
+    let used_a_tool = r#"{"type":"tool_use","part":{"type":"tool","tool":"bash"}}"#;
+    for (before, code) in
+        [(begun, FailureCode::Overloaded), (used_a_tool, FailureCode::OverloadedMidway)]
+    {
+        let output = format!("{before}\n{}", error(&json!(429)));
+        assert_eq!(opencode(&output, exited(1)).evidence, failure(code, "not now"), "{before}");
+    }
     let nameless = r#"{"type":"error","error":{"name":"UnknownError"}}"#;
     let expected = failure(FailureCode::AgentError, "UnknownError");
     assert_eq!(opencode(nameless, exited(1)).evidence, expected);

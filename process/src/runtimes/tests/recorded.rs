@@ -116,6 +116,32 @@ fn an_api_error_of_an_overloaded_provider_is_told_apart_by_its_status() {
 }
 
 #[test]
+fn an_overloaded_provider_in_the_midst_of_work_is_another_failure_than_one_before_it() {
+    let overloaded = API_ERROR.replace("\"api_error_status\":400", "\"api_error_status\":529");
+    let used_a_tool =
+        r#"{"type":"assistant","message":{"id":"m1","model":"claude-sonnet-5-5","content":
+        [{"type":"tool_use","name":"Bash","input":{"command":"git push"}}]}}"#
+            .replace('\n', "");
+    let of_subagent =
+        used_a_tool.replace(r#""assistant","#, r#""assistant","parent_tool_use_id":"t","#);
+    let counted = r#"{"type":"result","subtype":"success","is_error":false,"result":"one",
+        "usage":{"input_tokens":5,"output_tokens":9}}"#
+        .replace('\n', "");
+    let turns = overloaded.replace("\"num_turns\":1", "\"num_turns\":12");
+    assert_ne!(turns, overloaded);
+    for output in [
+        format!("{used_a_tool}\n{overloaded}"),
+        format!("{of_subagent}\n{overloaded}"),
+        format!("{counted}\n{overloaded}"),
+        turns,
+    ] {
+        let evidence = claude(&output, exited(1)).evidence;
+        let expected = failure(FailureCode::OverloadedMidway, "API Error: 400 prompt is bad");
+        assert_eq!(evidence, expected, "{output}");
+    }
+}
+
+#[test]
 fn a_resumed_run_has_only_its_own_cost_and_tokens() {
     let expected = Reading {
         evidence: ReadEvidence::Success,
