@@ -2,7 +2,9 @@
 //! and taking the whole of it from one ledger to another.
 
 mod compare;
+pub mod diff;
 mod export;
+pub mod history;
 mod import;
 
 pub use compare::{CompareError, Comparison, Difference, compare_views};

@@ -8,15 +8,19 @@ mod backup;
 mod cancel;
 mod completions;
 mod costs;
+mod diff;
 mod doctor;
 mod exit;
+mod export;
 mod filters;
 mod follow;
+mod import;
 mod keys;
 mod list;
 mod pages;
 mod queue;
 mod rebuild;
+mod replay;
 mod retry;
 mod run;
 mod run_settings;
@@ -169,6 +173,10 @@ enum Command {
     Rebuild(rebuild::Rebuild),
     Backup(backup::Backup),
     Restore(backup::Restore),
+    Export(export::Export),
+    Import(import::Import),
+    Replay(replay::Replay),
+    Diff(diff::Diff),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
 }
@@ -184,6 +192,10 @@ impl Cli {
             Command::Doctor(doctor::Doctor {}) => doctor::execute(&self.global, &output),
             Command::Backup(backup) => backup.execute(&self.global, &output),
             Command::Restore(restore) => restore.execute(&self.global, &output),
+            Command::Export(export) => export.execute(&self.global, &output),
+            Command::Import(import) => import.execute(&self.global, &output),
+            Command::Replay(replay) => replay.execute(&self.global, &output),
+            Command::Diff(diff) => diff.execute(&self.global, &output),
             Command::Run(run) => run.execute(&self.global, &output),
             Command::List(list) => list.execute(&self.global, &output),
             Command::Show(show) => show.execute(&self.global, &output),

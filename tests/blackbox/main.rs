@@ -12,6 +12,7 @@ mod model_api;
 mod opencode;
 mod operating;
 mod real_agent;
+mod replaying;
 mod spare;
 mod retries;
 mod schedules;

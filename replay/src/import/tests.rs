@@ -10,7 +10,7 @@ use super::*;
 use crate::export::{ExportFilter, ExportFormat, export};
 
 /// An event of this type with data of the golden file, its message being this text.
-fn new_event(type_name: &str, text: &str) -> NewEvent {
+pub(crate) fn new_event(type_name: &str, text: &str) -> NewEvent {
     let golden = include_str!("../../../domain/tests/stored_events.ndjson");
     let wanted = |line: &&str| line.contains(&format!("\"type\":\"{type_name}\""));
     let line: serde_json::Value =

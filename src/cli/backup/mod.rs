@@ -122,13 +122,14 @@ fn copy_parts(source: &DataDir, target: &DataDir) -> Result<Copied, Failure> {
 }
 
 /// A folder that appears under its name only when it is whole.
-struct Place {
+pub(super) struct Place {
     draft: PathBuf,
     name: PathBuf,
 }
 
 impl Place {
-    fn new(name: &Path) -> Result<Self, Failure> {
+    /// A draft beside the name, which must be free or an empty folder.
+    pub(super) fn new(name: &Path) -> Result<Self, Failure> {
         let failed = |path: &Path, why: &dyn std::fmt::Display| {
             Failure::Fault(format!("{}: {why}", path.display()))
         };
@@ -150,7 +151,13 @@ impl Place {
         Ok(Self { draft, name })
     }
 
-    fn finish(self) -> Result<(), Failure> {
+    /// Where it is filled.
+    pub(super) fn draft(&self) -> &Path {
+        &self.draft
+    }
+
+    /// Gives it its name.
+    pub(super) fn finish(self) -> Result<(), Failure> {
         sync(&self.draft)?;
         fs::rename(&self.draft, &self.name)
             .map_err(|error| Failure::Fault(format!("{}: {error}", self.name.display())))?;
