@@ -9,9 +9,9 @@ use execution_ledger_domain::{ClaimId, ExecutionId, StreamName, limits};
 use execution_ledger_store::{ExecuteError, StoreError};
 use nix::sys::signal::Signal;
 
+use super::giving_up::{self, GivenUp};
 use super::launch::{self, Begun, LaunchError, Task};
 use super::observe::StartedAs;
-use super::giving_up::{self, GivenUp};
 use super::{Shared, ending};
 use crate::failpoint;
 use crate::orders::{RunFiles, supervisor_signal};
