@@ -12,6 +12,7 @@ use execution_ledger_process::scheduler::Schedules;
 use execution_ledger_process::tasks::{Request, Tasks};
 use execution_ledger_process::transcript::{TranscriptHub, Transcripts};
 use execution_ledger_projections::Views;
+use execution_ledger_replay::notary::Notary;
 use execution_ledger_store::{EventStore, ExecuteError, Ledger, LogId, StoreError};
 use metrics_exporter_prometheus::PrometheusHandle;
 
@@ -43,6 +44,8 @@ pub struct Parts {
     pub schedules: Schedules,
     /// All other keys.
     pub keys: Keys,
+    /// Signs what the log holds; without it `/tlog/` answers 404.
+    pub notary: Option<Notary>,
     /// Vouches for the cookies of browsers.
     pub secret: LedgerSecret,
     /// The settings.
@@ -63,6 +66,7 @@ struct Inner {
     metrics: Option<PrometheusHandle>,
     admin_key: KeyDigest,
     keys: Keys,
+    notary: Option<Notary>,
     sign_in: Arc<SignIn>,
     access_log: AccessLog,
     gate: Arc<Gate>,
@@ -81,6 +85,7 @@ impl App {
             sign_in: Arc::new(SignIn::new(parts.secret, Arc::clone(parts.ledger.clock()))),
             access_log: AccessLog::new(parts.ledger.clone()),
             keys: parts.keys,
+            notary: parts.notary,
             ledger: parts.ledger,
             views: parts.views,
             tasks: parts.tasks,
@@ -105,6 +110,10 @@ impl App {
 
     pub(crate) fn keys(&self) -> &Keys {
         &self.0.keys
+    }
+
+    pub(crate) fn notary(&self) -> Option<&Notary> {
+        self.0.notary.as_ref()
     }
 
     pub(crate) fn sign_in(&self) -> &Arc<SignIn> {

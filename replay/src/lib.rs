@@ -6,6 +6,7 @@ pub mod diff;
 mod export;
 pub mod history;
 mod import;
+pub mod notary;
 
 pub use compare::{CompareError, Comparison, Difference, compare_views};
 pub use export::{

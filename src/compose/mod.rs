@@ -4,6 +4,7 @@ pub mod admin_key;
 pub mod data_dir;
 mod first_start;
 mod metrics;
+mod notary;
 mod open_work;
 mod schedules;
 pub mod secret;

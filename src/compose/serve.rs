@@ -25,6 +25,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::first_start;
+use super::notary::Signing;
 use super::open_work::{self, Sessions};
 use super::schedules::Scheduler;
 use super::server_file::ServerFile;
@@ -134,6 +135,7 @@ async fn with_parts(
     .keeping_out_of(canonical(data_dir.path()));
     let mut scheduler = Scheduler::start(&views, store, ledger.clone(), tasks.clone()).await?;
     let keys = Keys::new(ledger.clone(), Arc::clone(&desk));
+    let signing = Signing::start(data_dir, store)?;
     let app = App::new(Parts {
         ledger,
         views,
@@ -144,6 +146,7 @@ async fn with_parts(
         metrics,
         admin_key: KeyDigest::of(foundation.admin_key.reveal()),
         keys,
+        notary: Some(signing.notary()),
         secret,
         options: api_options(settings, url, tls.is_some()),
     });
@@ -170,6 +173,7 @@ async fn with_parts(
     if tokio::time::timeout(MANAGER_STOP, manager_task).await.is_err() {
         tracing::warn!("some runs were still being started; the next start goes on with them");
     }
+    signing.stop().await;
     stop_views.send_replace(true);
     if tokio::time::timeout(VIEWS_STOP, views_task).await.is_err() {
         tracing::warn!("the read models did not stop in time; they go on where they were");

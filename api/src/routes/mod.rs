@@ -24,6 +24,7 @@ mod sign_in_page;
 mod stopping;
 mod system;
 mod tasks;
+mod tlog;
 mod transcripts;
 
 use std::sync::Arc;
@@ -116,6 +117,9 @@ fn documented(mcp: OpenApiRouter<App>) -> OpenApiRouter<App> {
         .routes(any_key(routes!(sign_in::me)))
         .routes(guarded!(events::events))
         .routes(guarded!(ws::watch))
+        .routes(guarded!(tlog::checkpoint))
+        .routes(guarded!(tlog::tile))
+        .routes(guarded!(tlog::entries))
         .merge(mcp)
         .routes(needing(Right::ReadLog, routes!(system::metrics)))
         .routes(open(routes!(system::alive)))

@@ -22,6 +22,10 @@ const READY_RETRY_S: u64 = 1;
 pub(super) struct Alive {
     /// `ok` or `ready`.
     status: &'static str,
+    /// Of `/readyz`: what the notary does: `catching_up`, `live`, `waiting`, or `alarm` where the log is
+    /// not what it once signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notary: Option<&'static str>,
 }
 
 /// Whether the process answers. Needs no key.
@@ -30,7 +34,7 @@ pub(super) struct Alive {
     responses((status = 200, description = "It does", body = Alive)),
 )]
 pub(super) async fn alive() -> axum::Json<Alive> {
-    axum::Json(Alive { status: "ok" })
+    axum::Json(Alive { status: "ok", notary: None })
 }
 
 /// Whether the read models have caught up with the log. Needs no key.
@@ -46,7 +50,10 @@ pub(super) async fn ready(State(app): State<App>) -> Result<axum::Json<Alive>, P
         return Err(Problem::new(Code::ShuttingDown, "the server is being stopped"));
     }
     let reason = match app.views().health() {
-        Health::Live => return Ok(axum::Json(Alive { status: "ready" })),
+        Health::Live => {
+            let notary = app.notary().map(|notary| notary.state().as_str());
+            return Ok(axum::Json(Alive { status: "ready", notary }));
+        }
         Health::Rebuilding(progress) => {
             format!("the read models are being rebuilt: {} of {}", progress.done, progress.head)
         }

@@ -17,3 +17,4 @@ mod sessions;
 mod streams;
 mod support;
 mod tasks;
+mod tlog;

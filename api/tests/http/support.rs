@@ -20,6 +20,7 @@ use execution_ledger_process::scheduler::Schedules;
 use execution_ledger_process::tasks::{SessionIndex, Tasks};
 use execution_ledger_process::transcript::{TranscriptHub, Transcripts};
 use execution_ledger_projections::{Views, ViewsOptions};
+use execution_ledger_replay::notary::Notary;
 use execution_ledger_store::sqlite::{SqliteOptions, SqliteStore};
 use execution_ledger_store::{EventStore, Ledger, Position, StoreError, SystemClock};
 use http_body_util::BodyExt;
@@ -150,6 +151,18 @@ impl Server {
         let schedules = Schedules::new(ledger.clone(), tasks.clone(), Vec::new(), Vec::new());
         let log = store.subscribe(Position::START).await.expect("a subscription");
         tokio::spawn(schedules.clone().run(log, scheduler_stop));
+        let notary = Notary::open(
+            folder.path().to_owned(),
+            &[7; 32],
+            Arc::clone(&store),
+            Arc::clone(ledger.clock()),
+        );
+        let notary = notary.expect("a notary");
+        let (signing, mut notary_stop) = (notary.clone(), stop.subscribe());
+        tokio::spawn(async move {
+            // An error means that nobody can stop it any more, which is a stop as well.
+            signing.run(async { drop(notary_stop.wait_for(|stop| *stop).await) }).await;
+        });
         let app = App::new(Parts {
             ledger: ledger.clone(),
             views: views.clone(),
@@ -162,6 +175,7 @@ impl Server {
             ),
             admin_key: KeyDigest::of(KEY),
             keys,
+            notary: Some(notary),
             secret: secret.clone(),
             options,
         });

@@ -3,17 +3,23 @@
 //! Each event is a leaf of an RFC 6962 tree, laid out as C2SP tlog-tiles; checkpoints are C2SP signed
 //! notes. Whoever kept a checkpoint can tell whether anything that it covers was changed since.
 
+mod audit;
 mod checkpoints;
 mod entry;
 mod follow;
+mod key;
 mod note;
 mod tile;
 mod tiles;
 mod tree;
 
+#[cfg(test)]
+mod tests;
+
 pub use checkpoints::{CHECKPOINTS_FILE, Checkpoints, Kept};
 pub use entry::{encode, leaf};
 pub use follow::{Notary, State};
+pub use key::read_verifier;
 pub use note::{Checkpoint, NoteError, SignedCheckpoint, Signer, Verifier, VerifierError};
 pub use tile::{Asked, ENTRY_MAX_BYTES, TILE_WIDTH, TileId};
 pub use tiles::{LogTree, TileDir};

@@ -154,7 +154,9 @@ pub struct Verifier {
 
 /// Why a text is no verifier key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a verifier key is NAME+ID+KEY: a name, eight hexadecimal digits, and an Ed25519 key in base64")]
+#[error(
+    "a verifier key is NAME+ID+KEY: a name, eight hexadecimal digits, and an Ed25519 key in base64"
+)]
 pub struct VerifierError;
 
 impl Verifier {

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 /// Hashes, or entries, of a full tile.
-pub const TILE_WIDTH: u64 = 256;
+pub const TILE_WIDTH: u64 = TILE_HASHES as u64;
+/// The same, as a length.
+pub(super) const TILE_HASHES: usize = 256;
 /// The longest entry that a bundle can hold, in bytes: its length is written in 16 bits.
 pub const ENTRY_MAX_BYTES: usize = u16::MAX as usize;
 /// The highest level of the layout.
@@ -110,9 +112,26 @@ mod tests {
     #[test]
     fn only_the_one_way_to_write_a_path_is_understood() {
         for path in [
-            "", "0", "0/", "0/1", "0/0001", "0/x000/001", "0/x001/1", "0/001/002", "00/001",
-            "6/001", "0/001.p/0", "0/001.p/256", "0/001.p/07", "0/001.p/+7", "-1/001", "0/../001",
-            "0/x999/x999/x999/x999/x999/x999/x999/999", "data/001", "0/001/", "0/x1a1/001",
+            "",
+            "0",
+            "0/",
+            "0/1",
+            "0/0001",
+            "0/x000/001",
+            "0/x001/1",
+            "0/001/002",
+            "00/001",
+            "6/001",
+            "0/001.p/0",
+            "0/001.p/256",
+            "0/001.p/07",
+            "0/001.p/+7",
+            "-1/001",
+            "0/../001",
+            "0/x999/x999/x999/x999/x999/x999/x999/999",
+            "data/001",
+            "0/001/",
+            "0/x1a1/001",
         ] {
             assert_eq!(Asked::parse(path), None, "{path}");
         }

@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use execution_ledger_domain::Digest;
 use execution_ledger_store::Recorded;
 
-use super::tile::{LEVEL_MAX, TILE_WIDTH, TileId};
+use super::tile::{LEVEL_MAX, TILE_HASHES, TILE_WIDTH, TileId};
 use super::tree::{Levels, path, range, subtree};
 use super::{NotaryError, leaf};
 
 /// Bytes of a full tile.
-const TILE_BYTES: usize = TILE_WIDTH as usize * 32;
+const TILE_BYTES: usize = TILE_HASHES * 32;
 /// Full tiles that a reader keeps in memory where they are not on the disk (yet).
 const UNWRITTEN_TILES_MAX: usize = 4_096;
 /// The file that says where in the log each full tile of leaves ends: 64 bits each, big-endian.
@@ -43,7 +43,7 @@ impl TileDir {
                 .map_err(|error| NotaryError::file(&path, error))?,
         };
         let (hashes, rest) = bytes.as_chunks::<32>();
-        let whole = hashes.len() as u64 == TILE_WIDTH && rest.is_empty();
+        let whole = hashes.len() == TILE_HASHES && rest.is_empty();
         Ok(whole.then(|| hashes.iter().copied().map(Digest).collect()))
     }
 

@@ -3,7 +3,7 @@
 use execution_ledger_domain::Digest;
 use sha2::{Digest as _, Sha256};
 
-use super::tile::{TILE_WIDTH, TileId};
+use super::tile::{TILE_HASHES, TILE_WIDTH, TileId};
 
 /// Hashes from a leaf to the root at most: sizes are below 2^63.
 pub(super) const PATH_MAX: usize = 64;
@@ -26,7 +26,7 @@ pub(super) fn subtree(hashes: &[Digest]) -> Digest {
         [] => Digest::of(&[]),
         [one] => *one,
         more => {
-            let (left, right) = more.split_at(split(more.len() as u64) as usize);
+            let (left, right) = more.split_at(more.len().next_power_of_two() / 2);
             node_hash(subtree(left), subtree(right))
         }
     }
@@ -59,7 +59,7 @@ impl Levels {
         let mut levels = Self { size: tiles * TILE_WIDTH, partial: vec![Vec::new()] };
         let (mut below, mut level) = (tiles, 0);
         while below > 0 {
-            let mut partial = Vec::with_capacity(TILE_WIDTH as usize);
+            let mut partial = Vec::with_capacity(TILE_HASHES);
             for index in below / TILE_WIDTH * TILE_WIDTH..below {
                 partial.push(subtree(&read(TileId { level, index })?));
             }
@@ -83,16 +83,13 @@ impl Levels {
         for level in 0_u8.. {
             let at = usize::from(level);
             if self.partial.len() == at {
-                self.partial.push(Vec::with_capacity(TILE_WIDTH as usize));
+                self.partial.push(Vec::with_capacity(TILE_HASHES));
             }
             self.partial[at].push(hash);
-            if (self.partial[at].len() as u64) < TILE_WIDTH {
+            if self.partial[at].len() < TILE_HASHES {
                 break;
             }
-            let tile = std::mem::replace(
-                &mut self.partial[at],
-                Vec::with_capacity(TILE_WIDTH as usize),
-            );
+            let tile = std::mem::replace(&mut self.partial[at], Vec::with_capacity(TILE_HASHES));
             count /= TILE_WIDTH;
             hash = subtree(&tile);
             full.push((TileId { level, index: count - 1 }, tile));

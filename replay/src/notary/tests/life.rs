@@ -1,0 +1,138 @@
+//! Restarts, lost tiles, and logs that are not what they were.
+
+use std::fs;
+
+use super::{SEED, append, notary, notary_of, open, run, tamper};
+use crate::notary::{CHECKPOINTS_FILE, Checkpoints, Kept, State};
+
+#[tokio::test]
+async fn a_restart_goes_on_with_the_same_tree_and_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    append(&store, 600).await;
+    let first = notary(folder.path(), &store);
+    assert_eq!(run(&first).await, State::Live);
+    append(&store, 100).await;
+    let second = notary(folder.path(), &store);
+    assert_eq!(second.verifier(), first.verifier());
+    assert_eq!(run(&second).await, State::Live);
+    let signed = second.checkpoint().unwrap();
+    assert_eq!(signed.checkpoint.size, 700);
+    assert!(signed.is_by(second.verifier()));
+    let kept: Result<Vec<Kept>, _> =
+        Checkpoints::in_folder(&folder.path().join("notary")).read().unwrap().collect();
+    let sizes: Vec<_> = kept.unwrap().iter().map(|kept| kept.signed.checkpoint.size).collect();
+    assert_eq!(sizes.last(), Some(&700));
+    assert!(sizes.is_sorted() && sizes.contains(&600), "{sizes:?}");
+}
+
+#[tokio::test]
+async fn nothing_new_is_nothing_to_sign() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    append(&store, 3).await;
+    run(&notary(folder.path(), &store)).await;
+    let path = folder.path().join("notary").join(CHECKPOINTS_FILE);
+    let before = fs::read(&path).unwrap();
+    run(&notary(folder.path(), &store)).await;
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+#[tokio::test]
+async fn lost_and_damaged_tiles_are_made_anew_and_agree() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    append(&store, 900).await;
+    run(&notary(folder.path(), &store)).await;
+    let tile = |index: usize| folder.path().join(format!("notary/tile/0/{index:03}"));
+    let originals: Vec<_> = (0..3).map(|index| fs::read(tile(index)).unwrap()).collect();
+    let restored = async |what: &str| {
+        assert_eq!(run(&notary(folder.path(), &store)).await, State::Live, "{what}");
+        for (index, original) in originals.iter().enumerate() {
+            assert!(fs::read(tile(index)).unwrap() == *original, "{what}: {index}");
+        }
+    };
+    fs::remove_file(tile(1)).unwrap();
+    restored("a tile was removed").await;
+    fs::write(tile(2), b"half").unwrap();
+    restored("a tile was cut").await;
+    fs::write(tile(0), vec![0; 8_192]).unwrap();
+    restored("a tile was overwritten").await;
+    fs::write(folder.path().join("notary/tile/ends"), [0; 40]).unwrap();
+    restored("where tiles end was overwritten").await;
+    fs::remove_dir_all(folder.path().join("notary/tile")).unwrap();
+    restored("all tiles were removed").await;
+}
+
+#[tokio::test]
+async fn half_a_checkpoint_that_a_crash_left_is_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    append(&store, 3).await;
+    run(&notary(folder.path(), &store)).await;
+    let path = folder.path().join("notary").join(CHECKPOINTS_FILE);
+    let before = fs::read(&path).unwrap();
+    for cut in [1, before.len() / 2, before.len() - 1] {
+        let mut torn = before.clone();
+        torn.extend(&before[..cut]);
+        fs::write(&path, torn).unwrap();
+        assert_eq!(run(&notary(folder.path(), &store)).await, State::Live);
+        assert_eq!(fs::read(&path).unwrap(), before);
+    }
+}
+
+/// Signs a log of 600 events, does something to it, and lets the next notary look at it. Whether it
+/// raised the alarm and signed nothing.
+async fn alarms(sql: &str, then: usize) -> bool {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notary").join(CHECKPOINTS_FILE);
+    {
+        let store = open(folder.path());
+        append(&store, 600).await;
+        run(&notary(folder.path(), &store)).await;
+        store.close().await;
+    }
+    tamper(folder.path(), sql);
+    let before = fs::read(&path).unwrap();
+    let store = open(folder.path());
+    append(&store, then).await;
+    let second = notary(folder.path(), &store);
+    let state = run(&second).await;
+    let silent = fs::read(&path).unwrap() == before && second.checkpoint().is_none();
+    matches!(state, State::Alarm(_)) && silent
+}
+
+#[tokio::test]
+async fn a_log_that_is_not_what_was_signed_raises_the_alarm_and_is_not_signed() {
+    assert!(alarms("UPDATE events SET data = '{}' WHERE position = 590", 0).await, "changed");
+    assert!(alarms("DELETE FROM events WHERE position > 580", 0).await, "cut");
+    assert!(alarms("DELETE FROM events WHERE position > 200", 0).await, "cut before a tile's end");
+    assert!(alarms("DELETE FROM events WHERE position > 580", 100).await, "cut, and grown again");
+    assert!(!alarms("SELECT 1", 5).await, "untouched");
+}
+
+#[tokio::test]
+async fn checkpoints_that_were_changed_raise_the_alarm() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    append(&store, 10).await;
+    run(&notary(folder.path(), &store)).await;
+    let path = folder.path().join("notary").join(CHECKPOINTS_FILE);
+    let before = fs::read_to_string(&path).unwrap();
+    let fewer = before.replace("\\n10\\n", "\\n9\\n");
+    assert_ne!(fewer, before);
+    for changed in [fewer.as_str(), "{}\n"] {
+        fs::write(&path, changed).unwrap();
+        assert!(matches!(run(&notary(folder.path(), &store)).await, State::Alarm(_)), "{changed}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), changed, "nothing was signed");
+    }
+}
+
+#[tokio::test]
+async fn another_key_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    notary(folder.path(), &store);
+    assert!(notary_of(folder.path(), &store, [8; 32]).is_err());
+    assert!(notary_of(folder.path(), &store, SEED).is_ok());
+}
