@@ -84,7 +84,7 @@ impl ScheduleBody {
             };
         }
         take! {
-            name = self.name.unwrap_or_default();
+            name = self.name;
             timezone = self.timezone.unwrap_or_else(|| "UTC".to_owned());
             overlap = self.overlap.unwrap_or_default();
             catch_up = self.catch_up.unwrap_or_default();
@@ -230,7 +230,7 @@ impl ScheduleAnswer {
         let next = cron.as_ref().zip(next).map(|(cron, next)| Moment::of(cron, next));
         Self {
             schedule_id: row.id,
-            name: settings.name,
+            name: row.name,
             agent_name: settings.agent,
             enabled: row.enabled,
             description: cron.map(|cron| cron.describe()).unwrap_or_default(),

@@ -69,8 +69,10 @@ impl CatchUp {
 /// What a schedule is to do, and when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Settings {
-    /// What people call it.
-    pub name: String,
+    /// What people call it, where they gave it a name. The beginning of the message takes its place, and
+    /// is not stored here: it can be erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// The agent that runs its tasks.
     pub agent: AgentName,
     /// The task's text, after redaction.
@@ -122,8 +124,10 @@ impl Settings {
     /// [`SettingsError`] names the field.
     pub fn check(&self) -> Result<(), SettingsError> {
         let most = limit::NAME_MAX_CHARS;
-        let fits = (1..=most).contains(&self.name.chars().count());
-        if !fits || self.name.chars().any(char::is_control) {
+        let fits = |name: &String| {
+            (1..=most).contains(&name.chars().count()) && !name.chars().any(char::is_control)
+        };
+        if !self.name.as_ref().is_none_or(fits) {
             let problem = format!("1 to {most} characters, none of them a control character");
             return Err(SettingsError { field: "name", problem });
         }

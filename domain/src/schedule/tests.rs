@@ -13,7 +13,7 @@ fn at(text: &str) -> Timestamp {
 
 fn settings(cron: &str) -> Settings {
     Settings {
-        name: "Nightly".to_owned(),
+        name: Some("Nightly".to_owned()),
         agent: AgentName::new("a").expect("a name"),
         message: ContentRef { sha256: Digest([1; 32]), bytes: 5 },
         redactions: 0,
@@ -245,8 +245,10 @@ fn settings_that_can_not_be_are_refused_by_the_name_of_the_field() {
     };
     assert_eq!(refused(settings("0 0 30 2 *")), "cron");
     assert_eq!(refused(Settings { timezone: "x".to_owned(), ..settings("* * * * *") }), "timezone");
-    assert_eq!(refused(Settings { name: String::new(), ..settings("* * * * *") }), "name");
-    assert_eq!(refused(Settings { name: "a\nb".to_owned(), ..settings("* * * * *") }), "name");
+    for name in ["", "a\nb"] {
+        let name = Some(name.to_owned());
+        assert_eq!(refused(Settings { name, ..settings("* * * * *") }), "name");
+    }
 }
 
 #[test]

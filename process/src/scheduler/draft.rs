@@ -15,14 +15,11 @@ use crate::accepted::Accepted;
 use crate::redact::Redactor;
 use crate::salt;
 
-/// How much of a message becomes the name of a schedule that was given none, in characters.
-const NAME_FROM_MESSAGE_CHARS: usize = 60;
-
 /// What a schedule is to be.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Draft {
-    /// What people call it; empty for the beginning of the message.
-    pub name: String,
+    /// What people call it, where they give it a name.
+    pub name: Option<String>,
     /// The agent.
     pub agent: AgentName,
     /// What the agent is to do.
@@ -69,7 +66,7 @@ impl Draft {
     /// A draft of a task for an agent, with everything else by default.
     pub fn new(agent: AgentName, message: String) -> Self {
         Self {
-            name: String::new(),
+            name: None,
             agent,
             message,
             cron: String::new(),
@@ -106,9 +103,8 @@ impl Draft {
                 })
             }
         };
-        let name = if self.name.is_empty() { name_from(&message.text) } else { self.name };
         let settings = Settings {
-            name,
+            name: self.name,
             agent: self.agent,
             message: message.reference(),
             redactions,
@@ -130,12 +126,6 @@ impl Draft {
 fn redact(text: &str) -> (String, u32) {
     let (redacted, count): (Cow<'_, str>, u32) = Redactor::global().redact(text);
     (redacted.into_owned(), count)
-}
-
-fn name_from(message: &str) -> String {
-    let line = message.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("Schedule");
-    let name = line.chars().filter(|c| !c.is_control()).take(NAME_FROM_MESSAGE_CHARS);
-    name.collect()
 }
 
 impl Schedules {

@@ -9,6 +9,8 @@ use execution_ledger_store::{Position, StreamHead};
 pub struct ScheduleRow {
     /// Its id.
     pub id: ScheduleId,
+    /// What people call it: the name that it was given, or the beginning of its message as it is now.
+    pub name: String,
     /// What it is to do, and when.
     pub settings: Settings,
     /// The task's text; absent once it was erased.

@@ -13,6 +13,11 @@ use crate::query::{At, LIST_TEXT_MAX_CHARS, Page, PageQuery, QueryError, Schedul
 use crate::views::Views;
 use crate::write::{HEAD_COLUMNS, ScheduleVersion, Schedules, head, schedule_kind};
 
+/// How much of its message names a schedule that was given no name, in characters.
+const NAME_FROM_MESSAGE_CHARS: usize = 60;
+/// What a schedule without a name is called once its message was erased.
+const NAME_WITHOUT_MESSAGE: &str = "Schedule";
+
 /// A version of a schedule and what it decided last.
 type Found = (VersionRow<ScheduleVersion>, Option<TickRow>);
 
@@ -163,9 +168,12 @@ impl Views {
         let revision = state.settings_revision;
         let read = self.store().read_stream(&stream, revision, 1, With::Contents).await?;
         let text = |reference| read.first().and_then(|event| event.text(reference));
+        let message = text(&state.settings.message);
+        let given = state.settings.name.clone();
         Ok(ScheduleRow {
             id,
-            message: text(&state.settings.message).map(str::to_owned),
+            name: given.unwrap_or_else(|| name_from(message.unwrap_or_default())),
+            message: message.map(str::to_owned),
             system_prompt: state.settings.system_prompt.as_ref().and_then(text).map(str::to_owned),
             settings: state.settings,
             user: state.user,
@@ -176,6 +184,13 @@ impl Views {
             last,
         })
     }
+}
+
+/// The beginning of a message, as a name.
+fn name_from(message: &str) -> String {
+    let mut lines = message.lines().map(str::trim).filter(|line| !line.is_empty());
+    let line = lines.next().unwrap_or(NAME_WITHOUT_MESSAGE);
+    line.chars().filter(|c| !c.is_control()).take(NAME_FROM_MESSAGE_CHARS).collect()
 }
 
 /// The user whose schedules a scope covers: all of them, or none at all.

@@ -9,7 +9,7 @@ use execution_ledger_domain::schedule::{
 };
 use execution_ledger_domain::{Content, ExecutionId, ScheduleId, Scope, StreamName, Timestamp};
 use execution_ledger_projections::{At, PageQuery, ScheduleQuery, ScheduleRow, digest};
-use execution_ledger_store::Position;
+use execution_ledger_store::{EventStore, Position, With};
 use uuid::Uuid;
 
 use super::world::{Running, START, World, agent, context, user};
@@ -28,7 +28,7 @@ fn message(text: &str) -> Content {
 
 fn settings(text: &Content, name: &str, of: &str) -> Settings {
     Settings {
-        name: name.to_owned(),
+        name: Some(name.to_owned()),
         agent: agent(of),
         message: text.reference(),
         redactions: 0,
@@ -102,6 +102,33 @@ fn all() -> ScheduleQuery {
 }
 
 #[tokio::test]
+async fn a_schedule_without_a_name_is_called_as_its_message_begins_and_no_event_holds_it() {
+    let world = World::new();
+    let running = world.run_views();
+    let nameless = |text: &Content| Settings { name: None, ..settings(text, "", "ada") };
+    let long = format!("\n  {}\nand then all else", "call Ada Lovelace ".repeat(5));
+    let (first, other) = (message(&long), message("call Grace"));
+    let settings = nameless(&first);
+    let created = Created { settings, user: user("max"), enabled: true, from: tick(0) };
+    let made = give(&world, id(1), Command::Create(Box::new(created)), &[first]).await;
+    let change =
+        Command::Change { settings: Box::new(nameless(&other)), enabled: true, now: tick(0) };
+    give(&world, id(1), change, &[other]).await;
+    running.caught_up(&world).await;
+    let now = page(&running, &Scope::All, At::Now, all()).await;
+    assert_eq!(now[0].name, "call Grace");
+    let then = page(&running, &Scope::All, At::Position(made), all()).await;
+    assert_eq!(then[0].name, "call Ada Lovelace call Ada Lovelace call Ada Lovelace call A");
+    let stream = StreamName::schedule(id(1));
+    let events = world.store.read_stream(&stream, 0, 10, With::EventsOnly).await.expect("events");
+    assert_eq!(events.len(), 2);
+    for event in events {
+        assert!(!event.data.contains("call"), "{}", event.data);
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn schedules_are_told_as_they_are_and_as_they_were() {
     let world = World::new();
     let running = world.run_views();
@@ -117,14 +144,11 @@ async fn schedules_are_told_as_they_are_and_as_they_were() {
 
     let now = page(&running, &Scope::All, At::Now, all()).await;
     assert_eq!(now.len(), 1);
-    assert_eq!((now[0].id, now[0].settings.name.as_str()), (id(1), "Hourly"));
+    assert_eq!((now[0].id, now[0].name.as_str()), (id(1), "Hourly"));
     assert_eq!(now[0].message.as_deref(), Some("tidy up well"));
     let then = running.views.schedule(&Scope::All, At::Position(made), id(1)).await;
     let then = then.expect("an answer").value.expect("a schedule");
-    assert_eq!(
-        (then.settings.name.as_str(), then.message.as_deref()),
-        ("Nightly", Some("tidy up"))
-    );
+    assert_eq!((then.name.as_str(), then.message.as_deref()), ("Nightly", Some("tidy up")));
 
     let at = At::Position(before_end);
     assert_eq!(page(&running, &Scope::All, at, all()).await.len(), 2);

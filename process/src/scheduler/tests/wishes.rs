@@ -22,14 +22,14 @@ async fn a_changed_schedule_keeps_its_texts_and_a_deleted_one_is_gone() {
     let mut world = World::new(50).await;
     let id = world.schedule(Overlap::Skip, CatchUp::One).await;
     let as_it_is = world.schedules.draft_of(&caller(), id).await.expect("there");
-    assert_eq!((as_it_is.message.as_str(), as_it_is.name.as_str()), ("tidy up", "tidy up"));
+    assert_eq!((as_it_is.message.as_str(), &as_it_is.name), ("tidy up", &None));
     let stream = StreamName::schedule(id);
     let changed = |draft| async {
         world.schedules.change(&caller(), id, draft, &request()).await.expect("changed");
         world.events(&stream).await.len()
     };
     assert_eq!(changed(as_it_is.clone()).await, 1, "nothing to change");
-    let other = Draft { cron: " 0  * * * * ".to_owned(), name: "Hourly".to_owned(), ..as_it_is };
+    let other = Draft { cron: " 0  * * * * ".to_owned(), name: Some("Hourly".to_owned()), ..as_it_is };
     assert_eq!(changed(other.clone()).await, 2);
     assert_eq!(changed(Draft { enabled: false, ..other.clone() }).await, 3);
     assert_eq!(changed(other).await, 4);
