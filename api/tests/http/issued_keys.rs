@@ -92,6 +92,7 @@ async fn keys_are_listed_by_filter_and_as_they_were() {
 async fn a_key_that_can_not_be_is_refused_by_its_field_and_not_issued() {
     let server = Server::start().await;
     server.paused_agent("a").await;
+    let (_, other) = server.issue(&json!({"name": "other", "role": "auditor"})).await;
     let head = server.head().await;
     for (body, code, field) in [
         (json!({"role": "user"}), "missing_field", "name"),
@@ -101,6 +102,7 @@ async fn a_key_that_can_not_be_is_refused_by_its_field_and_not_issued() {
         (json!({"name": "x", "role": "user", "user": "../x"}), "invalid_field", "user"),
         (json!({"name": "", "role": "user", "user": "x"}), "invalid_field", "name"),
         (json!({"name": "x\u{7}", "role": "user", "user": "x"}), "invalid_field", "name"),
+        (json!({"name": other, "role": "user", "user": "x"}), "invalid_field", "name"),
         (json!({"name": "x", "role": "agent"}), "invalid_field", "agent"),
         (json!({"name": "x", "role": "user", "agent": "a"}), "invalid_field", "agent"),
         (json!({"name": "x", "role": "agent", "agent": "b"}), "unknown_agent", "agent"),

@@ -101,6 +101,8 @@ async fn what_can_not_be_is_refused_by_the_name_of_its_field() {
         (json!({"cron": null}), "missing_field", "cron"),
         (json!({"timezone": "Mars"}), "invalid_field", "timezone"),
         (json!({"name": "a\nb"}), "invalid_field", "name"),
+        (json!({"name": ""}), "invalid_field", "name"),
+        (json!({"name": "ghp_012345678901234567890123456789abcdef"}), "invalid_field", "name"),
         (json!({"message": ""}), "message_required", "message"),
         (json!({"overlap": "never"}), "invalid_field", "overlap"),
         (json!({"agent_name": "b"}), "agent_not_found", "agent_name"),

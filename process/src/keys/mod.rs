@@ -14,6 +14,7 @@ use execution_ledger_store::{Context, ExecuteError, Ledger, Position, StoreError
 use uuid::Uuid;
 
 use crate::desk::Desk;
+use crate::redact::{Redactor, SECRET_IN_NAME};
 use crate::tasks::Request;
 pub use ring::{Held, KeyRing};
 pub use text::PREFIX;
@@ -108,6 +109,11 @@ impl Keys {
         once: Option<&str>,
         request: &Request,
     ) -> Result<IssuedKey, KeyError> {
+        if Redactor::global().finds_secret(&new.name) {
+            let problem = SECRET_IN_NAME.to_owned();
+            let refused = Rejection::Invalid { field: "name", problem };
+            return Err(ExecuteError::Refused(refused).into());
+        }
         let agents = new.agent.iter().map(|agent| ("agent", agent));
         let callable = new.may_call.iter().flatten().map(|agent| ("may_call", agent));
         for (field, agent) in agents.chain(callable) {

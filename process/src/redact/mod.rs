@@ -16,6 +16,9 @@ use std::sync::LazyLock;
 
 /// What stands in the place of a secret.
 pub const MARK: &str = "[redacted]";
+/// Why a name is refused in which a secret was found: names are stored in events, which are never
+/// changed, and shown to others.
+pub const SECRET_IN_NAME: &str = "it holds what looks like a key or a password; give another name";
 /// A shorter value is no secret that could be told from ordinary text, in bytes.
 const SECRET_MIN_BYTES: usize = 6;
 /// A secret is known as it stands in JSON that is itself a string of JSON, and no deeper.
@@ -93,6 +96,11 @@ impl Redactor {
             clean = Cow::Owned(without(&clean, &found));
         }
         (clean, u32::try_from(count).unwrap_or(u32::MAX))
+    }
+
+    /// Whether [`Self::redact`] would change the text.
+    pub fn finds_secret(&self, text: &str) -> bool {
+        !self.secrets(text).is_empty()
     }
 
     /// As [`Self::redact`], for one line (or part of a line) after another of one stream: a

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use execution_ledger_domain::execution::Execution;
-use execution_ledger_domain::schedule::{CatchUp, Overlap, Settings, tidy};
+use execution_ledger_domain::schedule::{CatchUp, Overlap, Settings, SettingsError, tidy};
 use execution_ledger_domain::scope::Ownership;
 use execution_ledger_domain::{
     AgentName, Caller, Content, ExecutionId, NanoUsd, ScheduleId, StreamName,
@@ -12,7 +12,7 @@ use execution_ledger_store::{ExecuteError, StoreError, With};
 
 use super::{ScheduleError, Schedules};
 use crate::accepted::Accepted;
-use crate::redact::Redactor;
+use crate::redact::{Redactor, SECRET_IN_NAME};
 use crate::salt;
 
 /// What a schedule is to be.
@@ -84,7 +84,14 @@ impl Draft {
     }
 
     /// As it is stored: redacted, with texts that are as they were before where they did not change.
-    pub(super) fn write(self, before: Option<&Written>) -> Result<Written, StoreError> {
+    ///
+    /// # Errors
+    /// [`ScheduleError::Settings`] where a secret stands in its name.
+    pub(super) fn write(self, before: Option<&Written>) -> Result<Written, ScheduleError> {
+        if self.name.as_deref().is_some_and(|name| Redactor::global().finds_secret(name)) {
+            let problem = SECRET_IN_NAME.to_owned();
+            return Err(SettingsError { field: "name", problem }.into());
+        }
         let (text, found) = redact(&self.message);
         let same = before.filter(|before| before.message.text == text);
         let (message, redactions) = match same {
