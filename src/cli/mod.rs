@@ -33,6 +33,7 @@ mod sessions;
 mod show;
 mod tail;
 mod task;
+mod verify;
 
 #[cfg(test)]
 mod tests;
@@ -171,6 +172,7 @@ enum Command {
     Schedules(schedules::Schedules),
     Costs(costs::Costs),
     Rebuild(rebuild::Rebuild),
+    Verify(verify::Verify),
     Backup(backup::Backup),
     Restore(backup::Restore),
     Export(export::Export),
@@ -189,6 +191,7 @@ impl Cli {
             Command::Serve(serve) => serve.execute(&self.global),
             Command::Completions(completions) => completions.execute(),
             Command::Rebuild(rebuild) => rebuild::execute(&rebuild, &self.global, &output),
+            Command::Verify(verify) => verify::execute(&verify, &self.global, &output),
             Command::Doctor(doctor::Doctor {}) => doctor::execute(&self.global, &output),
             Command::Backup(backup) => backup.execute(&self.global, &output),
             Command::Restore(restore) => restore.execute(&self.global, &output),

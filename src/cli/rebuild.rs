@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use clap::Args;
 use execution_ledger_projections::{Health, Progress, Views, ViewsOptions};
-use execution_ledger_replay::compare_views;
+use execution_ledger_replay::{Comparison, compare_views};
 use execution_ledger_store::EventStore;
 use execution_ledger_store::sqlite::{SqliteOptions, SqliteStore};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -50,9 +50,7 @@ pub fn execute(rebuild: &Rebuild, global: &Global, output: &Output) -> Result<Ex
     let fault = |error: &dyn std::fmt::Display| Failure::Fault(error.to_string());
     let began = Instant::now();
     // Held to the end: while it is open, no server can start on the log.
-    let store: Arc<dyn EventStore> =
-        SqliteStore::open(&data_dir.events(), SqliteOptions::default())
-            .map_err(|error| fault(&error))?;
+    let store = open(&data_dir)?;
     if rebuild.check {
         return check(&data_dir, &store, output);
     }
@@ -76,14 +74,20 @@ pub fn execute(rebuild: &Rebuild, global: &Global, output: &Output) -> Result<Ex
     Ok(Exit::Success)
 }
 
-/// Compares the read models with what the log leads to.
-fn check(
+/// The log, where no server has it.
+pub(super) fn open(data_dir: &DataDir) -> Result<Arc<dyn EventStore>, Failure> {
+    SqliteStore::open(&data_dir.events(), SqliteOptions::default())
+        .map(|store| store as Arc<dyn EventStore>)
+        .map_err(|error| Failure::Fault(error.to_string()))
+}
+
+/// Has the read models catch up, and compares them with what the log leads to.
+pub(super) fn compared(
     data_dir: &DataDir,
     store: &Arc<dyn EventStore>,
-    output: &Output,
-) -> Result<Exit, Failure> {
+) -> Result<Comparison, Failure> {
     let fault = |error: &dyn std::fmt::Display| Failure::Fault(error.to_string());
-    let compared = block_on(async {
+    block_on(async {
         let views = Views::open(&data_dir.views(), Arc::clone(store), ViewsOptions::default())
             .map_err(|error| fault(&error))?;
         follow(&views).await?;
@@ -94,7 +98,16 @@ fn check(
         let compared = compare_views(store, &data_dir.views(), &scratch, told).await;
         bar.finish_and_clear();
         compared.map_err(|error| fault(&error))
-    })?;
+    })
+}
+
+/// Says whether the read models are what the log leads to.
+fn check(
+    data_dir: &DataDir,
+    store: &Arc<dyn EventStore>,
+    output: &Output,
+) -> Result<Exit, Failure> {
+    let compared = compared(data_dir, store)?;
     let equal = compared.differences.is_empty();
     if output.is_json() {
         output.json(&json!(compared))?;
@@ -180,7 +193,7 @@ async fn follow(views: &Views) -> Result<(), Failure> {
     }
 }
 
-fn progress_bar() -> ProgressBar {
+pub(super) fn progress_bar() -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     let style = "{bar:32} {pos}/{len} events  {per_sec}  {eta} left  {msg}";
     bar.with_style(

@@ -1,5 +1,6 @@
 //! The whole product, as its users meet it: the real binary, started and spoken to.
 
+mod auditing;
 mod claude_code;
 mod cli;
 mod codex;

@@ -1,0 +1,48 @@
+//! All checks of a log, event by event.
+
+use execution_ledger_store::Recorded;
+
+use super::events::EventChecks;
+use super::report::{Check, Report};
+use super::tree::TreeChecks;
+use super::{Inputs, Transcripts};
+use crate::notary::NotaryError;
+
+/// The checks of one pass along the log.
+pub(super) struct Checks {
+    report: Report,
+    events: EventChecks,
+    tree: TreeChecks,
+    transcripts: Box<Transcripts>,
+}
+
+impl Checks {
+    pub(super) fn begin(inputs: Inputs) -> Result<Self, NotaryError> {
+        let mut report = Report::default();
+        let tree = TreeChecks::begin(&inputs.notary, inputs.key, inputs.kept, &mut report)?;
+        let transcripts = inputs.transcripts;
+        Ok(Self { report, events: EventChecks::default(), tree, transcripts })
+    }
+
+    pub(super) fn events(&self) -> u64 {
+        self.report.events
+    }
+
+    pub(super) fn event(&mut self, recorded: &Recorded) -> Result<(), NotaryError> {
+        self.report.events += 1;
+        self.events.check(recorded, &*self.transcripts, &mut self.report);
+        self.tree.check(recorded, &mut self.report)
+    }
+
+    pub(super) fn unreadable(&mut self, after: u64, problem: &str) {
+        let place = format!("the event after position {after}");
+        let problem = format!("it can't be read, and nothing after it was checked: {problem}");
+        self.report.add(Check::Event, place, problem);
+    }
+
+    pub(super) fn end(mut self) -> Report {
+        self.report.streams = self.events.streams();
+        self.tree.end(&mut self.report);
+        self.report
+    }
+}

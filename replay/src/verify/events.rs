@@ -1,0 +1,129 @@
+//! What an event must be by itself, and after those before it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
+
+use execution_ledger_domain::{Event, StreamName, Timestamp};
+use execution_ledger_store::Recorded;
+
+use super::report::{Check, Report};
+use super::{TranscriptState, Transcripts};
+
+/// What is kept of the events before.
+#[derive(Default)]
+pub(super) struct EventChecks {
+    /// The next revision of each stream, by two hashes of its name: names take several times the room.
+    next: HashMap<u128, u64>,
+    hashers: [RandomState; 2],
+    last_recorded_at: Option<Timestamp>,
+}
+
+impl EventChecks {
+    pub(super) fn streams(&self) -> u64 {
+        self.next.len() as u64
+    }
+
+    pub(super) fn check(
+        &mut self,
+        recorded: &Recorded,
+        transcripts: &Transcripts,
+        report: &mut Report,
+    ) {
+        self.revision(recorded, report);
+        if self.last_recorded_at.is_some_and(|last| last > recorded.recorded_at) {
+            report.add(Check::Event, place(recorded), "it was recorded before the event before it");
+        }
+        self.last_recorded_at = Some(recorded.recorded_at);
+        if let Err(error) = recorded.parsed_metadata() {
+            report.add(Check::Schema, place(recorded), format!("its metadata: {error}"));
+        }
+        match recorded.event() {
+            Err(error) => report.add(Check::Schema, place(recorded), error.to_string()),
+            Ok(event) => {
+                contents(recorded, &event, report);
+                transcript(recorded, &event, transcripts, report);
+            }
+        }
+    }
+
+    fn revision(&mut self, recorded: &Recorded, report: &mut Report) {
+        let [high, low] = [0, 1].map(|n: usize| self.hashers[n].hash_one(recorded.stream.as_str()));
+        let key = (u128::from(high) << 64) | u128::from(low);
+        let expected = self.next.insert(key, recorded.revision.saturating_add(1)).unwrap_or(0);
+        if recorded.revision != expected {
+            let problem = format!(
+                "at position {} comes revision {}, where {expected} should be",
+                recorded.position.number(),
+                recorded.revision
+            );
+            report.add(Check::Stream, recorded.stream.as_str(), problem);
+        }
+    }
+}
+
+/// Which event it is.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    position: u64,
+    stream: StreamName,
+    revision: u64,
+}
+
+impl Place {
+    pub(super) fn of(recorded: &Recorded) -> Self {
+        let (position, revision) = (recorded.position.number(), recorded.revision);
+        Self { position, stream: recorded.stream.clone(), revision }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { position, stream, revision } = self;
+        write!(f, "event {position} ({stream}, revision {revision})")
+    }
+}
+
+fn place(recorded: &Recorded) -> String {
+    Place::of(recorded).to_string()
+}
+
+fn contents(recorded: &Recorded, event: &Event, report: &mut Report) {
+    let references = event.content_refs();
+    if references.len() != recorded.contents.len() {
+        let (is, should) = (recorded.contents.len(), references.len());
+        let problem = format!("{is} texts lie beside it, and it speaks of {should}");
+        report.add(Check::Content, place(recorded), problem);
+    }
+    for (number, (reference, stored)) in references.iter().zip(&recorded.contents).enumerate() {
+        let same = match &stored.content {
+            None => {
+                report.contents_erased += 1;
+                stored.sha256 == reference.sha256
+            }
+            Some(content) => {
+                report.contents += 1;
+                stored.sha256 == reference.sha256 && content.reference() == *reference
+            }
+        };
+        if !same {
+            let problem = format!("text {} beside it is not what it recorded", number + 1);
+            report.add(Check::Content, place(recorded), problem);
+        }
+    }
+}
+
+fn transcript(recorded: &Recorded, event: &Event, transcripts: &Transcripts, report: &mut Report) {
+    let Event::Execution(event) = event else { return };
+    let Some(expected) = event.report().and_then(|report| report.transcript.as_ref()) else {
+        return;
+    };
+    let Some(execution) = recorded.stream.execution_id() else { return };
+    match transcripts(execution, expected) {
+        TranscriptState::Same => report.transcripts += 1,
+        TranscriptState::Absent => report.transcripts_absent += 1,
+        TranscriptState::Changed(why) => {
+            report.add(Check::Transcript, format!("execution {execution}"), why);
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Sound histories are found sound; whatever is changed is found and named.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use execution_ledger_domain::agent::{AgentConfig, Command, Runtime};
+use execution_ledger_domain::{Actor, AgentName, StreamName};
+use execution_ledger_store::sqlite::{SqliteOptions, SqliteStore};
+use execution_ledger_store::{Context, EventStore, Ledger, SystemClock};
+
+use super::{Check, Inputs, Kept, Report, TranscriptState, verify};
+use crate::notary::{CHECKPOINTS_FILE, Notary, SignedCheckpoint, State};
+
+const AGENTS: usize = 320;
+
+fn open(folder: &Path) -> Arc<dyn EventStore> {
+    SqliteStore::open(&folder.join("events.db"), SqliteOptions::default()).unwrap()
+}
+
+/// Agents that are registered and paused: two events each.
+async fn history(store: &Arc<dyn EventStore>, agents: std::ops::Range<usize>) {
+    let ledger = Ledger::new(Arc::clone(store), Arc::new(SystemClock));
+    let context = Context {
+        actor: Actor::system("test"),
+        correlation_id: Some("test".to_owned()),
+        causation_id: None,
+        traceparent: None,
+    };
+    for number in agents {
+        let stream = StreamName::agent(&AgentName::new(&format!("a{number}")).unwrap());
+        let config = AgentConfig::of(Runtime::Demo, Vec::new());
+        for command in [Command::Register(Box::new(config)), Command::Pause] {
+            ledger
+                .execute::<execution_ledger_domain::agent::Agent>(&stream, command, &[], &context)
+                .await
+                .unwrap();
+        }
+    }
+}
+
+async fn sign(folder: &Path, store: &Arc<dyn EventStore>) -> SignedCheckpoint {
+    let notary = folder.join("notary");
+    fs::create_dir_all(&notary).unwrap();
+    let notary = Notary::open(notary, &[7; 32], Arc::clone(store), Arc::new(SystemClock)).unwrap();
+    let caught_up = async {
+        while notary.state() == State::CatchingUp {
+            tokio::task::yield_now().await;
+        }
+    };
+    notary.run(caught_up).await;
+    notary.checkpoint().unwrap()
+}
+
+/// A signed history of 640 events, and an earlier checkpoint of 600 that an auditor kept.
+async fn signed() -> (tempfile::TempDir, SignedCheckpoint) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    history(&store, 0..AGENTS - 20).await;
+    let kept = sign(folder.path(), &store).await;
+    assert_eq!(kept.checkpoint.size, 600);
+    history(&store, AGENTS - 20..AGENTS).await;
+    sign(folder.path(), &store).await;
+    store.close().await;
+    (folder, kept)
+}
+
+async fn report(folder: &Path, kept: Option<&SignedCheckpoint>) -> Report {
+    let store: Arc<dyn EventStore> =
+        SqliteStore::open_read_only(&folder.join("events.db")).unwrap();
+    let inputs = Inputs {
+        notary: folder.join("notary"),
+        key: None,
+        kept: kept
+            .map(|signed| Kept { source: "kept.txt".to_owned(), signed: signed.clone() })
+            .into_iter()
+            .collect(),
+        transcripts: Box::new(|_, _| TranscriptState::Same),
+    };
+    verify(&store, inputs, |_| {}).await.unwrap()
+}
+
+fn tamper(folder: &Path, sql: &str) {
+    let connection = rusqlite::Connection::open(folder.join("events.db")).unwrap();
+    connection
+        .execute_batch("DROP TRIGGER events_stay; DROP TRIGGER events_stay_as_they_are;")
+        .unwrap();
+    connection.execute_batch(sql).unwrap();
+}
+
+fn found(report: &Report, check: Check, part: &str) -> bool {
+    let fits = |text: &str| text.contains(part);
+    report.problems.iter().any(|p| p.check == check && (fits(&p.place) || fits(&p.problem)))
+}
+
+#[tokio::test]
+async fn a_sound_history_is_found_sound_also_without_its_tiles() {
+    let (folder, kept) = signed().await;
+    let sound = report(folder.path(), Some(&kept)).await;
+    assert_eq!(sound.problems, []);
+    assert_eq!((sound.events, sound.streams), (2 * AGENTS as u64, AGENTS as u64));
+    assert_eq!((sound.signed_events, sound.kept_checkpoints), (640, 1));
+    assert_eq!((sound.tiles, sound.tiles_missing), (2, 0));
+    fs::remove_dir_all(folder.path().join("notary/tile")).unwrap();
+    let sound = report(folder.path(), None).await;
+    assert!(sound.is_sound());
+    assert_eq!((sound.tiles, sound.tiles_missing), (0, 2));
+}
+
+#[tokio::test]
+async fn a_changed_event_is_named_wherever_it_stands() {
+    for (position, field) in [(1, "data"), (100, "metadata"), (256, "data"), (512, "type")] {
+        let (folder, kept) = signed().await;
+        let sql = match field {
+            "type" => {
+                format!("UPDATE events SET type = 'agent.resumed' WHERE position = {position}")
+            }
+            field => format!(
+                "UPDATE events SET {field} = replace({field}, '}}', ' }}') WHERE position = {position}"
+            ),
+        };
+        tamper(folder.path(), &sql);
+        let report = report(folder.path(), Some(&kept)).await;
+        let name = format!("event {position} (agent-a{}, revision", (position - 1) / 2);
+        assert!(found(&report, Check::Event, &name), "{position}: {:#?}", report.problems);
+        assert!(found(&report, Check::Checkpoint, "1 to 600"), "{:#?}", report.problems);
+        assert!(found(&report, Check::KeptCheckpoint, "kept.txt"));
+    }
+}
+
+#[tokio::test]
+async fn a_change_after_the_last_full_tile_is_narrowed_down_by_the_checkpoints() {
+    let (folder, kept) = signed().await;
+    tamper(folder.path(), "UPDATE events SET data = ' ' || data WHERE position = 620");
+    let report = report(folder.path(), Some(&kept)).await;
+    assert!(found(&report, Check::Checkpoint, "601 to 640"), "{:#?}", report.problems);
+    assert!(!found(&report, Check::KeptCheckpoint, ""), "the auditor's checkpoint is older");
+}
+
+#[tokio::test]
+async fn removed_swapped_and_unreadable_events_are_named() {
+    let swap = "UPDATE events SET position = 9999 WHERE position = 10;
+        UPDATE events SET position = 10 WHERE position = 12;
+        UPDATE events SET position = 12 WHERE position = 9999;";
+    let cases = [
+        ("DELETE FROM events WHERE position = 11", Check::Stream, "revision 1, where 0"),
+        ("DELETE FROM events WHERE position = 12", Check::Event, "event 13 (agent-a6"),
+        (swap, Check::Event, "event 10 (agent-a5"),
+        (swap, Check::Event, "before the event before it"),
+        (
+            "UPDATE events SET event_id = x'00' WHERE position = 12",
+            Check::Event,
+            "after position 11",
+        ),
+        ("UPDATE events SET data = '[' WHERE position = 12", Check::Schema, "event 12"),
+        ("UPDATE events SET metadata = '{}' WHERE position = 12", Check::Schema, "event 12"),
+        ("UPDATE events SET version = 99 WHERE position = 12", Check::Schema, "event 12"),
+        ("UPDATE events SET revision = 7 WHERE position = 12", Check::Stream, "agent-a5"),
+    ];
+    for (sql, check, part) in cases {
+        let (folder, kept) = signed().await;
+        tamper(folder.path(), sql);
+        let report = report(folder.path(), Some(&kept)).await;
+        assert!(found(&report, check, part), "{sql}: {:#?}", report.problems);
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_lost_its_end_is_found_by_its_own_and_by_the_auditors_checkpoint() {
+    let (folder, kept) = signed().await;
+    tamper(folder.path(), "DELETE FROM events WHERE position > 590");
+    let short = report(folder.path(), Some(&kept)).await;
+    assert!(found(&short, Check::Checkpoint, "covers 640 events, and the log has 590"));
+    assert!(found(&short, Check::KeptCheckpoint, "covers 600 events, and the log has 590"));
+    // An operator who throws away the notary's files as well has only the auditor against him.
+    fs::remove_file(folder.path().join("notary").join(CHECKPOINTS_FILE)).unwrap();
+    fs::remove_dir_all(folder.path().join("notary/tile")).unwrap();
+    assert!(report(folder.path(), None).await.is_sound());
+    assert!(found(&report(folder.path(), Some(&kept)).await, Check::KeptCheckpoint, "590"));
+}
+
+#[tokio::test]
+async fn changed_checkpoints_tiles_and_keys_are_named() {
+    let (folder, kept) = signed().await;
+    let notary = folder.path().join("notary");
+    let tile = notary.join("tile/0/001");
+    let mut bytes = fs::read(&tile).unwrap();
+    bytes[77] ^= 1;
+    fs::write(&tile, &bytes).unwrap();
+    let damaged = report(folder.path(), Some(&kept)).await;
+    assert_eq!(damaged.problems.len(), 1);
+    assert!(found(&damaged, Check::Tile, "0/001"));
+
+    let path = notary.join(CHECKPOINTS_FILE);
+    let lines = fs::read_to_string(&path).unwrap();
+    fs::write(&path, lines.replace("\\n600\\n", "\\n601\\n")).unwrap();
+    assert!(found(&report(folder.path(), None).await, Check::Checkpoint, "not signed"));
+    fs::write(&path, "nonsense\n").unwrap();
+    assert!(found(&report(folder.path(), None).await, Check::Checkpoint, "line 1"));
+    fs::write(notary.join("verifier"), "nobody\n").unwrap();
+    assert!(found(&report(folder.path(), None).await, Check::Checkpoint, "public key"));
+}
+
+#[tokio::test]
+async fn a_checkpoint_of_somebody_else_proves_nothing() {
+    let (folder, _) = signed().await;
+    let (_other, foreign) = {
+        let other = tempfile::tempdir().unwrap();
+        let store = open(other.path());
+        history(&store, 0..3).await;
+        let signed = sign(other.path(), &store).await;
+        (other, signed)
+    };
+    let report = report(folder.path(), Some(&foreign)).await;
+    assert!(found(&report, Check::KeptCheckpoint, "not signed by this ledger's key"));
+}

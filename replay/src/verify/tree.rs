@@ -1,0 +1,245 @@
+//! Whether the log is what its tree and the checkpoints say.
+
+use std::path::Path;
+
+use execution_ledger_domain::{Digest, Timestamp};
+use execution_ledger_store::Recorded;
+
+use super::Kept;
+use super::events::Place;
+use super::report::{Check, Report};
+use crate::notary::{
+    Checkpoints, Levels, NotaryError, TILE_WIDTH, TileDir, TileId, Verifier, leaf, read_verifier,
+};
+
+/// Hashes of a tile that may differ by themselves; where there are more, events were taken out or put
+/// in, and everything after them stands at another place.
+const CHANGED_MAX: usize = 8;
+/// Events that are remembered as differing from their tiles.
+const DIFFERENT_MAX: usize = 1_000;
+
+/// What a checkpoint states, and where it is from.
+struct Stated {
+    size: u64,
+    root: Digest,
+    source: Source,
+}
+
+enum Source {
+    Own(Timestamp),
+    Others(String),
+}
+
+/// An event whose hash is not that in its tile.
+struct Different {
+    leaf: u64,
+    tile: TileId,
+    place: String,
+    displaced: bool,
+}
+
+/// The tree as the log leads to it, beside what was stored and signed.
+pub(super) struct TreeChecks {
+    tiles: TileDir,
+    levels: Levels,
+    /// The smallest last.
+    stated: Vec<Stated>,
+    /// Leaves of the largest checkpoint that agrees.
+    agreed: u64,
+    /// Leaves of the smallest checkpoint that does not.
+    disagreed: Option<u64>,
+    /// The events of the tile of leaves that is being filled.
+    filling: Vec<Place>,
+    different: Vec<Different>,
+    displaced: bool,
+}
+
+impl TreeChecks {
+    pub(super) fn begin(
+        folder: &Path,
+        key: Option<Verifier>,
+        kept: Vec<Kept>,
+        report: &mut Report,
+    ) -> Result<Self, NotaryError> {
+        let key = trusted(folder, key, report);
+        report.key = key.as_ref().map(ToString::to_string);
+        let mut stated = own(folder, key.as_ref(), report);
+        for Kept { source, signed } in kept {
+            if !key.as_ref().is_some_and(|key| signed.is_by(key)) {
+                let problem = "it is not signed by this ledger's key, so it proves nothing";
+                report.add(Check::KeptCheckpoint, source, problem);
+                continue;
+            }
+            let (size, root) = (signed.checkpoint.size, signed.checkpoint.root);
+            stated.push(Stated { size, root, source: Source::Others(source) });
+        }
+        stated.sort_by_key(|stated| std::cmp::Reverse(stated.size));
+        let mut this = Self {
+            tiles: TileDir::in_folder(folder),
+            levels: Levels::default(),
+            stated,
+            agreed: 0,
+            disagreed: None,
+            filling: Vec::new(),
+            different: Vec::new(),
+            displaced: false,
+        };
+        this.compare(report);
+        Ok(this)
+    }
+
+    pub(super) fn check(
+        &mut self,
+        recorded: &Recorded,
+        report: &mut Report,
+    ) -> Result<(), NotaryError> {
+        self.filling.push(Place::of(recorded));
+        for (tile, hashes) in self.levels.push(leaf(recorded)) {
+            match self.tiles.read(tile)? {
+                None => report.tiles_missing += 1,
+                Some(stored) => {
+                    report.tiles += 1;
+                    if stored != hashes {
+                        self.differs(tile, &stored, &hashes);
+                    }
+                }
+            }
+            if tile.level == 0 {
+                self.filling.clear();
+            }
+        }
+        self.compare(report);
+        Ok(())
+    }
+
+    /// Compares with the checkpoints of just this size.
+    fn compare(&mut self, report: &mut Report) {
+        while let Some(stated) = self.stated.pop_if(|stated| stated.size == self.levels.size()) {
+            let agrees = stated.root == self.levels.root();
+            match stated.source {
+                Source::Own(_) => report.checkpoints += 1,
+                Source::Others(_) => report.kept_checkpoints += 1,
+            }
+            if agrees {
+                self.agreed = stated.size;
+                continue;
+            }
+            self.disagreed.get_or_insert(stated.size);
+            let (from, to) = (self.agreed + 1, stated.size);
+            let problem = format!(
+                "the log's first {to} events are not those that were signed: at least one of the \
+                 events {from} to {to} was changed, removed or put in"
+            );
+            add(&stated, problem, report);
+        }
+    }
+
+    fn differs(&mut self, tile: TileId, stored: &[Digest], hashes: &[Digest]) {
+        if self.displaced || self.different.len() >= DIFFERENT_MAX {
+            return;
+        }
+        if tile.level > 0 {
+            // One that stands over tiles that differ differs with them.
+            if self.different.is_empty() {
+                let place = format!("tile {}", tile.path());
+                self.different.push(Different { leaf: 0, tile, place, displaced: false });
+            }
+            return;
+        }
+        let differ: Vec<usize> = (0..hashes.len()).filter(|&n| stored[n] != hashes[n]).collect();
+        self.displaced = differ.len() > CHANGED_MAX;
+        let told = if self.displaced { &differ[..1] } else { &differ[..] };
+        for &number in told {
+            let leaf = tile.index * TILE_WIDTH + number as u64 + 1;
+            let place = self.filling.get(number).map(ToString::to_string).unwrap_or_default();
+            self.different.push(Different { leaf, tile, place, displaced: self.displaced });
+        }
+    }
+
+    pub(super) fn end(mut self, report: &mut Report) {
+        for stated in std::mem::take(&mut self.stated) {
+            let problem = format!(
+                "it covers {} events, and the log has {}: events are missing at its end",
+                stated.size,
+                self.levels.size()
+            );
+            self.disagreed.get_or_insert(stated.size);
+            add(&stated, problem, report);
+        }
+        for different in &self.different {
+            // A checkpoint that was signed over it and agrees shows that the tile is wrong.
+            if different.leaf <= self.agreed || different.tile.level > 0 {
+                let problem = "it is not what the log says; the server makes it anew";
+                let place = format!("tile {}", different.tile.path());
+                report.add(Check::Tile, place, problem);
+                continue;
+            }
+            let problem = if different.displaced {
+                "from here on the events are not those that the tree was made of: events were \
+                 changed, removed or put in"
+            } else {
+                "it is not the event that the tree was made of"
+            };
+            report.add(Check::Event, &different.place, problem);
+        }
+        report.root = self.levels.root().to_string();
+    }
+}
+
+/// The key that was given, or else the one in the notary's folder.
+fn trusted(folder: &Path, given: Option<Verifier>, report: &mut Report) -> Option<Verifier> {
+    let own = read_verifier(folder).unwrap_or_else(|error| {
+        report.add(Check::Checkpoint, "the notary's public key", error.to_string());
+        None
+    });
+    if let (Some(given), Some(own)) = (&given, &own)
+        && given != own
+    {
+        let problem = format!("it is {own}, not the one that was given");
+        report.add(Check::Checkpoint, "the notary's public key", problem);
+    }
+    given.or(own)
+}
+
+/// The checkpoints that the ledger signed.
+fn own(folder: &Path, key: Option<&Verifier>, report: &mut Report) -> Vec<Stated> {
+    const PLACE: &str = "the notary's checkpoints";
+    let mut stated: Vec<Stated> = Vec::new();
+    let checkpoints = match Checkpoints::in_folder(folder).read() {
+        Ok(checkpoints) => checkpoints,
+        Err(error) => {
+            report.add(Check::Checkpoint, PLACE, error.to_string());
+            return stated;
+        }
+    };
+    for kept in checkpoints {
+        let kept = match kept {
+            Ok(kept) => kept,
+            Err(error) => {
+                report.add(Check::Checkpoint, PLACE, error.to_string());
+                break;
+            }
+        };
+        let (size, root) = (kept.signed.checkpoint.size, kept.signed.checkpoint.root);
+        let place = || format!("the checkpoint of {}", kept.at);
+        if !key.is_some_and(|key| kept.signed.is_by(key)) {
+            report.add(Check::Checkpoint, place(), "it is not signed by this ledger's key");
+            continue;
+        }
+        if stated.last().is_some_and(|last| last.size > size) {
+            report.add(Check::Checkpoint, place(), "it covers fewer events than the one before it");
+        }
+        report.signed_events = report.signed_events.max(size);
+        stated.push(Stated { size, root, source: Source::Own(kept.at) });
+    }
+    stated
+}
+
+fn add(stated: &Stated, problem: String, report: &mut Report) {
+    match &stated.source {
+        Source::Own(at) => {
+            report.add(Check::Checkpoint, format!("the checkpoint of {at}"), problem)
+        }
+        Source::Others(source) => report.add(Check::KeptCheckpoint, source, problem),
+    }
+}

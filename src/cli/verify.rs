@@ -1,0 +1,206 @@
+//! `verify`: whether the history is what it was, off-line.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use clap::Args;
+use execution_ledger_domain::ExecutionId;
+use execution_ledger_domain::execution::TranscriptRef;
+use execution_ledger_process::transcript::Transcripts;
+use execution_ledger_replay::notary::{SignedCheckpoint, Verifier};
+use execution_ledger_replay::verify::{
+    Check, Checked, Inputs, Kept, Report, TranscriptState, verify,
+};
+use execution_ledger_store::EventStore;
+use execution_ledger_store::sqlite::SqliteStore;
+use serde_json::json;
+
+use super::{Exit, Failure, Global, block_on, rebuild};
+use crate::compose::data_dir::DataDir;
+use crate::output::{Output, duration, neutral_line, number};
+
+/// The longest checkpoint file that is read, in bytes.
+const CHECKPOINT_MAX_BYTES: u64 = 64 * 1024;
+
+const AFTER_HELP: &str = "\
+Reads the whole log and says whether it is what it was: the revisions of every
+stream, the schema of every event, the hashes of texts, the Merkle tree, every
+checkpoint that the ledger signed, the digests of transcripts, and, where no
+server runs on the data directory, the read models against a rebuild. Nothing is
+changed, but that the read models catch up with the log.
+
+A checkpoint that you kept apart from the ledger (GET /tlog/checkpoint) covers
+what the ledger's own can't: an operator who changes log and checkpoints together.
+
+Exit codes: 0 nothing is wrong; 1 something is, or it could not be checked; 2 the
+command line is wrong.
+
+Examples:
+  execution-ledger verify
+  execution-ledger verify --checkpoint kept-in-march.txt --key \"$(cat ledger.key)\"
+  execution-ledger verify --json | jq '.problems[]'
+";
+
+/// Check that nothing in the history was changed (off-line).
+#[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct Verify {
+    /// A checkpoint that was kept apart: it must be signed by this ledger and agree with the log.
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Vec<PathBuf>,
+    /// The public key that must have signed [default: the one in the data directory].
+    #[arg(long, value_name = "VERIFIER")]
+    key: Option<Verifier>,
+    /// Leave the read models out: they hold nothing that is not in the log.
+    #[arg(long)]
+    skip_read_models: bool,
+}
+
+/// Does it.
+pub fn execute(asked: &Verify, global: &Global, output: &Output) -> Result<Exit, Failure> {
+    let settings = global.settings_from_environment()?;
+    let data_dir = DataDir::at(&settings.data_dir);
+    let began = Instant::now();
+    let kept = asked.checkpoint.iter().map(|path| kept(path)).collect::<Result<_, _>>()?;
+    let store: Arc<dyn EventStore> = SqliteStore::open_read_only(&data_dir.events())
+        .map_err(|error| Failure::Fault(error.to_string()))?;
+    let stored = Transcripts::new(data_dir.runs(), data_dir.transcripts());
+    let inputs = Inputs {
+        notary: data_dir.notary(),
+        key: asked.key.clone(),
+        kept,
+        transcripts: Box::new(move |execution, expected| look(&stored, execution, expected)),
+    };
+    let bar = rebuild::progress_bar();
+    let shown = bar.clone();
+    let mut report = block_on(async move {
+        let told = move |checked: Checked| {
+            let behind = checked.head.saturating_sub(checked.position);
+            shown.set_length(checked.events + behind);
+            shown.set_position(checked.events);
+        };
+        let verified = verify(&store, inputs, told).await;
+        verified.map_err(|error| Failure::Fault(error.to_string()))
+    })?;
+    bar.finish_and_clear();
+    if !asked.skip_read_models {
+        read_models(&data_dir, &mut report, output);
+    }
+    let sound = report.is_sound();
+    if output.is_json() {
+        let mut value = json!(report);
+        value["sound"] = json!(sound);
+        output.json(&value)?;
+    } else {
+        let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tell(&report, took, output)?;
+    }
+    Ok(if sound { Exit::Success } else { Exit::Failed })
+}
+
+/// A checkpoint in a file.
+fn kept(path: &Path) -> Result<Kept, Failure> {
+    let wrong = |why: &dyn std::fmt::Display| {
+        Failure::Argument(format!("{} is no checkpoint: {why}", path.display()))
+    };
+    let found = std::fs::metadata(path).map_err(|error| wrong(&error))?;
+    if found.len() > CHECKPOINT_MAX_BYTES {
+        return Err(wrong(&"it is too large"));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
+    let signed = SignedCheckpoint::parse(&text).map_err(|error| wrong(&error))?;
+    Ok(Kept { source: path.display().to_string(), signed })
+}
+
+fn look(
+    transcripts: &Transcripts,
+    execution: ExecutionId,
+    expected: &TranscriptRef,
+) -> TranscriptState {
+    let changed = |why: &dyn std::fmt::Display| {
+        TranscriptState::Changed(format!("its transcript can't be read to its end: {why}"))
+    };
+    match transcripts.open(execution) {
+        Ok(None) if expected.bytes > 0 => TranscriptState::Absent,
+        Ok(_) => match transcripts.verify(execution, expected) {
+            Ok(true) => TranscriptState::Same,
+            Ok(false) => TranscriptState::Changed(
+                "its transcript is not what its ending recorded".to_owned(),
+            ),
+            Err(error) => changed(&error),
+        },
+        Err(error) => changed(&error),
+    }
+}
+
+/// Compares the read models with a rebuild, unless a server has the log.
+fn read_models(data_dir: &DataDir, report: &mut Report, output: &Output) {
+    if !data_dir.views().exists() {
+        output.remark("there are no read models: the server makes them when it starts");
+        return;
+    }
+    let store = match rebuild::open(data_dir) {
+        Ok(store) => store,
+        Err(failure) => {
+            output.remark(&format!("the read models were not compared: {failure}"));
+            return;
+        }
+    };
+    match rebuild::compared(data_dir, &store) {
+        Err(failure) => report.add(Check::ReadModel, "views.db", failure.to_string()),
+        Ok(compared) => {
+            report.rows = Some(compared.rows);
+            for difference in compared.differences {
+                let rows = |rows: Option<u64>| rows.map_or_else(|| "no".to_owned(), number);
+                let problem = format!(
+                    "its rows are not what the log leads to ({} rows found, {} expected); run \
+                     `execution-ledger rebuild`",
+                    rows(difference.found_rows),
+                    rows(difference.expected_rows)
+                );
+                report.add(Check::ReadModel, format!("table {}", difference.table), problem);
+            }
+        }
+    }
+}
+
+fn tell(report: &Report, took_ms: u64, output: &Output) -> Result<(), Failure> {
+    let n = number;
+    let missing = |count: u64, what: &str| match count {
+        0 => String::new(),
+        count => format!(" ({} {what})", n(count)),
+    };
+    let rows = report.rows.map_or_else(|| "not compared".to_owned(), |rows| format!("{} rows", n(rows)));
+    let lines = [
+        format!("events       {} in {} streams", n(report.events), n(report.streams)),
+        format!("texts        {}{}", n(report.contents), missing(report.contents_erased, "erased")),
+        format!("tiles        {}{}", n(report.tiles), missing(report.tiles_missing, "missing")),
+        format!(
+            "checkpoints  {}, the last of {} events; kept by others: {}",
+            n(report.checkpoints),
+            n(report.signed_events),
+            n(report.kept_checkpoints)
+        ),
+        format!(
+            "transcripts  {}{}",
+            n(report.transcripts),
+            missing(report.transcripts_absent, "not there any more")
+        ),
+        format!("read models  {rows}"),
+        format!("tree         {}", report.root),
+        format!("key          {}", report.key.as_deref().unwrap_or("none")),
+    ];
+    for line in lines {
+        output.line(&line)?;
+    }
+    for problem in &report.problems {
+        let (check, place) = (problem.check.as_str(), neutral_line(&problem.place));
+        output.line(&format!("WRONG {check}: {place}: {}", neutral_line(&problem.problem)))?;
+    }
+    if report.problems_untold > 0 {
+        output.line(&format!("... and {} more", n(report.problems_untold)))?;
+    }
+    let verdict = if report.is_sound() { "nothing is wrong" } else { "something is WRONG" };
+    output.line(&format!("{verdict} (checked in {})", duration(took_ms)))
+}

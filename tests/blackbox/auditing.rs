@@ -1,0 +1,159 @@
+//! What somebody who does not trust the operator can find out.
+
+use std::path::Path;
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::support::{PATIENCE, Server};
+
+/// Has the server run a few tasks; their ids.
+async fn history(server: &Server) -> Vec<String> {
+    let mut ids = Vec::new();
+    for message in ["one", "two", "fail"] {
+        let id = server.submit("demo", message).await;
+        server.await_end("demo", &id).await;
+        ids.push(id);
+    }
+    ids
+}
+
+/// The latest checkpoint as an auditor keeps it, once there is one.
+async fn checkpoint(server: &Server) -> String {
+    let asked = async {
+        loop {
+            let answer = server.request(Method::GET, "/tlog/checkpoint").send().await;
+            let answer = answer.expect("an answer");
+            if answer.status() == StatusCode::OK {
+                return answer.text().await.expect("a checkpoint");
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asked).await.expect("a checkpoint in time")
+}
+
+/// What `verify` reports, and its exit code.
+fn verify(server: &Server, arguments: &[&str]) -> (i32, Value) {
+    let output = server.command(&[&["verify", "--json"], arguments].concat());
+    let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+        panic!("{error}: {}", String::from_utf8_lossy(&output.stderr));
+    });
+    (output.status.code().expect("an exit code"), report)
+}
+
+fn finds(report: &Value, check: &str, part: &str) -> bool {
+    report["problems"].as_array().expect("problems").iter().any(|problem| {
+        problem["check"] == check
+            && (problem["place"].as_str().is_some_and(|place| place.contains(part))
+                || problem["problem"].as_str().is_some_and(|problem| problem.contains(part)))
+    })
+}
+
+fn change(database: &Path, sql: &str) {
+    let connection = rusqlite::Connection::open(database).expect("the database");
+    connection.execute_batch(sql).expect("changed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_is_changed_behind_a_stopped_ledger_is_found_and_named() {
+    let mut server = Server::start(&[]).await;
+    let ids = history(&server).await;
+    let kept = server.work_dir().join("kept.txt");
+    std::fs::write(&kept, checkpoint(&server).await).expect("kept");
+    let kept = kept.to_str().expect("a path").to_owned();
+
+    let (code, live) = verify(&server, &["--checkpoint", &kept]);
+    assert_eq!((code, &live["sound"]), (0, &json!(true)), "while the server runs: {live}");
+    assert_eq!(live["rows"], Value::Null);
+    server.stop().await;
+    let (code, sound) = verify(&server, &["--checkpoint", &kept]);
+    assert_eq!((code, &sound["problems"]), (0, &json!([])));
+    assert_eq!(sound["signed_events"], sound["events"], "signed at the end");
+    assert_eq!(sound["transcripts"], 3);
+    assert!(sound["rows"].as_u64().is_some_and(|rows| rows > 0) && sound["kept_checkpoints"] == 1);
+
+    let archive = walk(&server.data_dir().join("transcripts"), &ids[0]);
+    let original = std::fs::read(&archive).expect("an archive");
+    let other = walk(&server.data_dir().join("transcripts"), &ids[1]);
+    std::fs::copy(&other, &archive).expect("changed");
+    let (code, report) = verify(&server, &["--skip-read-models"]);
+    assert!(code == 1 && finds(&report, "transcript", &ids[0]), "{report}");
+    std::fs::write(&archive, original).expect("restored");
+
+    change(
+        &server.data_dir().join("views.db"),
+        "UPDATE executions SET agent = 'other' WHERE rowid = (SELECT min(rowid) FROM executions)",
+    );
+    let (code, report) = verify(&server, &[]);
+    assert!(code == 1 && finds(&report, "read_model", "executions"), "{report}");
+
+    change(
+        &server.data_dir().join("events.db"),
+        "DROP TRIGGER contents_are_only_erased;
+         UPDATE contents SET body = 'something else' WHERE id = (SELECT max(id) FROM contents);",
+    );
+    let (_, report) = verify(&server, &["--skip-read-models"]);
+    assert!(finds(&report, "content", "text 1"), "{report}");
+
+    change(
+        &server.data_dir().join("events.db"),
+        "DROP TRIGGER events_stay_as_they_are;
+         UPDATE events SET data = replace(data, '\"demo\"', '\"emo\"') WHERE position = 1;",
+    );
+    let (code, report) = verify(&server, &["--skip-read-models", "--checkpoint", &kept]);
+    assert_eq!((code, &report["sound"]), (1, &json!(false)));
+    let named = finds(&report, "checkpoint", "first") || finds(&report, "schema", "event 1 ");
+    assert!(named && finds(&report, "kept_checkpoint", "kept.txt"), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_notary_goes_on_after_a_kill_and_alarms_where_the_log_was_cut() {
+    let mut server = Server::start(&[]).await;
+    history(&server).await;
+    let first = checkpoint(&server).await;
+    server.kill();
+    server.start_again().await;
+    history(&server).await;
+    let second = checkpoint(&server).await;
+    let line = |text: &str, at: usize| text.lines().nth(at).map(str::to_owned);
+    assert_eq!(line(&first, 0), line(&second, 0), "the same tree");
+    server.stop().await;
+    change(
+        &server.data_dir().join("events.db"),
+        "DROP TRIGGER events_stay;
+         DELETE FROM events WHERE position > (SELECT max(position) - 2 FROM events);",
+    );
+    std::fs::remove_file(server.data_dir().join("views.db")).expect("removed");
+    server.start_again().await;
+    let asked = async {
+        loop {
+            let (_, ready) = server.get("/readyz").await;
+            if ready["notary"] == "alarm" {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asked).await.expect("the alarm in time");
+    let (status, problem) = server.get("/tlog/checkpoint").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(problem["detail"].as_str().is_some_and(|text| text.contains("events are missing")));
+    assert!(server.log().contains("ALARM"));
+}
+
+/// The file below a folder whose name begins so.
+fn walk(folder: &Path, name: &str) -> std::path::PathBuf {
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let entry = entry.expect("an entry");
+            if entry.path().is_dir() {
+                folders.push(entry.path());
+            } else if entry.file_name().to_string_lossy().starts_with(name) {
+                return entry.path();
+            }
+        }
+    }
+    panic!("no transcript of {name}");
+}
