@@ -1,5 +1,6 @@
 //! The interface as its users meet it: through the router, and over real sockets.
 
+mod as_of;
 mod agents;
 mod bad_input;
 mod catching_up;
