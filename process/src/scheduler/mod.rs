@@ -14,8 +14,8 @@ mod entry;
 mod owed;
 mod run;
 mod trigger;
-mod words;
 mod watch;
+mod words;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -32,8 +32,8 @@ pub use draft::Draft;
 pub use entry::{LoadedRun, LoadedSchedule};
 pub use run::SchedulerError;
 pub use trigger::Triggered;
-
 use watch::Watch;
+
 #[cfg(test)]
 mod tests;
 
@@ -77,8 +77,8 @@ struct Shared {
     ledger: Ledger,
     tasks: Tasks,
     book: Mutex<Book>,
-    wake: Notify,
     watch: Mutex<Watch>,
+    wake: Notify,
 }
 
 impl Schedules {
@@ -124,7 +124,6 @@ impl Schedules {
         self.0.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A schedule that the caller may see.
     /// Looks at the clock: what it says, and since when it has been watched without a break.
     fn look(&self) -> (Timestamp, Timestamp) {
         let mut watch = self.0.watch.lock().unwrap_or_else(PoisonError::into_inner);
@@ -132,6 +131,7 @@ impl Schedules {
         (now, watch.look(now))
     }
 
+    /// A schedule that the caller may see.
     fn entry_for(&self, caller: &Caller, id: ScheduleId) -> Result<Entry, ScheduleError> {
         let entry = self.book().entry(id).cloned().ok_or(ScheduleError::NotFound)?;
         let active = entry.state.active().ok_or(ScheduleError::NotFound)?;

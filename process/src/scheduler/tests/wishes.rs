@@ -29,7 +29,8 @@ async fn a_changed_schedule_keeps_its_texts_and_a_deleted_one_is_gone() {
         world.events(&stream).await.len()
     };
     assert_eq!(changed(as_it_is.clone()).await, 1, "nothing to change");
-    let other = Draft { cron: " 0  * * * * ".to_owned(), name: Some("Hourly".to_owned()), ..as_it_is };
+    let other =
+        Draft { cron: " 0  * * * * ".to_owned(), name: Some("Hourly".to_owned()), ..as_it_is };
     assert_eq!(changed(other.clone()).await, 2);
     assert_eq!(changed(Draft { enabled: false, ..other.clone() }).await, 3);
     assert_eq!(changed(other).await, 4);
