@@ -173,6 +173,7 @@ impl From<MoveError> for Problem {
         match error {
             MoveError::NotFound => no_execution(),
             MoveError::NotPending => Self::new(Code::NotPending, text),
+            MoveError::TooOften(_) => Self::new(Code::TooManyMoves, text),
             MoveError::Write(error) => write_failed(error, |_| no_execution()),
         }
     }

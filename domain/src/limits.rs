@@ -19,6 +19,9 @@ pub const APPEND_MAX_BYTES: usize = 768 * 1024;
 pub const CALL_DEPTH_MAX: u32 = 5;
 /// How long an execution may wait for a slot, in seconds: then it fails as `queue_expired`.
 pub const QUEUE_MAX_S: u64 = 24 * 3600;
+/// Moves of one execution to the front of its queue: most. Each is an event, and an execution's
+/// stream is read whole.
+pub const QUEUE_MOVES_MAX: u32 = 100;
 /// What a slot outlives a run's timeout by, in seconds, before its lease lapses.
 pub const LEASE_MARGIN_S: u64 = 300;
 

@@ -82,6 +82,8 @@ codes! {
     TooManyKeys = "too_many_keys", CONFLICT, "Too many keys are in use";
     /// There are as many schedules as may be.
     TooManySchedules = "too_many_schedules", CONFLICT, "There are too many schedules";
+    /// The execution was moved to the front of its queue as often as may be.
+    TooManyMoves = "too_many_moves", CONFLICT, "The execution was moved too often";
     /// The agent takes no more tasks.
     AgentRetired = "agent_retired", CONFLICT, "The agent was retired";
     /// The chat session takes no more messages and no more results.

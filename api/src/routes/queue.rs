@@ -25,7 +25,7 @@ pub(super) struct Moved {
     place: Option<u32>,
     /// What keeps it; null once it was started.
     reason: Option<&'static str>,
-    /// Where it was recorded.
+    /// Where it was recorded; of its last event where it stood first already.
     position: String,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct Moved {
     responses(
         (status = 200, description = "Where it stands now", body = Moved),
         (status = 404, description = "No such execution", body = ProblemSchema),
-        (status = 409, description = "It does not wait", body = ProblemSchema),
+        (status = 409, description = "It does not wait, or was moved as often as may be", body = ProblemSchema),
     ),
 )]
 pub(super) async fn move_to_front(

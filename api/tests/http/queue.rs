@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use execution_ledger_domain::execution::{Command, Execution, ExecutionEvent, Pending, Trigger};
+use execution_ledger_domain::limits::QUEUE_MOVES_MAX;
 use execution_ledger_domain::{
     Actor, AgentName, Content, Event, ExecutionId, SessionId, StreamName,
 };
@@ -87,6 +88,32 @@ async fn whatever_is_moved_to_the_front_stands_before_all_that_were_moved_before
     let path = format!("/api/agents/a/executions/{}/move_to_front", ids[2]);
     let refused = with_token(&server, &token, &path, &json!({})).await;
     assert_eq!(refused.problem().1, "forbidden", "a run may not change the order of a queue");
+}
+
+#[tokio::test]
+async fn whatever_stands_first_is_not_moved_again_and_nothing_is_moved_for_ever() {
+    let server = Server::start().await;
+    server.paused_agent("a").await;
+    let (one, two) = (server.submit("a", "one").await.0, server.submit("a", "two").await.0);
+    let before = server.head().await;
+    for _ in 0..3 {
+        let moved = about(&server, "a", &one, "move_to_front").await;
+        assert_eq!((moved.status, &moved.json()["place"]), (StatusCode::OK, &json!(1)));
+    }
+    assert_eq!(server.head().await, before, "it stood first already");
+    for _ in 0..QUEUE_MOVES_MAX {
+        for id in [&two, &one] {
+            let moved = about(&server, "a", id, "move_to_front").await;
+            assert_eq!(moved.json()["place"], json!(1), "{}", moved.text);
+        }
+    }
+    let refused = about(&server, "a", &two, "move_to_front").await;
+    assert_eq!(refused.problem(), (409, "too_many_moves".to_owned(), None));
+    assert_eq!(about(&server, "a", &two, "terminate").await.status, StatusCode::ACCEPTED);
+    let stream = StreamName::execution(two.parse().expect("an id"));
+    let events = server.store.read_stream(&stream, 0, 200, With::EventsOnly).await.expect("events");
+    let last = events.last().expect("events").event().expect("readable");
+    assert!(matches!(last, Event::Execution(ExecutionEvent::Cancelled(_))), "the end is seen");
 }
 
 #[tokio::test]

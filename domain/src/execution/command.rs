@@ -24,7 +24,7 @@ pub enum Command {
     Submit(Box<Pending>),
     /// Let it be the next of its agent's queue.
     MoveToFront {
-        /// Higher than any rank given before.
+        /// Higher than any rank given before; its own where it is the next already.
         rank: u64,
     },
     /// Take a slot; whoever's append wins may start the process.

@@ -32,6 +32,12 @@ pub enum Rejection {
     /// It is not waiting.
     #[error("this execution is not waiting for a slot")]
     NotPending,
+    /// It was moved to the front of its queue as often as may be.
+    #[error(
+        "this execution was moved to the front {} times, as often as may be",
+        limits::QUEUE_MOVES_MAX
+    )]
+    MovedTooOften,
     /// It is not running.
     #[error("this execution is not running")]
     NotRunning,
@@ -75,19 +81,23 @@ impl Aggregate for Execution {
                 Err(Rejection::AlreadySubmitted)
             }
 
+            (Pending(queued), C::MoveToFront { rank }) if rank <= queued.rank => Ok(vec![]),
+            (Pending(queued), C::MoveToFront { .. }) if queued.moves >= limits::QUEUE_MOVES_MAX => {
+                Err(Rejection::MovedTooOften)
+            }
             (Pending(_), C::MoveToFront { rank }) => Ok(vec![E::QueueMoved(QueueMoved { rank })]),
             (Running { .. } | Ended { .. }, C::MoveToFront { .. }) => Err(Rejection::NotPending),
 
-            (Pending(pending), C::Start { now, .. }) if now >= pending.expires_at => {
+            (Pending(queued), C::Start { now, .. }) if now >= queued.pending.expires_at => {
                 Err(Rejection::Expired)
             }
-            (Pending(pending), C::Start { now, .. })
-                if pending.not_before.is_some_and(|earliest| now < earliest) =>
+            (Pending(queued), C::Start { now, .. })
+                if queued.pending.not_before.is_some_and(|earliest| now < earliest) =>
             {
                 Err(Rejection::TooEarly)
             }
-            (Pending(pending), C::Start { claim, now, runtime, turn }) => {
-                let slot_until = now.plus_s(pending.timeout_s + limits::LEASE_MARGIN_S);
+            (Pending(queued), C::Start { claim, now, runtime, turn }) => {
+                let slot_until = now.plus_s(queued.pending.timeout_s + limits::LEASE_MARGIN_S);
                 let TurnContext { resumed_session_id, told } = turn;
                 Ok(vec![E::Running(super::event::Running {
                     claim,
@@ -144,7 +154,7 @@ impl Aggregate for Execution {
             (Pending(_), C::Lose { .. }) => Err(Rejection::NotRunning),
             (Ended { .. }, C::Lose { .. }) => Err(Rejection::AlreadyEnded),
 
-            (Pending(pending), C::Expire { now, .. }) if now < pending.expires_at => {
+            (Pending(queued), C::Expire { now, .. }) if now < queued.pending.expires_at => {
                 Err(Rejection::NotExpired)
             }
             (Pending(_), C::Expire { message, .. }) => {

@@ -16,7 +16,7 @@ pub use event::{
 };
 pub use observation::{CostBasis, Evidence, Exit, Observation, StopCause, TranscriptRef, Usage};
 pub use retry::Attempt;
-pub use state::{Execution, Outcome};
+pub use state::{Execution, Outcome, Queued};
 
 #[cfg(test)]
 mod tests;

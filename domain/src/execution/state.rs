@@ -27,6 +27,17 @@ impl Outcome {
     }
 }
 
+/// An execution that waits for a slot.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Queued {
+    /// What was accepted.
+    pub pending: Box<Pending>,
+    /// How far it was moved to the front of its queue; 0 where it never was.
+    pub rank: u64,
+    /// How often it was moved.
+    pub moves: u32,
+}
+
 /// The state of one execution.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Execution {
@@ -34,7 +45,7 @@ pub enum Execution {
     #[default]
     Absent,
     /// It waits for a slot.
-    Pending(Box<Pending>),
+    Pending(Queued),
     /// It holds a slot.
     Running {
         /// What was accepted.
@@ -64,9 +75,8 @@ impl Execution {
     pub fn pending(&self) -> Option<&Pending> {
         match self {
             Self::Absent => None,
-            Self::Pending(pending)
-            | Self::Running { pending, .. }
-            | Self::Ended { pending, .. } => Some(pending),
+            Self::Pending(queued) => Some(&queued.pending),
+            Self::Running { pending, .. } | Self::Ended { pending, .. } => Some(pending),
         }
     }
 
@@ -76,8 +86,15 @@ impl Execution {
     pub fn after(self, event: &ExecutionEvent) -> Self {
         use ExecutionEvent as E;
         match (self, event) {
-            (Self::Absent, E::Pending(pending)) => Self::Pending(pending.clone()),
-            (Self::Pending(pending), E::Running(running)) => Self::Running {
+            (Self::Absent, E::Pending(pending)) => {
+                Self::Pending(Queued { pending: pending.clone(), rank: 0, moves: 0 })
+            }
+            (Self::Pending(queued), E::QueueMoved(moved)) => Self::Pending(Queued {
+                rank: moved.rank,
+                moves: queued.moves.saturating_add(1),
+                ..queued
+            }),
+            (Self::Pending(Queued { pending, .. }), E::Running(running)) => Self::Running {
                 pending,
                 running: running.clone(),
                 cancellation: None,
@@ -95,7 +112,7 @@ impl Execution {
                 Self::Running { pending, running, cancellation, signals }
             }
             (
-                Self::Pending(pending) | Self::Running { pending, .. },
+                Self::Pending(Queued { pending, .. }) | Self::Running { pending, .. },
                 E::Completed(_) | E::Failed(_) | E::Cancelled(_),
             ) => Self::Ended {
                 pending,

@@ -8,6 +8,7 @@ use crate::agent::Runtime;
 use crate::content::{ContentRef, Digest};
 use crate::given::given;
 use crate::ids::{AgentName, ClaimId, ExecutionId, SessionId, UserName};
+use crate::limits;
 use crate::{Aggregate, NanoUsd, Timestamp};
 use ExecutionEvent as E;
 
@@ -346,6 +347,19 @@ fn only_the_waiting_are_moved_and_nothing_happens_to_what_does_not_exist() {
     for command in [moved(), cancel(), start(1, 1), finish(Evidence::Success, None)] {
         given::<Execution>([]).when(command).then_refused(&Rejection::NotFound);
     }
+}
+
+#[test]
+fn what_is_the_next_already_is_not_moved_and_nothing_is_moved_for_ever() {
+    let moved = |rank| E::QueueMoved(QueueMoved { rank });
+    let to = |rank| Command::MoveToFront { rank };
+    given::<Execution>([pending()]).when(to(0)).then([]);
+    given::<Execution>([pending(), moved(4)]).when(to(4)).then([]);
+    let history = |moves: u32| [pending()].into_iter().chain((1..=u64::from(moves)).map(moved));
+    let most = limits::QUEUE_MOVES_MAX;
+    given::<Execution>(history(most - 1)).when(to(1_000)).then([moved(1_000)]);
+    given::<Execution>(history(most)).when(to(1_000)).then_refused(&Rejection::MovedTooOften);
+    given::<Execution>(history(most)).when(to(u64::from(most))).then([]);
 }
 
 /// Any command, about any of three claims, at any time, with any evidence.

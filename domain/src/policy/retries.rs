@@ -19,6 +19,18 @@ impl Policy {
         self.highest_rank
     }
 
+    /// The rank by which an execution is the next of its queue: its own where it is that already, or is
+    /// being started; else the next one.
+    pub fn front_rank(&mut self, id: ExecutionId) -> u64 {
+        let place = self.why_each_waits(&[id]).get(&id).map(|(_, place)| *place);
+        let line = self.agent_of.get(&id).and_then(|agent| self.lines.get(agent));
+        let entry = line.and_then(|line| line.executions.get(&id));
+        // Who waits for their time stands before others by rank alone once it has come.
+        let in_line = entry.filter(|entry| entry.delayed_until.is_none());
+        let own = in_line.filter(|_| matches!(place, Some(0 | 1))).map(|entry| entry.place.rank());
+        own.unwrap_or_else(|| self.next_rank())
+    }
+
     pub(super) fn want_retry(&mut self, id: ExecutionId, code: FailureCode) {
         let line = self.agent_of.get(&id).and_then(|agent| self.lines.get(agent));
         let entry = line.and_then(|line| line.executions.get(&id));

@@ -194,6 +194,21 @@ fn each_rank_is_above_all_that_were_given_out() {
     assert_eq!((policy.next_rank(), policy.next_rank()), (9, 10));
 }
 
+#[test]
+fn whoever_is_the_next_already_keeps_their_rank() {
+    let mut policy = policy(1);
+    policy.hold_back_for_disk(true);
+    policy.apply_execution(1, id(1), &plain());
+    policy.apply_execution(2, id(2), &plain());
+    policy.apply_execution(3, id(3), &waits_until(9));
+    assert_eq!((policy.front_rank(id(1)), policy.front_rank(id(2))), (0, 1));
+    policy.apply_execution(4, id(2), &ExecutionEvent::QueueMoved(QueueMoved { rank: 1 }));
+    assert_eq!((policy.front_rank(id(2)), policy.front_rank(id(1))), (1, 2));
+    policy.apply_execution(5, id(1), &cancelled());
+    policy.apply_execution(6, id(2), &cancelled());
+    assert_eq!(policy.front_rank(id(3)), 3, "others may come before its time does");
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     /// Accepts one that starts so many seconds from now at the earliest.

@@ -17,8 +17,9 @@ const LOOK_BACK_PAGE: usize = 20;
 /// Turns that are looked through in all. A session whose last turns all failed before their agent
 /// said in which session of its own it was goes on without one.
 const LOOK_BACK_MAX: usize = 200;
-/// Events of a turn that are read: far more than a turn has.
-const TURN_EVENTS_MAX: usize = 200;
+/// Events of an execution that are read from its beginning, so that its ending is among them: moves
+/// in its queue are the most that can come before.
+const TURN_EVENTS_MAX: usize = 2 * limits::QUEUE_MOVES_MAX as usize;
 
 /// What a chat turn goes on from; nothing where its session was closed before it could start: then it
 /// is cancelled here.

@@ -53,6 +53,9 @@ pub enum MoveError {
     /// It does not wait.
     #[error("this execution is not waiting for a slot")]
     NotPending,
+    /// It was moved as often as may be.
+    #[error(transparent)]
+    TooOften(Rejection),
     /// The write failed.
     #[error(transparent)]
     Write(#[from] ExecuteError<Rejection>),
@@ -166,7 +169,8 @@ impl Tasks {
         }
     }
 
-    /// Lets a waiting execution be the next of its agent's queue.
+    /// Lets a waiting execution be the next of its agent's queue. Where it is that already, nothing is
+    /// recorded, and the position is that of its last event.
     pub async fn move_to_front(
         &self,
         caller: &Caller,
@@ -181,12 +185,15 @@ impl Tasks {
         if !matches!(state, Execution::Pending(_)) {
             return Err(MoveError::NotPending);
         }
-        let rank = self.desk.policy().next_rank();
+        let rank = self.desk.policy().front_rank(execution_id);
         let context = context(caller, None, request);
         let command = Command::MoveToFront { rank };
         match self.ledger.execute::<Execution>(&stream, command, &[], &context).await {
             Ok(done) => Ok(done.position),
             Err(ExecuteError::Refused(Rejection::NotPending)) => Err(MoveError::NotPending),
+            Err(ExecuteError::Refused(refused @ Rejection::MovedTooOften)) => {
+                Err(MoveError::TooOften(refused))
+            }
             Err(error) => Err(error.into()),
         }
     }
