@@ -192,7 +192,7 @@ impl Watcher {
                 if message.announcement.position <= joined.from {
                     self.send(&message).await?;
                     if let Some(frame) = self.socket.recv().now_or_never() {
-                        self.hear(frame)?;
+                        self.hear(frame.as_ref())?;
                     }
                 }
             }
@@ -214,7 +214,7 @@ impl Watcher {
         loop {
             tokio::select! {
                 biased;
-                frame = self.socket.recv() => self.hear(frame)?,
+                frame = self.socket.recv() => self.hear(frame.as_ref())?,
                 message = live.recv() => match message {
                     Ok(message) if message.announcement.position > last => {
                         last = message.announcement.position;
@@ -235,7 +235,7 @@ impl Watcher {
     }
 
     /// Whatever a client says, it lives, unless it says good-bye.
-    fn hear(&mut self, frame: Option<Result<Frame, axum::Error>>) -> Result<(), End> {
+    fn hear(&mut self, frame: Option<&Result<Frame, axum::Error>>) -> Result<(), End> {
         match frame {
             Some(Ok(Frame::Close(_)) | Err(_)) | None => Err(End::Gone),
             Some(Ok(_)) => {
