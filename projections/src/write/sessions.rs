@@ -1,6 +1,6 @@
 //! Chat sessions: when each was open, its turns and injected results in order, and what of it goes on.
 
-use execution_ledger_domain::execution::{ExecutionEvent, Trigger};
+use execution_ledger_domain::execution::{ExecutionEvent, RunReport, Trigger};
 use execution_ledger_domain::session::{Opened, SessionEvent};
 use execution_ledger_domain::wire::Event;
 use execution_ledger_store::Recorded;
@@ -12,8 +12,8 @@ use crate::model::EntryKind;
 
 /// `sessions`: `no` is the position at which it was opened. `session_entries`: a turn stands at the
 /// position of its acceptance, a result at that of its injection; `told_position` is the end of the
-/// turn whose agent was told of it. `session_tells`: the results that running turns tell; a turn that
-/// never ran told nothing. `session_tasks`: turns and background tasks, each until it is
+/// turn whose agent was told of it. `session_tells`: the results that running turns tell; a turn whose
+/// agent gave no sign of itself told nothing. `session_tasks`: turns and background tasks, each until it is
 /// over: ended, and its injection settled where one was asked for.
 const TABLES: &str = "
 CREATE TABLE sessions(
@@ -84,7 +84,7 @@ impl Projection for Sessions {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn tables(&self) -> &'static str {
@@ -171,8 +171,9 @@ impl Sessions {
             }
             _ if transition.is_ending() && row.chat_session.is_some() => {
                 if row.triggered_by == Trigger::Chat {
-                    let (turn, ran) = (row.no, event.report().is_some());
-                    self.writes.extend(ran.then_some(Write::Told { turn, position }));
+                    let turn = row.no;
+                    let told = has_told(event).then_some(Write::Told { turn, position });
+                    self.writes.extend(told);
                     self.writes.push(Write::ToldNothing { turn });
                 }
                 if !row.injects {
@@ -182,6 +183,14 @@ impl Sessions {
             _ => {}
         }
     }
+}
+
+/// Whether the agent of a turn that ends was given its message, as far as anybody knows: it succeeded,
+/// or said in which session of its own it was. There is a report also of a run that was stopped before
+/// its program was started, or whose supervisor was lost. To be told twice is better than never.
+fn has_told(ending: &ExecutionEvent) -> bool {
+    let in_session = |report: &RunReport| report.agent_session_id.is_some();
+    matches!(ending, ExecutionEvent::Completed(_)) || ending.report().is_some_and(in_session)
 }
 
 impl Write {

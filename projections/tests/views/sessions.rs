@@ -109,6 +109,55 @@ async fn a_result_is_told_by_a_turn_that_ran_and_not_by_one_that_never_did() {
     running.stop().await;
 }
 
+#[tokio::test]
+async fn a_result_is_not_told_by_a_turn_of_which_there_is_a_report_but_no_sign_of_its_agent() {
+    let mut world = world_with(&[Trigger::SelfTask, Trigger::Chat, Trigger::Chat]).await;
+    world.step(&Step::Start(0)).await;
+    world.step(&Step::Finish { which: 0, outcome: 0, cost: None, text: 0 }).await;
+    world.step(&Step::Settle { which: 0, injected: true }).await;
+    let running = world.run_views();
+    let (result, ..) = world.executions[0];
+    // Cancelled after its claim and before its program was started: the supervisor reports that.
+    start_telling(&world, 1, result).await;
+    world.step(&Step::Cancel(1)).await;
+    world.step(&Step::Finish { which: 1, outcome: 3, cost: None, text: 0 }).await;
+    running.caught_up(&world).await;
+    let untold = running.views.untold_results(session(0), 10).await.expect("an answer");
+    assert_eq!(untold.value, [result]);
+    // Failed, but in a session of the agent's own: its message was there.
+    start_telling(&world, 2, result).await;
+    let (turn, claim, _) = world.executions[2];
+    let now = execution_ledger_store::Clock::now(&*world.clock);
+    let failed = execution::Observation {
+        claim,
+        started_at: now,
+        ended_at: now,
+        duration_ms: 0,
+        exit: None,
+        stopped: None,
+        signals: Vec::new(),
+        killed_processes: 0,
+        evidence: execution::Evidence::None,
+        response: None,
+        response_cut: false,
+        cost: None,
+        cost_basis: execution::CostBasis::Unknown,
+        usage: None,
+        model_used: None,
+        agent_session_id: Some("its-own".to_owned()),
+        num_turns: None,
+        transcript: None,
+    };
+    let (stream, story) = (StreamName::execution(turn), context());
+    let finish = execution::Command::Finish(Box::new(failed));
+    let ended = world.ledger.execute::<execution::Execution>(&stream, finish, &[], &story);
+    ended.await.expect("ended");
+    running.caught_up(&world).await;
+    let untold = running.views.untold_results(session(0), 10).await.expect("an answer");
+    assert_eq!(untold.value, []);
+    running.stop().await;
+}
+
 /// Starts a turn whose agent is told of a result.
 async fn start_telling(world: &World, which: usize, result: ExecutionId) {
     let (turn, claim, _) = world.executions[which];
@@ -165,7 +214,9 @@ async fn the_end_of_a_background_task_is_announced_once_it_says_whether_its_resu
     let events = world.store.read_all(Position::START, 100, With::EventsOnly).await.expect("all");
     for recorded in &events {
         let announced = running.views.announcement(recorded).await.expect("an answer");
-        told.extend(announced.map(|announced| (announced.event, recorded.event().expect("one"))));
+        for message in announced.into_iter().flat_map(|announced| announced.events) {
+            told.push((message, recorded.event().expect("one")));
+        }
     }
     let states: Vec<_> =
         told.iter().map(|(told, _)| (told.activity_type, told.activity_state)).collect();
@@ -173,6 +224,55 @@ async fn the_end_of_a_background_task_is_announced_once_it_says_whether_its_resu
     assert_eq!(states, [(of, ActivityState::Started), (of, ActivityState::Completed)]);
     assert_eq!(told[1].0.details, row.details);
     assert!(matches!(told[1].1, Event::Execution(ExecutionEvent::ResultInjected(_))));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_execution_that_is_cancelled_before_its_start_ends_in_the_panel_as_what_it_was() {
+    let mut world = world_with(&[Trigger::SelfTask]).await;
+    world.submit(Submission::default()).await;
+    let running = world.run_views();
+    world.step(&Step::Cancel(0)).await;
+    world.step(&Step::Cancel(1)).await;
+    let before = world.head().await;
+    running.caught_up(&world).await;
+    let shown = async |at| {
+        let page = running.views.activities(&Scope::All, at, &ActivityQuery::default()).await;
+        let rows = page.expect("a page").value.items.into_iter();
+        rows.map(|row| (row.activity_type, row.state, row.started_at)).collect::<Vec<_>>()
+    };
+    let stopped = |of| (of, ActivityState::Cancelled, None);
+    let (task, own) = (stopped(ActivityType::Task), stopped(ActivityType::SelfTask));
+    let rows = shown(At::Now).await;
+    assert_eq!(rows.len(), 3, "{rows:?}");
+    assert_eq!(rows[0], task);
+    assert!(!rows.contains(&own), "its result is on its way");
+    world.step(&Step::Settle { which: 0, injected: true }).await;
+    running.caught_up(&world).await;
+    assert_eq!(shown(At::Now).await, [&[own], rows.as_slice()].concat());
+    assert_eq!(shown(At::Position(before)).await, rows);
+
+    // Page by page, each of the two that one event led to is there once.
+    let (mut cursor, mut paged) = (None, Vec::new());
+    loop {
+        let query = ActivityQuery { limit: 1, cursor, ..ActivityQuery::default() };
+        let page = running.views.activities(&Scope::All, At::Now, &query).await;
+        let page = page.expect("a page").value;
+        paged.extend(page.items.iter().map(|row| row.activity_id));
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    let distinct: std::collections::BTreeSet<_> = paged.iter().collect();
+    assert_eq!((paged.len(), distinct.len()), (4, 4));
+
+    let events = world.store.read_all(Position::START, 100, With::EventsOnly).await.expect("all");
+    let settled = events.last().expect("the settlement");
+    let told = running.views.announcement(settled).await.expect("an answer").expect("told");
+    assert_eq!(told.events.len(), 1);
+    assert_eq!(told.events[0].activity_state, ActivityState::Cancelled);
+    assert_eq!(told.events[0].details["result_injected"], true);
     running.stop().await;
 }
 
