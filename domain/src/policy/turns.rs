@@ -22,15 +22,11 @@ struct Ready {
 impl Policy {
     pub(super) fn begin_chat_turns(&mut self, effects: &mut Vec<Effect>, most: usize) {
         let beginning_max = (self.ceiling.max_parallel_total / BEGINNING_PART).max(1) as usize;
-        let mut beginning = self.turns_beginning();
-        for turn in self.ready_turns() {
-            if effects.len() >= most
-                || beginning >= beginning_max
-                || self.all_held() >= self.ceiling.max_parallel_total
-            {
+        let room = beginning_max.saturating_sub(self.turns_beginning());
+        for turn in self.ready_turns().into_iter().take(room) {
+            if effects.len() >= most || self.all_held() >= self.ceiling.max_parallel_total {
                 return;
             }
-            beginning += 1;
             self.turn_waits_no_more(&turn.agent, turn.place, turn.execution);
             self.take(turn.execution, &turn.agent, turn.place, effects);
         }

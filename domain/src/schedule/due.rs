@@ -81,7 +81,9 @@ impl Active {
         }
         // The latest of all that are due fires, and that is one on time: no missed one before it.
         if one_on_time && self.settings.catch_up == CatchUp::One {
-            held.into_iter().for_each(|tick| Range::extend(&mut skipped, tick));
+            for tick in held {
+                Range::extend(&mut skipped, tick);
+            }
         }
         Some(match skipped {
             Some(range) => Due::Skip(range.skipped(Skip::Missed)),
