@@ -12,12 +12,12 @@ pub(crate) const BEHIND_MAX: usize = 1_024;
 /// Events that are read at a time for a watcher that resumes.
 const PAGE: usize = 500;
 
-/// A message and whose it is, ready to be sent.
+/// The messages of an event and whose they are, ready to be sent.
 pub(crate) struct Message {
     /// Whose it is, and where.
     pub announcement: Announcement,
-    /// The message as JSON.
-    pub json: String,
+    /// The messages as JSON.
+    pub json: Vec<String>,
 }
 
 /// Why messages can't be made.
@@ -122,7 +122,9 @@ impl ActivityFeed {
         recorded: &execution_ledger_store::Recorded,
     ) -> Result<Option<Arc<Message>>, FeedError> {
         let Some(announcement) = self.views.announcement(recorded).await? else { return Ok(None) };
-        let json = serde_json::to_string(&announcement.event)
+        let json = announcement.events.iter().map(serde_json::to_string);
+        let json = json
+            .collect::<Result<_, _>>()
             .map_err(|error| StoreError::Fault(format!("a message is no JSON: {error}")))?;
         Ok(Some(Arc::new(Message { announcement, json })))
     }

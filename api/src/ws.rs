@@ -249,7 +249,10 @@ impl Watcher {
         if !self.scope.covers(&message.announcement.ownership()) {
             return Ok(());
         }
-        self.write(Frame::Text(message.json.as_str().into())).await
+        for json in &message.json {
+            self.write(Frame::Text(json.as_str().into())).await?;
+        }
+        Ok(())
     }
 
     async fn write(&mut self, frame: Frame) -> Result<(), End> {

@@ -233,6 +233,29 @@ async fn activities_are_told_as_they_happen_and_from_any_position_on() {
 }
 
 #[tokio::test]
+async fn a_cancelled_wait_is_told_as_a_cancellation_and_as_an_end_and_none_is_lost_between() {
+    let server = Server::start().await;
+    server.paused_agent("a").await;
+    let listening = server.listen().await;
+    let mut live = watch(listening.address, "").await.expect("a socket");
+    let (id, _) = server.submit("a", "one").await;
+    let stop = format!("/api/agents/a/executions/{id}/terminate");
+    assert_eq!(server.post(&stop, &json!({})).await.status, 202);
+    let (cancellation, end) = (told(&mut live).await, told(&mut live).await);
+    assert_eq!(cancellation["activity_type"], "cancellation");
+    assert_eq!(
+        (&end["activity_type"], &end["activity_state"]),
+        (&json!("task"), &json!("cancelled"))
+    );
+    assert_eq!((&end["activity_id"], &end["details"]["execution_id"]), (&json!(id), &json!(id)));
+
+    let position = cancellation["position"].as_str().expect("a position");
+    let resume = format!("?last_event_id={position}");
+    let mut resumed = watch(listening.address, &resume).await.expect("a socket");
+    assert_eq!((told(&mut resumed).await, told(&mut resumed).await), (cancellation, end));
+}
+
+#[tokio::test]
 async fn a_stopping_server_ends_every_stream_with_a_reason() {
     let server = Server::start().await;
     server.paused_agent("a").await;

@@ -160,20 +160,25 @@ pub struct ActivityEvent {
     /// When the event was recorded.
     #[schema(value_type = String, format = DateTime)]
     pub timestamp: Timestamp,
-    /// Position of the event, with the log's id: where to resume.
+    /// Where to resume, with the log's id: the position of the event, or before it where another message
+    /// about the same event follows.
     pub position: String,
     /// As in [`Activity::details`].
     #[schema(value_type = Object)]
     pub details: Value,
 }
 
-/// A message about an activity and whose it is.
+/// The messages that an event leads to and whose they are.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Announcement {
     /// Position of the event.
     pub position: Position,
-    /// The message.
-    pub event: ActivityEvent,
+    /// The messages: mostly one. Two where an execution was cancelled before it started: the wish was
+    /// fulfilled, and the execution has ended. The first then names the position before this one, so
+    /// that who resumes after it is told the second.
+    pub events: Vec<ActivityEvent>,
+    /// The agent of the execution.
+    pub agent: AgentName,
     /// The user that the execution belongs to.
     pub user: UserName,
     /// The agent whose run asked for the execution.
@@ -183,11 +188,7 @@ pub struct Announcement {
 impl Announcement {
     /// Whose it is: what a watcher's scope is checked against.
     pub fn ownership(&self) -> Ownership<'_> {
-        Ownership {
-            agent: &self.event.agent_name,
-            user: &self.user,
-            source_agent: self.source_agent.as_ref(),
-        }
+        Ownership { agent: &self.agent, user: &self.user, source_agent: self.source_agent.as_ref() }
     }
 }
 

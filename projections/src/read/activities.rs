@@ -18,7 +18,7 @@ use crate::model::{
 };
 use crate::query::{ActivityQuery, At, Page, QueryError, Seen};
 use crate::views::Views;
-use crate::write::{cancellation_state, run_state};
+use crate::write::{cancellation_state, last_place, run_state};
 
 /// A message's beginning in an action, in characters.
 const ACTION_MAX_CHARS: usize = 80;
@@ -26,7 +26,7 @@ const ACTION_MAX_CHARS: usize = 80;
 const PREVIEW_MAX_CHARS: usize = 200;
 
 struct Found {
-    position: u64,
+    place: u64,
     execution_id: ExecutionId,
     activity_id: uuid::Uuid,
     activity_type: ActivityType,
@@ -61,7 +61,7 @@ impl Views {
         let next_cursor = found
             .last()
             .filter(|_| more)
-            .map(|last| Cursor { key: 0, no: last.position }.encode(&log, &question));
+            .map(|last| Cursor { key: 0, no: last.place }.encode(&log, &question));
         let ids: Vec<ExecutionId> = found.iter().map(|row| row.execution_id).collect();
         let records = self.records(&ids, position, With::Contents).await?;
         let both = found.into_iter().zip(&records);
@@ -69,7 +69,8 @@ impl Views {
         Ok(Seen { position, value: Page { items: items.collect(), next_cursor } })
     }
 
-    /// What an event means to those who watch activities; nothing for most events. Reads the
+    /// What an event means to those who watch activities; nothing for most events, and for some two
+    /// messages. Reads the
     /// execution's stream, so no read model needs to have seen the event. Not scoped: the answer says
     /// whose it is.
     pub async fn announcement(
@@ -85,11 +86,20 @@ impl Views {
         let events =
             store.read_stream(&recorded.stream, 0, STREAM_EVENTS_MAX, With::Contents).await?;
         let Some(record) = fold(&events, recorded.position)? else { return Ok(None) };
-        if !is_told_now(&event, &record) {
-            return Ok(None);
-        }
-        let position = LogPosition { log: self.log_id().clone(), position: recorded.position };
-        Ok(Some(announcement(recorded, &event, &record, position.to_string())))
+        let told = told_now(&event, &record);
+        let number = recorded.position.number();
+        let events = told.iter().zip((1..=told.len() as u64).rev()).map(|(told, left)| {
+            let position = Position::new(number.saturating_sub(left - 1));
+            let position = LogPosition { log: self.log_id().clone(), position };
+            message(recorded, *told, &record, position.to_string())
+        });
+        Ok((!told.is_empty()).then(|| Announcement {
+            position: recorded.position,
+            events: events.collect(),
+            agent: record.agent_name.clone(),
+            user: record.user.clone(),
+            source_agent: record.source_agent.clone(),
+        }))
     }
 }
 
@@ -107,17 +117,31 @@ fn is_announced(event: &ExecutionEvent) -> bool {
     }
 }
 
-/// Whether an announced event is one that its execution's activity tells: the end of a run whose
-/// result is to be put into a session is told once that is settled, so that it says what happened.
-fn is_told_now(event: &ExecutionEvent, record: &ExecutionRecord) -> bool {
+/// What a message is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// The execution.
+    Run,
+    /// The wish to stop it.
+    Cancellation,
+}
+
+/// What an announced event says, in order. The end of an execution whose result is to be put into a
+/// session is told once that is settled, so that it says what happened.
+fn told_now(event: &ExecutionEvent, record: &ExecutionRecord) -> &'static [Told] {
     use ExecutionEvent as E;
-    let cancelled_wait = record.started_at.is_none() && record.status == Status::Cancelled;
     match event {
-        E::Completed(_) | E::Failed(_) => !record.inject_result,
+        E::CancellationRequested(_) => &[Told::Cancellation],
         // A cancelled wait is the cancellation itself, done at once.
-        E::Cancelled(_) => cancelled_wait || !record.inject_result,
-        E::ResultInjected(_) | E::InjectionRefused(_) => !cancelled_wait,
-        _ => true,
+        E::Cancelled(_) if record.started_at.is_none() => {
+            if record.inject_result {
+                &[Told::Cancellation]
+            } else {
+                &[Told::Cancellation, Told::Run]
+            }
+        }
+        E::Completed(_) | E::Failed(_) | E::Cancelled(_) if record.inject_result => &[],
+        _ => &[Told::Run],
     }
 }
 
@@ -131,12 +155,13 @@ fn find(
     let position = at.map_or(i64::MAX, |at| columns::number(at.number()));
     // Exclusive: a cursor is the last row that was shown.
     let before = after.map_or(i64::MAX, |after| columns::number(after.no));
+    let upto = at.map_or(i64::MAX, |at| columns::number(last_place(at.number())));
     let state = match at {
         None => "a.state",
         Some(_) => "(CASE WHEN a.ended_position <= ?1 THEN a.state ELSE 0 END)",
     };
-    let mut values = vec![Value::Integer(position), Value::Integer(before)];
-    let mut conditions = vec!["a.position <= ?1".to_owned(), "a.position < ?2".to_owned()];
+    let mut values: Vec<_> = [position, before, upto].map(Value::Integer).into();
+    let mut conditions = vec!["a.place < ?2".to_owned(), "a.place <= ?3".to_owned()];
     let mut and = |comparison: String, value: Value| {
         values.push(value);
         conditions.push(format!("{comparison} = ?{}", values.len()));
@@ -154,9 +179,9 @@ fn find(
     values.extend(value);
     conditions.push(scoped);
     let sql = format!(
-        "SELECT a.position, a.execution_id, a.activity_id, a.type, {state}, a.started_at,
+        "SELECT a.place, a.execution_id, a.activity_id, a.type, {state}, a.started_at,
            CASE WHEN a.ended_position <= ?1 THEN a.ended_at END
-         FROM activities a {} WHERE {} ORDER BY a.position DESC LIMIT {}",
+         FROM activities a {} WHERE {} ORDER BY a.place DESC LIMIT {}",
         index_for(at, scope, query),
         conditions.join(" AND "),
         query.limit + 1
@@ -183,7 +208,7 @@ fn index_for(at: Option<Position>, scope: &Scope, query: &ActivityQuery) -> &'st
 fn found(row: &Row<'_>) -> rusqlite::Result<Found> {
     let time = |micros: Option<i64>| micros.map(Timestamp::from_micros);
     Ok(Found {
-        position: columns::unsigned(row, 0)?,
+        place: columns::unsigned(row, 0)?,
         execution_id: ExecutionId(columns::uuid(row, 1)?),
         activity_id: columns::uuid(row, 2)?,
         activity_type: ActivityType::from_code(row.get(3)?).ok_or_else(|| Bad::at(3))?,
@@ -210,40 +235,31 @@ impl Found {
     }
 }
 
-fn announcement(
+fn message(
     recorded: &Recorded,
-    event: &ExecutionEvent,
+    told: Told,
     record: &ExecutionRecord,
     position: String,
-) -> Announcement {
-    let never_started = record.started_at.is_none();
-    let cancellation = match event {
-        ExecutionEvent::CancellationRequested(_) => true,
-        // A cancelled wait is the cancellation itself, done at once.
-        ExecutionEvent::Cancelled(_) => never_started,
-        _ => false,
+) -> ActivityEvent {
+    let (activity_type, state, activity_id) = match told {
+        Told::Cancellation => {
+            (ActivityType::Cancellation, cancellation_state(record.status), recorded.id.0)
+        }
+        Told::Run => {
+            let run = ActivityType::of_run(record.triggered_by, record.source_agent.as_ref());
+            (run, run_state(record.status), record.execution_id.0)
+        }
     };
-    let (activity_type, state, activity_id) = if cancellation {
-        (ActivityType::Cancellation, cancellation_state(record.status), recorded.id.0)
-    } else {
-        let run = ActivityType::of_run(record.triggered_by, record.source_agent.as_ref());
-        (run, run_state(record.status), record.execution_id.0)
-    };
-    Announcement {
-        position: recorded.position,
-        event: ActivityEvent {
-            message_type: "agent_activity",
-            activity_type,
-            activity_state: state,
-            action: action(activity_type, record),
-            agent_name: record.agent_name.clone(),
-            activity_id,
-            timestamp: recorded.recorded_at,
-            position,
-            details: details(state, cancellation, record),
-        },
-        user: record.user.clone(),
-        source_agent: record.source_agent.clone(),
+    ActivityEvent {
+        message_type: "agent_activity",
+        activity_type,
+        activity_state: state,
+        action: action(activity_type, record),
+        agent_name: record.agent_name.clone(),
+        activity_id,
+        timestamp: recorded.recorded_at,
+        position,
+        details: details(state, told == Told::Cancellation, record),
     }
 }
 

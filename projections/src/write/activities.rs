@@ -1,5 +1,5 @@
-//! The activity panel: one row for each start of an execution, each wish to stop one, and each ending
-//! of an execution that had never started.
+//! The activity panel: one row for each execution that started or ended without that, and one for each
+//! wish to stop one.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +12,11 @@ use super::row::Row;
 use crate::columns;
 use crate::model::{ActivityState, ActivityType, Status};
 
-/// `position` is the event's that started the activity, `ended_position` the one's that ended it:
-/// before that, its state was `started`.
+/// `place` follows from the event that started the activity, `ended_position` is the one's that ended
+/// it: before that, its state was `started`.
 const TABLES: &str = "
 CREATE TABLE activities(
-  position INTEGER PRIMARY KEY,
+  place INTEGER PRIMARY KEY,
   execution_no INTEGER NOT NULL,
   activity_id BLOB NOT NULL,
   execution_id BLOB NOT NULL,
@@ -32,12 +32,23 @@ CREATE TABLE activities(
 ";
 
 const INDEXES: &str = "
-CREATE INDEX activities_agent ON activities(agent, position);
-CREATE INDEX activities_source ON activities(source_agent, position) WHERE source_agent IS NOT NULL;
-CREATE INDEX activities_type ON activities(type, position);
-CREATE INDEX activities_state ON activities(state, position);
-CREATE INDEX activities_user ON activities(user, position);
+CREATE INDEX activities_agent ON activities(agent, place);
+CREATE INDEX activities_source ON activities(source_agent, place) WHERE source_agent IS NOT NULL;
+CREATE INDEX activities_type ON activities(type, place);
+CREATE INDEX activities_state ON activities(state, place);
+CREATE INDEX activities_user ON activities(user, place);
 ";
+
+/// The place of the activity that the event of that position started.
+fn place(position: u64) -> u64 {
+    position.saturating_mul(2)
+}
+
+/// The last place that belongs to that position: that of an execution which ended there and had never
+/// started. Where it was cancelled, the event started the cancellation as well.
+pub(crate) fn last_place(position: u64) -> u64 {
+    place(position).saturating_add(1)
+}
 
 struct Start {
     execution_no: u64,
@@ -57,7 +68,7 @@ struct End {
     position: u64,
 }
 
-/// The activities that started or ended since the last flush, by the position of their start.
+/// The activities that started or ended since the last flush, by their places.
 #[derive(Default)]
 pub(super) struct Activities {
     started: BTreeMap<u64, Start>,
@@ -70,7 +81,7 @@ impl Projection for Activities {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn tables(&self) -> &'static str {
@@ -90,12 +101,12 @@ impl Projection for Activities {
         let run = ActivityType::of_run(row.triggered_by, row.source_agent.as_ref());
         match event {
             ExecutionEvent::Running(_) => {
-                self.started.insert(position, Start::of(row, run, row.id.0, Some(at)));
+                self.started.insert(place(position), Start::of(row, run, row.id.0, Some(at)));
             }
             ExecutionEvent::CancellationRequested(_) => {
                 let id = change.recorded.id.0;
                 let cancellation = ActivityType::Cancellation;
-                self.started.insert(position, Start::of(row, cancellation, id, Some(at)));
+                self.started.insert(place(position), Start::of(row, cancellation, id, Some(at)));
             }
             ExecutionEvent::Completed(_)
             | ExecutionEvent::Failed(_)
@@ -116,14 +127,14 @@ impl Projection for Activities {
 
     fn flush(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         let mut insert = connection.prepare_cached(
-            "INSERT INTO activities(position, execution_no, activity_id, execution_id, type, agent,
+            "INSERT INTO activities(place, execution_no, activity_id, execution_id, type, agent,
                user, source_agent, state, started_at, ended_at, ended_position)
              VALUES(?,?,?,?,?,?,?,?,?,?,?,?)",
         )?;
-        for (position, started) in std::mem::take(&mut self.started) {
-            let ended = self.ended.remove(&position);
+        for (place, started) in std::mem::take(&mut self.started) {
+            let ended = self.ended.remove(&place);
             insert.execute(params![
-                columns::number(position),
+                columns::number(place),
                 columns::number(started.execution_no),
                 started.activity_id.as_bytes(),
                 started.execution_id.as_bytes(),
@@ -139,11 +150,11 @@ impl Projection for Activities {
         }
         let mut update = connection.prepare_cached(
             "UPDATE activities SET state = ?2, ended_at = ?3, ended_position = ?4
-             WHERE position = ?1",
+             WHERE place = ?1",
         )?;
-        for (position, ended) in std::mem::take(&mut self.ended) {
+        for (place, ended) in std::mem::take(&mut self.ended) {
             update.execute(params![
-                columns::number(position),
+                columns::number(place),
                 ended.state.code(),
                 ended.at,
                 columns::number(ended.position)
@@ -167,8 +178,9 @@ impl Activities {
             // A cancelled wait is the cancellation itself, done at once.
             let id = change.recorded.id.0;
             let cancellation = ActivityType::Cancellation;
-            self.started.insert(position, Start::of(row, cancellation, id, Some(at)));
-            self.ended.insert(position, End { state: ActivityState::Completed, at, position });
+            let place = place(position);
+            self.started.insert(place, Start::of(row, cancellation, id, Some(at)));
+            self.ended.insert(place, End { state: ActivityState::Completed, at, position });
         }
         // What is to be put into a session is over once that is settled: its end tells how.
         if !row.injects {
@@ -176,11 +188,11 @@ impl Activities {
         }
         if let Some(asked) = row.cancellation_position {
             let state = cancellation_state(row.status);
-            self.ended.insert(asked, End { state, at, position });
+            self.ended.insert(place(asked), End { state, at, position });
         }
     }
 
-    /// Ends the activity of a run, or makes one of an execution that failed before it could start.
+    /// Ends the activity of a run, or makes one of an execution that ended before it could start.
     fn end_run(&mut self, change: &Change<'_>, transition: &Transition<'_>, run: ActivityType) {
         let row = transition.row;
         let position = change.recorded.position.number();
@@ -188,12 +200,12 @@ impl Activities {
         let state = run_state(row.status);
         match row.started_position {
             Some(started) => {
-                self.ended.insert(started, End { state, at, position });
+                self.ended.insert(place(started), End { state, at, position });
             }
-            None if row.status == Status::Cancelled => {}
             None => {
-                self.started.insert(position, Start::of(row, run, row.id.0, None));
-                self.ended.insert(position, End { state, at, position });
+                let place = last_place(position);
+                self.started.insert(place, Start::of(row, run, row.id.0, None));
+                self.ended.insert(place, End { state, at, position });
             }
         }
     }

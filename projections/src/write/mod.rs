@@ -18,7 +18,7 @@ mod sessions;
 mod versions;
 mod writer;
 
-pub(crate) use activities::{cancellation_state, run_state};
+pub(crate) use activities::{cancellation_state, last_place, run_state};
 pub(crate) use agents::{AgentVersion, Agents};
 pub(crate) use file::prepare_reader;
 pub(crate) use keys::{KeyVersion, Keys};

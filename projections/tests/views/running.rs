@@ -152,7 +152,7 @@ async fn watchers_are_told_of_starts_ends_and_cancellations() {
             running.views.announcement(&recorded).await.expect("an announcement")
         {
             assert_eq!(announcement.user, user("max"));
-            told.push(announcement.event);
+            told.extend(announcement.events);
         }
     }
     let kinds: Vec<_> = told.iter().map(|told| (told.activity_type, told.activity_state)).collect();
@@ -163,8 +163,11 @@ async fn watchers_are_told_of_starts_ends_and_cancellations() {
             (ActivityType::Cancellation, ActivityState::Started),
             (ActivityType::SelfTask, ActivityState::Cancelled),
             (ActivityType::Cancellation, ActivityState::Completed),
+            (ActivityType::Task, ActivityState::Cancelled),
         ]
     );
+    let numbers: Vec<_> = told.iter().map(|told| told.position.rsplit('-').next()).collect();
+    assert_eq!(numbers[3..], [Some("5"), Some("6")], "who resumes between is told the second");
     assert_eq!(
         told[0].action,
         "Background task: Research competitors and write a long report about everything that they do, plea..."
@@ -196,7 +199,7 @@ async fn a_failure_says_in_the_panel_and_to_watchers_what_went_wrong() {
     let events = world.store.read_all(Position::START, 100, With::EventsOnly).await.expect("all");
     let last = events.last().expect("the end");
     let told = running.views.announcement(last).await.expect("an announcement").expect("one");
-    assert_eq!(told.event.details, shown);
+    assert_eq!(told.events[0].details, shown);
     running.stop().await;
 }
 
