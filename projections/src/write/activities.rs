@@ -198,15 +198,12 @@ impl Activities {
         let position = change.recorded.position.number();
         let at = change.recorded.recorded_at.micros();
         let state = run_state(row.status);
-        match row.started_position {
-            Some(started) => {
-                self.ended.insert(place(started), End { state, at, position });
-            }
-            None => {
-                let place = last_place(position);
-                self.started.insert(place, Start::of(row, run, row.id.0, None));
-                self.ended.insert(place, End { state, at, position });
-            }
+        if let Some(started) = row.started_position {
+            self.ended.insert(place(started), End { state, at, position });
+        } else {
+            let place = last_place(position);
+            self.started.insert(place, Start::of(row, run, row.id.0, None));
+            self.ended.insert(place, End { state, at, position });
         }
     }
 }
