@@ -7,6 +7,7 @@ mod export;
 pub mod history;
 mod import;
 pub mod notary;
+pub mod proof;
 pub mod verify;
 
 pub use compare::{CompareError, Comparison, Difference, compare_views};

@@ -18,6 +18,7 @@ mod import;
 mod keys;
 mod list;
 mod pages;
+mod prove;
 mod queue;
 mod rebuild;
 mod replay;
@@ -173,6 +174,7 @@ enum Command {
     Costs(costs::Costs),
     Rebuild(rebuild::Rebuild),
     Verify(verify::Verify),
+    Prove(prove::Prove),
     Backup(backup::Backup),
     Restore(backup::Restore),
     Export(export::Export),
@@ -191,6 +193,7 @@ impl Cli {
             Command::Serve(serve) => serve.execute(&self.global),
             Command::Completions(completions) => completions.execute(),
             Command::Rebuild(rebuild) => rebuild::execute(&rebuild, &self.global, &output),
+            Command::Prove(prove) => prove::execute(&prove, &self.global, &output),
             Command::Verify(verify) => verify::execute(&verify, &self.global, &output),
             Command::Doctor(doctor::Doctor {}) => doctor::execute(&self.global, &output),
             Command::Backup(backup) => backup.execute(&self.global, &output),

@@ -58,6 +58,8 @@ fn every_command_is_understood() {
         &format!("keys show {id}"),
         &format!("keys revoke {id} {id}"),
         "keys me",
+        "verify --proof p.json",
+        &format!("prove {id} --to p.json"),
         "verify --checkpoint a.txt --checkpoint b.txt --skip-read-models --json",
         "costs --by model --from 2026-01-01T00:00:00Z",
         "rebuild --data-dir /tmp/x",

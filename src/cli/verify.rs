@@ -1,5 +1,7 @@
 //! `verify`: whether the history is what it was, off-line.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,6 +11,7 @@ use execution_ledger_domain::ExecutionId;
 use execution_ledger_domain::execution::TranscriptRef;
 use execution_ledger_process::transcript::Transcripts;
 use execution_ledger_replay::notary::{SignedCheckpoint, Verifier};
+use execution_ledger_replay::proof::{PROOF_MAX_BYTES, check};
 use execution_ledger_replay::verify::{
     Check, Checked, Inputs, Kept, Report, TranscriptState, verify,
 };
@@ -39,6 +42,7 @@ command line is wrong.
 Examples:
   execution-ledger verify
   execution-ledger verify --checkpoint kept-in-march.txt --key \"$(cat ledger.key)\"
+  execution-ledger verify --proof proof.json --key \"$(cat ledger.key)\"
   execution-ledger verify --json | jq '.problems[]'
 ";
 
@@ -52,6 +56,9 @@ pub struct Verify {
     /// The public key that must have signed [default: the one in the data directory].
     #[arg(long, value_name = "VERIFIER")]
     key: Option<Verifier>,
+    /// Check this proof, made by `prove`, and nothing else; no ledger is needed.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["checkpoint", "skip_read_models"])]
+    proof: Option<PathBuf>,
     /// Leave the read models out: they hold nothing that is not in the log.
     #[arg(long)]
     skip_read_models: bool,
@@ -59,6 +66,9 @@ pub struct Verify {
 
 /// Does it.
 pub fn execute(asked: &Verify, global: &Global, output: &Output) -> Result<Exit, Failure> {
+    if let Some(path) = &asked.proof {
+        return check_proof(path, asked.key.as_ref(), output);
+    }
     let settings = global.settings_from_environment()?;
     let data_dir = DataDir::at(&settings.data_dir);
     let began = Instant::now();
@@ -99,16 +109,63 @@ pub fn execute(asked: &Verify, global: &Global, output: &Output) -> Result<Exit,
     Ok(if sound { Exit::Success } else { Exit::Failed })
 }
 
+/// Checks a proof with nothing but the key.
+fn check_proof(path: &Path, key: Option<&Verifier>, output: &Output) -> Result<Exit, Failure> {
+    let proven = match check(&read(path, PROOF_MAX_BYTES)?, key) {
+        Ok(proven) => proven,
+        Err(error) => {
+            let error = error.to_string();
+            let problem = neutral_line(&error);
+            if output.is_json() {
+                output.json(&json!({"sound": false, "problem": problem}))?;
+            } else {
+                output.line(&format!("WRONG {}: {problem}", path.display()))?;
+            }
+            return Ok(Exit::Failed);
+        }
+    };
+    if !proven.key_was_given {
+        output.remark(
+            "the key was taken from the proof itself, where anybody can put one: compare it, or \
+             give the ledger's with --key",
+        );
+    }
+    if output.is_json() {
+        let mut value = json!(proven);
+        value["sound"] = json!(true);
+        output.json(&value)?;
+    } else {
+        output.line(&format!(
+            "{} events of execution {} and {} of their texts stood in the log when its first {} \
+             events were signed by {}",
+            number(proven.events),
+            proven.execution_id,
+            number(proven.texts),
+            number(proven.tree_size),
+            neutral_line(&proven.key)
+        ))?;
+    }
+    Ok(Exit::Success)
+}
+
+/// A file of at most so many bytes.
+fn read(path: &Path, most: u64) -> Result<Vec<u8>, Failure> {
+    let failed = |why: &dyn std::fmt::Display| {
+        Failure::Argument(format!("{} can't be read: {why}", path.display()))
+    };
+    let file = File::open(path).map_err(|error| failed(&error))?;
+    let mut bytes = Vec::new();
+    file.take(most + 1).read_to_end(&mut bytes).map_err(|error| failed(&error))?;
+    if bytes.len() as u64 > most { Err(failed(&"it is too large")) } else { Ok(bytes) }
+}
+
 /// A checkpoint in a file.
 fn kept(path: &Path) -> Result<Kept, Failure> {
     let wrong = |why: &dyn std::fmt::Display| {
         Failure::Argument(format!("{} is no checkpoint: {why}", path.display()))
     };
-    let found = std::fs::metadata(path).map_err(|error| wrong(&error))?;
-    if found.len() > CHECKPOINT_MAX_BYTES {
-        return Err(wrong(&"it is too large"));
-    }
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
+    let text = read(path, CHECKPOINT_MAX_BYTES)?;
+    let text = String::from_utf8(text).map_err(|error| wrong(&error))?;
     let signed = SignedCheckpoint::parse(&text).map_err(|error| wrong(&error))?;
     Ok(Kept { source: path.display().to_string(), signed })
 }
@@ -171,7 +228,8 @@ fn tell(report: &Report, took_ms: u64, output: &Output) -> Result<(), Failure> {
         0 => String::new(),
         count => format!(" ({} {what})", n(count)),
     };
-    let rows = report.rows.map_or_else(|| "not compared".to_owned(), |rows| format!("{} rows", n(rows)));
+    let rows =
+        report.rows.map_or_else(|| "not compared".to_owned(), |rows| format!("{} rows", n(rows)));
     let lines = [
         format!("events       {} in {} streams", n(report.events), n(report.streams)),
         format!("texts        {}{}", n(report.contents), missing(report.contents_erased, "erased")),

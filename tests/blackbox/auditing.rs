@@ -108,6 +108,34 @@ async fn whatever_is_changed_behind_a_stopped_ledger_is_found_and_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_execution_is_proven_to_somebody_who_has_the_key_alone() {
+    let mut server = Server::start(&[]).await;
+    let ids = history(&server).await;
+    server.stop().await;
+    let file = server.work_dir().join("proof.json");
+    let path = file.to_str().expect("a path");
+    let made = server.command(&["prove", &ids[0], "--to", path]);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let key = std::fs::read_to_string(server.data_dir().join("notary/verifier")).expect("a key");
+    let unknown = server.command(&["prove", "01936b2e-7a3c-7000-8000-00000000ffff"]);
+    assert_eq!(unknown.status.code(), Some(4));
+
+    std::fs::remove_dir_all(server.data_dir()).expect("the ledger is gone");
+    let (code, proven) = verify(&server, &["--proof", path, "--key", key.trim()]);
+    assert_eq!(
+        (code, &proven["sound"], &proven["execution_id"]),
+        (0, &json!(true), &json!(ids[0]))
+    );
+    assert!(proven["events"].as_u64() >= Some(3) && proven["key_was_given"] == true, "{proven}");
+    let text = std::fs::read_to_string(&file).expect("the proof");
+    let changed = text.replacen("demo", "dema", 1);
+    assert_ne!(changed, text);
+    std::fs::write(&file, changed).expect("changed");
+    let (code, refused) = verify(&server, &["--proof", path, "--key", key.trim()]);
+    assert_eq!((code, &refused["sound"]), (1, &json!(false)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_notary_goes_on_after_a_kill_and_alarms_where_the_log_was_cut() {
     let mut server = Server::start(&[]).await;
     history(&server).await;

@@ -67,13 +67,16 @@ impl Backup {
         let target = DataDir::at(&place.draft);
         let log = SqliteStore::open_read_only(&source.events())
             .map_err(|error| Failure::Fault(error.to_string()))?;
+        // Before the log: a checkpoint must not speak of events that the copy does not hold.
+        let mut copied = Copied::default();
+        copy_folder(&source.notary(), &target.notary(), &mut copied)?;
         block_on(async {
             let copied = log.backup(&target.events()).await;
             copied.map_err(|error| Failure::Fault(error.to_string()))
         })?;
         // After the log, so that nothing is missing that it knows of; runs before transcripts,
         // because a run's output moves from the first to the second.
-        let copied = copy_parts(&source, &target)?;
+        copied.add(copy_parts(&source, &target)?);
         place.finish()?;
         told(&self.to, "backed up to", copied, output)
     }
@@ -93,6 +96,7 @@ impl Restore {
         let target = DataDir::at(&place.draft);
         let mut copied = Copied::default();
         copy_file(&source.events(), &target.events(), &mut copied)?;
+        copy_folder(&source.notary(), &target.notary(), &mut copied)?;
         copied.add(copy_parts(&source, &target)?);
         assign_new_log_id(&target.events(), now())
             .map_err(|error| Failure::Fault(error.to_string()))?;
@@ -101,13 +105,12 @@ impl Restore {
     }
 }
 
-/// Copies all but the log and what can be made anew.
+/// Copies all but the log, the notary's folder, and what can be made anew.
 fn copy_parts(source: &DataDir, target: &DataDir) -> Result<Copied, Failure> {
     let mut copied = Copied::default();
     for (from, to) in [
         (source.runs(), target.runs()),
         (source.transcripts(), target.transcripts()),
-        (source.notary(), target.notary()),
     ] {
         copy_folder(&from, &to, &mut copied)?;
     }
