@@ -78,13 +78,13 @@ pub enum Right {
     Chat,
     /// Read chat sessions, within the caller's scope.
     ReadSessions,
-    /// Change the order of queues; let agents start nothing new, or start again.
+    /// Change the order of queues; let agents start nothing new, start again, or take no more tasks.
     ManageQueues,
     /// Create, change and trigger schedules.
     ManageSchedules,
     /// Read schedules and what they decided.
     ReadSchedules,
-    /// Register, configure and retire agents.
+    /// Register and configure agents, which is the right to run a command.
     ManageAgents,
     /// Issue and revoke keys.
     ManageKeys,

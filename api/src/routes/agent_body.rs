@@ -242,7 +242,7 @@ pub(super) struct AgentAnswer {
 }
 
 impl AgentAnswer {
-    /// The agent as a caller may see it: `whole` for those who may register agents.
+    /// The agent as a caller may see it: `whole` for those who may read the log, where all of it stands.
     pub(super) fn of(app: &App, row: &AgentRow, whole: bool) -> Self {
         let config = &row.config;
         Self {

@@ -44,8 +44,9 @@ impl Callable {
     }
 }
 
-fn may_manage(caller: &Caller) -> bool {
-    caller.role.has(Right::ManageAgents)
+/// Whether the caller sees all of an agent's settings: whoever reads the log finds them there.
+fn sees_settings(caller: &Caller) -> bool {
+    caller.role.has(Right::ReadLog)
 }
 
 /// Agents that the caller may see, by name.
@@ -64,7 +65,7 @@ pub(super) async fn list(
     let foreign = |row: &&AgentRow| !caller.sees_agent(&row.name);
     let (others, visible): (Vec<_>, Vec<_>) = seen.value.iter().partition(foreign);
     let callable = others.into_iter().filter_map(|row| Callable::of(caller, row)).collect();
-    let whole = may_manage(caller);
+    let whole = sees_settings(caller);
     let agents = visible.into_iter().map(|row| AgentAnswer::of(&app, row, whole)).collect();
     let list = AgentList { agents, callable, next_cursor: None };
     Ok(with_position(&app, seen.position, axum::Json(list)))
@@ -93,7 +94,7 @@ async fn answer(app: &App, caller: &Caller, at: At, name: &AgentName) -> Result<
     let seen = app.views().agent(&caller.scope, at, name).await?;
     let row =
         seen.value.filter(|row| caller.sees_agent(&row.name)).ok_or_else(|| no_agent(name))?;
-    let body = AgentAnswer::of(app, &row, may_manage(caller));
+    let body = AgentAnswer::of(app, &row, sees_settings(caller));
     Ok(with_position(app, seen.position, axum::Json(body)))
 }
 
@@ -173,7 +174,7 @@ pub(super) async fn configure(
     ),
 )]
 pub(super) async fn retire(
-    may: May<ManageAgents>,
+    may: May<ManageQueues>,
     State(app): State<App>,
     AgentPath(name): AgentPath,
     Params(()): Params<()>,

@@ -54,7 +54,8 @@ impl FromQuery for ExecutionFilters {
                 .one_of("triggered_by", &Trigger::ALL.map(|trigger| (trigger.as_str(), trigger)))?,
             from: time(query, "from")?,
             to: time(query, "to")?,
-            q: query.text("q"),
+            // An empty search box is no search.
+            q: query.text("q").filter(|words| !words.trim().is_empty()),
             min_cost: min_cost(query)?,
             model: query.text("model"),
         })

@@ -209,7 +209,8 @@ async fn what_a_role_may_not_is_refused_by_its_code_and_changes_nothing() {
         (bob.as_str(), &get, "/api/agents/own", &nothing, "agent_not_found"),
         (bob.as_str(), &get, "/api/agents/own/capacity", &nothing, "agent_not_found"),
         (key("operator"), &post, "/api/keys", &new_key, "forbidden"),
-        (key("operator"), &Method::DELETE, "/api/agents/a", &nothing, "forbidden"),
+        (key("operator"), &Method::PUT, "/api/agents/a", &nothing, "forbidden"),
+        (key("auditor"), &Method::DELETE, "/api/agents/a", &nothing, "forbidden"),
         (key("user"), &get, "/api/events", &nothing, "forbidden"),
     ] {
         let answer = server.call_as(whose, method.clone(), path, body).await;
