@@ -61,7 +61,7 @@ impl Diff {
         let store = log(global)?;
         let diff = block_on(async {
             let until = position(&store, self.at.first()).await?;
-            diff_executions(&store, a, b, until).await.map_err(fault)
+            diff_executions(&store, a, b, until).await.map_err(|error| fault(&error))
         })?;
         let diff = match diff {
             Ok(diff) => diff,
@@ -109,7 +109,7 @@ impl Diff {
                 let why = "the first --at must not be later than the second";
                 return Err(Failure::Argument(why.to_owned()));
             }
-            diff_lists(&store, from, to, self.agent.as_ref()).await.map_err(fault)
+            diff_lists(&store, from, to, self.agent.as_ref()).await.map_err(|error| fault(&error))
         })?;
         if output.is_json() {
             output.json(&diff)?;

@@ -55,7 +55,7 @@ impl Import {
             (Box::new(file), length)
         };
         let place = Place::new(&settings.data_dir)?;
-        let imported = match self.fill(&place, input, length) {
+        let imported = match fill(&place, input, length) {
             Ok(imported) => imported,
             Err(error) => {
                 // Ours alone, and of no use.
@@ -82,19 +82,15 @@ impl Import {
         }
         Ok(Exit::Success)
     }
+}
 
-    fn fill(
-        &self,
-        place: &Place,
-        input: Box<dyn Read>,
-        length: u64,
-    ) -> Result<Imported, ImportFileError> {
-        let bar = bar("{bar:32} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left");
-        bar.set_length(length);
-        let input = BufReader::with_capacity(BUFFER_BYTES, input);
-        let events = DataDir::at(place.draft()).events();
-        let imported = import(input, &events, now(), |bytes| bar.set_position(bytes));
-        bar.finish_and_clear();
-        imported
-    }
+/// Fills the draft of a data directory.
+fn fill(place: &Place, input: Box<dyn Read>, length: u64) -> Result<Imported, ImportFileError> {
+    let bar = bar("{bar:32} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left");
+    bar.set_length(length);
+    let input = BufReader::with_capacity(BUFFER_BYTES, input);
+    let events = DataDir::at(place.draft()).events();
+    let imported = import(input, &events, now(), |bytes| bar.set_position(bytes));
+    bar.finish_and_clear();
+    imported
 }

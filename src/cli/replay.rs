@@ -110,8 +110,9 @@ impl Replay {
                 return list(&store, until, agent.as_ref(), limit, output);
             }
         };
-        let history =
-            block_on(async { History::read(&store, &subject, until).await.map_err(fault) })?;
+        let history = block_on(async {
+            History::read(&store, &subject, until).await.map_err(|error| fault(&error))
+        })?;
         if history.is_empty() {
             output.remark(&format!("{} has no events at that moment", subject.stream()));
             return Ok(Exit::NotFound);
@@ -121,7 +122,7 @@ impl Replay {
             let at = LogPosition { log: store.log_id().clone(), position: until }.to_string();
             let mut answer = json!({"stream": subject.stream().as_str(), "at": at, "state": state});
             if !self.state {
-                answer["events"] = json!(history.steps().map_err(fault)?);
+                answer["events"] = json!(history.steps().map_err(|error| fault(&error))?);
             }
             output.json(&answer)?;
         } else if self.state {
@@ -129,7 +130,8 @@ impl Replay {
         } else if io::stdin().is_terminal() && io::stdout().is_terminal() {
             return walk::walk(&history, output);
         } else {
-            for (index, step) in history.steps().map_err(fault)?.iter().enumerate() {
+            for (index, step) in history.steps().map_err(|error| fault(&error))?.iter().enumerate()
+            {
                 output.line(&told(step, index, history.len(), output.colour()))?;
             }
         }
@@ -158,7 +160,7 @@ pub(super) async fn position(
 }
 
 /// A failure to read the history.
-pub(super) fn fault(error: HistoryError) -> Failure {
+pub(super) fn fault(error: &HistoryError) -> Failure {
     Failure::Fault(error.to_string())
 }
 
@@ -172,7 +174,9 @@ fn list(
     let bar = bar("{bar:32} {pos}/{len} events  {per_sec}  {eta} left");
     bar.set_length(until.number());
     let told = |at: Position| bar.set_position(at.number());
-    let list = block_on(async { list_at(store, until, agent, limit, told).await.map_err(fault) });
+    let list = block_on(async {
+        list_at(store, until, agent, limit, told).await.map_err(|error| fault(&error))
+    });
     bar.finish_and_clear();
     let list = list?;
     if output.is_json() {
@@ -200,7 +204,12 @@ fn list(
     let counts = list.counts.by_status.iter().filter(|(_, count)| **count > 0);
     let counts: Vec<_> =
         counts.map(|(status, count)| format!("{} {status}", number(*count))).collect();
-    output.remark(&format!("{} at {}: {}", list.counts.total, list.position, counts.join(", ")));
+    output.remark(&format!(
+        "{} executions at {}: {}",
+        list.counts.total,
+        list.position,
+        counts.join(", ")
+    ));
     Ok(Exit::Success)
 }
 

@@ -102,14 +102,15 @@ impl Fold<'_> {
         })?;
         let Event::Execution(event) = event else { return Ok(()) };
         match (&event, self.open.get(&id).copied()) {
-            (ExecutionEvent::Pending(pending), None) if recorded.revision == 0 => {
-                if self.agent.is_none_or(|agent| *agent == pending.agent) {
-                    self.open.insert(id, Status::Pending);
-                    self.counts[Status::Pending as usize] += 1;
-                    self.newest.push_back(id);
-                    if self.newest.len() > self.limit {
-                        self.newest.pop_front();
-                    }
+            (ExecutionEvent::Pending(pending), None)
+                if recorded.revision == 0
+                    && self.agent.is_none_or(|agent| *agent == pending.agent) =>
+            {
+                self.open.insert(id, Status::Pending);
+                self.counts[Status::Pending as usize] += 1;
+                self.newest.push_back(id);
+                if self.newest.len() > self.limit {
+                    self.newest.pop_front();
                 }
             }
             (ExecutionEvent::Running(_), Some(Status::Pending)) => {

@@ -29,11 +29,9 @@ impl Wish {
         match key {
             [] | b"q" | b"Q" | b"\x1b" | b"\x04" => Self::Quit,
             b"\x03" => Self::Interrupt,
-            b"\r" | b"\n" | b" " | b"n" => Self::Next,
-            b"p" => Self::Previous,
-            // Right and down; left and up. Either way that a terminal may send them.
-            [0x1b, b'[' | b'O', b'C' | b'B'] => Self::Next,
-            [0x1b, b'[' | b'O', b'D' | b'A'] => Self::Previous,
+            // With right and down, left and up: either way that a terminal may send them.
+            b"\r" | b"\n" | b" " | b"n" | [0x1b, b'[' | b'O', b'C' | b'B'] => Self::Next,
+            b"p" | [0x1b, b'[' | b'O', b'D' | b'A'] => Self::Previous,
             _ => Self::Nothing,
         }
     }
@@ -96,7 +94,7 @@ pub(super) fn walk(history: &Replay, output: &Output) -> Result<Exit, Failure> {
 }
 
 fn show(history: &Replay, index: usize, output: &Output) -> Result<(), Failure> {
-    match history.step(index).map_err(fault)? {
+    match history.step(index).map_err(|error| fault(&error))? {
         Some(step) => output.line(&told(&step, index, history.len(), output.colour())),
         None => Ok(()),
     }
