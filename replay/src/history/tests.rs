@@ -88,7 +88,9 @@ async fn agents_sessions_schedules_and_keys_are_replayed_too_and_no_key_shows_it
         let found_statuses: Vec<_> =
             found.iter().map(|state| state["status"].as_str().unwrap_or("none")).collect();
         assert_eq!(found_statuses, statuses, "{subject:?}: {found:?}");
-        assert!(!found.iter().any(|state| state.to_string().contains("sha256\":\"9")), "{found:?}");
+        if matches!(subject, Subject::Key(_)) {
+            assert!(!found.iter().any(|state| state.to_string().contains("sha256")), "{found:?}");
+        }
     }
 }
 
