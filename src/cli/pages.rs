@@ -15,7 +15,7 @@ pub const ROWS_MAX: u32 = 100_000;
 pub struct Rows {
     name: &'static str,
     /// For people.
-    rows: Vec<Value>,
+    shown: Vec<Value>,
     /// For programs, as they were answered. Only one of the two is filled.
     printed: Vec<Ordered>,
     cursor: Option<String>,
@@ -37,7 +37,7 @@ impl Rows {
     ) -> Result<Self, Failure> {
         let filters: Vec<_> =
             filters.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-        let mut all = Self { name, rows: Vec::new(), printed: Vec::new(), cursor: None, most };
+        let mut all = Self { name, shown: Vec::new(), printed: Vec::new(), cursor: None, most };
         let mut missing = most;
         // Ends: every page but the last has rows, and there are at most `most` rows.
         loop {
@@ -47,7 +47,7 @@ impl Rows {
             let page = client.get(&["api", name], &query).await?;
             let found = page.get(name).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
             if !output.is_json() {
-                all.rows.extend_from_slice(found);
+                all.shown.extend_from_slice(found);
             } else if let Some(Ordered::List(items)) = page.ordered()?.take(name) {
                 all.printed.extend(items);
             }
@@ -74,10 +74,10 @@ impl Rows {
                 (self.name.to_owned(), Ordered::List(self.printed)),
                 ("next_cursor".to_owned(), Ordered::Scalar(self.cursor.into())),
             ]))?;
-        } else if self.rows.is_empty() {
+        } else if self.shown.is_empty() {
             output.remark(none);
         } else {
-            output.sheet(&table(&self.rows))?;
+            output.sheet(&table(&self.shown))?;
             match self.cursor {
                 Some(_) if self.most < ROWS_MAX => {
                     output.remark("there are more: raise --limit or narrow the filters");
