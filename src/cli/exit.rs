@@ -9,7 +9,8 @@ use crate::config::ConfigError;
 pub const EXIT_CODES: &str = "\
 Exit codes:
   0    done; of `run`: completed
-  1    refused or not possible; of `run`: failed; of `doctor`: a check fails
+  1    refused or not possible; of `run`: failed; of `doctor`: a check fails;
+       of `verify`: something is wrong
   2    the command line or a setting is wrong
   3    the server can't be reached
   4    there is no such agent or execution

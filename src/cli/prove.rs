@@ -25,8 +25,8 @@ without the ledger, that all of this stood in the log when it was signed:
 
   execution-ledger verify --proof FILE --key VERIFIER
 
-It holds what was asked and answered: give it to whom that may be shown. A server
-may run meanwhile; events are covered within seconds.
+It holds what was asked and answered: give it to whom that may be shown. A
+server may run meanwhile; events are covered within seconds.
 
 Exit codes: 0 made; 1 not possible; 2 the command line is wrong; 4 there is no
 such execution.

@@ -30,18 +30,18 @@ const AFTER_HELP: &str = "\
 Reads the whole log and says whether it is what it was: the revisions of every
 stream, the schema of every event, the hashes of texts, the Merkle tree, every
 checkpoint that the ledger signed, the digests of transcripts, and, where no
-server runs on the data directory, the read models against a rebuild. Nothing is
-changed, but that the read models catch up with the log.
+server runs on the data directory, the read models against a rebuild. Nothing
+is changed, but that the read models catch up with the log.
 
-A checkpoint that you kept apart from the ledger (GET /tlog/checkpoint) covers
-what the ledger's own can't: an operator who changes log and checkpoints together.
+A checkpoint that you kept apart from the ledger (GET /tlog/checkpoint) shows
+what the ledger's own can't: that nobody changed log and checkpoints together.
 
-Exit codes: 0 nothing is wrong; 1 something is, or it could not be checked; 2 the
-command line is wrong.
+Exit codes: 0 nothing is wrong; 1 something is, or it could not be checked;
+2 the command line is wrong.
 
 Examples:
   execution-ledger verify
-  execution-ledger verify --checkpoint kept-in-march.txt --key \"$(cat ledger.key)\"
+  execution-ledger verify --checkpoint march.txt --key \"$(cat ledger.key)\"
   execution-ledger verify --proof proof.json --key \"$(cat ledger.key)\"
   execution-ledger verify --json | jq '.problems[]'
 ";

@@ -17,11 +17,11 @@ pub(super) struct Checks {
 }
 
 impl Checks {
-    pub(super) fn begin(inputs: Inputs) -> Result<Self, NotaryError> {
+    pub(super) fn begin(inputs: Inputs) -> Self {
         let mut report = Report::default();
-        let tree = TreeChecks::begin(&inputs.notary, inputs.key, inputs.kept, &mut report)?;
+        let tree = TreeChecks::begin(&inputs.notary, inputs.key, inputs.kept, &mut report);
         let transcripts = inputs.transcripts;
-        Ok(Self { report, events: EventChecks::default(), tree, transcripts })
+        Self { report, events: EventChecks::default(), tree, transcripts }
     }
 
     pub(super) fn events(&self) -> u64 {

@@ -93,7 +93,7 @@ pub async fn verify(
     mut progress: impl FnMut(Checked) + Send,
 ) -> Result<Report, VerifyError> {
     // Before the head: what is signed meanwhile covers events that are not looked at.
-    let mut checks = Checks::begin(inputs)?;
+    let mut checks = Checks::begin(inputs);
     let head = store.head().await?;
     let mut after = Position::START;
     let mut page = next_page(store, after, head).await?;
@@ -106,15 +106,13 @@ pub async fn verify(
             }
             Ok::<_, NotaryError>(checks)
         });
-        let (checked, next) = match unreadable {
+        if let Some(problem) = unreadable {
             // Nothing is known of what comes after it, not even its place.
-            Some(problem) => {
-                let mut checked = joined(checking.await)?;
-                checked.unreadable(after.number(), &problem);
-                return Ok(checked.end());
-            }
-            None => tokio::join!(checking, next_page(store, after, head)),
-        };
+            let mut checked = joined(checking.await)?;
+            checked.unreadable(after.number(), &problem);
+            return Ok(checked.end());
+        }
+        let (checked, next) = tokio::join!(checking, next_page(store, after, head));
         checks = joined(checked)?;
         progress(Checked {
             events: checks.events(),

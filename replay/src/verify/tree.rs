@@ -60,7 +60,7 @@ impl TreeChecks {
         key: Option<Verifier>,
         kept: Vec<Kept>,
         report: &mut Report,
-    ) -> Result<Self, NotaryError> {
+    ) -> Self {
         let key = trusted(folder, key, report);
         report.key = key.as_ref().map(ToString::to_string);
         let mut stated = own(folder, key.as_ref(), report);
@@ -85,7 +85,7 @@ impl TreeChecks {
             displaced: false,
         };
         this.compare(report);
-        Ok(this)
+        this
     }
 
     pub(super) fn check(
@@ -238,7 +238,7 @@ fn own(folder: &Path, key: Option<&Verifier>, report: &mut Report) -> Vec<Stated
 fn add(stated: &Stated, problem: String, report: &mut Report) {
     match &stated.source {
         Source::Own(at) => {
-            report.add(Check::Checkpoint, format!("the checkpoint of {at}"), problem)
+            report.add(Check::Checkpoint, format!("the checkpoint of {at}"), problem);
         }
         Source::Others(source) => report.add(Check::KeptCheckpoint, source, problem),
     }
