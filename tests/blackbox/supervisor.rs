@@ -189,7 +189,11 @@ async fn a_run_that_ends_by_itself_is_recorded_with_all_its_lines() {
     assert_eq!(of(OutputStream::Stdout), ["one", "three"]);
     assert_eq!(of(OutputStream::Stderr), ["two"]);
     let files = fs::read_dir(run.files().directory).expect("the run's directory");
-    assert_eq!(files.count(), 3, "lock, status, spool: the orders, with the run token, are no file");
+    assert_eq!(
+        files.count(),
+        3,
+        "lock, status, spool: the orders, with the run token, are no file"
+    );
     run.assert_consistent(&status);
 }
 

@@ -262,9 +262,7 @@ impl Active {
             (false, true) => {
                 Ok(vec![ScheduleEvent::Enabled(Enabled { from: self.decided.max(now) })])
             }
-            (true, false) => {
-                self.ending(now, Skip::Disabled, ScheduleEvent::Disabled(Disabled {}))
-            }
+            (true, false) => self.ending(now, Skip::Disabled, ScheduleEvent::Disabled(Disabled {})),
         }
     }
 

@@ -108,10 +108,8 @@ impl Restore {
 /// Copies all but the log, the notary's folder, and what can be made anew.
 fn copy_parts(source: &DataDir, target: &DataDir) -> Result<Copied, Failure> {
     let mut copied = Copied::default();
-    for (from, to) in [
-        (source.runs(), target.runs()),
-        (source.transcripts(), target.transcripts()),
-    ] {
+    for (from, to) in [(source.runs(), target.runs()), (source.transcripts(), target.transcripts())]
+    {
         copy_folder(&from, &to, &mut copied)?;
     }
     for (from, to) in [
