@@ -16,7 +16,7 @@ const CPU_PERCENT: f64 = 1.0;
 /// How long a started server settles before it is watched.
 const SETTLE: Duration = Duration::from_secs(2);
 /// How long the notary may take for a log that it has not seen.
-const NOTARY_MAX: Duration = Duration::from_secs(600);
+const NOTARY_MAX: Duration = Duration::from_mins(10);
 /// How often it is asked whether it is done.
 const LOOK: Duration = Duration::from_millis(100);
 
