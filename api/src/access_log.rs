@@ -81,7 +81,7 @@ impl AccessLog {
         execution_id: ExecutionId,
         now: Timestamp,
     ) -> Result<(), Problem> {
-        let fact = AccessEvent::Read(Read { execution_id, kind: ReadKind::Transcript });
+        let fact = AccessEvent::Read(Read { execution_id: Some(execution_id), kind: ReadKind::Transcript });
         let context = Context {
             actor: access.caller.actor.clone(),
             correlation_id: Some(execution_id.to_string()),

@@ -265,6 +265,8 @@ fn ending(
         response_cut: false,
         cost_nano_usd: Some(NanoUsd::from_nanos(i64::try_from(cost)?)?),
         cost_basis: CostBasis::ProviderReported,
+        price_book: None,
+        usage_by_model: Vec::new(),
         usage: Some(Usage {
             input: mixed.below(20_000),
             output: mixed.below(4_000),

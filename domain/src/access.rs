@@ -13,6 +13,8 @@ use crate::ids::ExecutionId;
 pub enum ReadKind {
     /// What a run printed.
     Transcript,
+    /// The log, or a part of it, as an export.
+    Export,
 }
 
 /// Why callers were turned away.
@@ -37,12 +39,13 @@ pub enum RefusedFor {
     Forbidden,
 }
 
-/// Somebody read what a run printed. At most one for each key, execution and hour; a run that reads
-/// its own output is not told.
+/// Somebody read what a run printed, or took an export. At most one for each key, execution and hour; a
+/// run that reads its own output is not told. Each export is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Read {
-    /// Which execution's.
-    pub execution_id: ExecutionId,
+    /// Which execution's; absent where it was not one execution that was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution_id: Option<ExecutionId>,
     /// What was read of it.
     pub kind: ReadKind,
 }

@@ -14,6 +14,8 @@ pub enum ActorKind {
     Run,
     /// The ledger's own process manager.
     System,
+    /// Whoever made a payment, without a key.
+    Payer,
 }
 
 /// Who caused an event: a key, a run or the ledger itself, and on whose behalf.
@@ -21,7 +23,8 @@ pub enum ActorKind {
 pub struct Actor {
     /// What kind of actor.
     pub kind: ActorKind,
-    /// Its id: of the key, of the execution whose run token it was, or the name of the part.
+    /// Its id: of the key, of the execution whose run token it was, the name of the part, or the
+    /// address that pays.
     pub id: String,
     /// The user that the key belongs to, or that the run was started for.
     pub user: UserName,

@@ -27,7 +27,8 @@ use crate::scope::{Ownership, Scope};
 pub enum Role {
     /// Everything.
     Admin,
-    /// Everything but keys and the registration of agents, which is the right to run a command.
+    /// Everything but keys, budgets, webhooks and the registration of agents, which is the right to run
+    /// a command.
     Operator,
     /// Reads everything, changes nothing.
     Auditor,
@@ -90,11 +91,29 @@ pub enum Right {
     ManageKeys,
     /// Read which keys there are; their secrets are never kept.
     ReadKeys,
+    /// Correct what an ended execution cost.
+    CorrectCosts,
+    /// Read the feed of costs and payments, which knows no scope.
+    ReadFeed,
+    /// Set budgets.
+    ManageBudgets,
+    /// Read budgets and what is spent of them.
+    ReadBudgets,
+    /// Register, change and delete webhooks, and have dead letters sent again.
+    ManageWebhooks,
+    /// Read webhooks and what they were told.
+    ReadWebhooks,
+    /// Decide payments of which nobody can say whether they were made.
+    ManagePayments,
+    /// Read payments.
+    ReadPayments,
+    /// Erase texts for ever.
+    Erase,
 }
 
 impl Right {
     /// All rights.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 21] = [
         Self::Operate,
         Self::Read,
         Self::ReadCosts,
@@ -107,6 +126,15 @@ impl Right {
         Self::ManageAgents,
         Self::ManageKeys,
         Self::ReadKeys,
+        Self::CorrectCosts,
+        Self::ReadFeed,
+        Self::ManageBudgets,
+        Self::ReadBudgets,
+        Self::ManageWebhooks,
+        Self::ReadWebhooks,
+        Self::ManagePayments,
+        Self::ReadPayments,
+        Self::Erase,
     ];
 
     /// Its name in JSON.
@@ -124,6 +152,15 @@ impl Right {
             Self::ManageAgents => "manage_agents",
             Self::ManageKeys => "manage_keys",
             Self::ReadKeys => "read_keys",
+            Self::CorrectCosts => "correct_costs",
+            Self::ReadFeed => "read_feed",
+            Self::ManageBudgets => "manage_budgets",
+            Self::ReadBudgets => "read_budgets",
+            Self::ManageWebhooks => "manage_webhooks",
+            Self::ReadWebhooks => "read_webhooks",
+            Self::ManagePayments => "manage_payments",
+            Self::ReadPayments => "read_payments",
+            Self::Erase => "erase",
         }
     }
 
@@ -139,7 +176,16 @@ impl Role {
         use Right as R;
         match self {
             Self::Admin => true,
-            Self::Operator => !matches!(right, R::ManageAgents | R::ManageKeys | R::ReadKeys),
+            Self::Operator => !matches!(
+                right,
+                R::ManageAgents
+                    | R::ManageKeys
+                    | R::ReadKeys
+                    | R::ManageBudgets
+                    | R::ReadBudgets
+                    | R::ManageWebhooks
+                    | R::ReadWebhooks
+            ),
             Self::Auditor => matches!(
                 right,
                 R::Read
@@ -148,8 +194,12 @@ impl Role {
                     | R::ReadSessions
                     | R::ReadSchedules
                     | R::ReadKeys
+                    | R::ReadFeed
+                    | R::ReadBudgets
+                    | R::ReadWebhooks
+                    | R::ReadPayments
             ),
-            Self::Billing => right == R::ReadCosts,
+            Self::Billing => matches!(right, R::ReadCosts | R::ReadFeed),
             Self::User => {
                 matches!(right, R::Operate | R::Read | R::ReadCosts | R::Chat | R::ReadSessions)
             }
@@ -273,13 +323,23 @@ mod tests {
     fn only_admins_hand_out_rights_and_auditors_and_billing_change_nothing() {
         use Right as R;
         for role in Role::ALL.into_iter().filter(|role| *role != Role::Admin) {
-            assert!(!role.has(R::ManageKeys) && !role.has(R::ManageAgents), "{role}");
+            for right in [R::ManageKeys, R::ManageAgents, R::ManageBudgets, R::ManageWebhooks] {
+                assert!(!role.has(right), "{role}");
+            }
         }
-        let changes = [R::Operate, R::Chat, R::ManageQueues, R::ManageSchedules];
+        let changes = [
+            R::Operate,
+            R::Chat,
+            R::ManageQueues,
+            R::ManageSchedules,
+            R::CorrectCosts,
+            R::ManagePayments,
+            R::Erase,
+        ];
         for role in [Role::Auditor, Role::Billing] {
             assert!(changes.into_iter().all(|right| !role.has(right)), "{role}");
         }
         let billing = Right::ALL.into_iter().filter(|right| Role::Billing.has(*right));
-        assert_eq!(billing.collect::<Vec<_>>(), [R::ReadCosts]);
+        assert_eq!(billing.collect::<Vec<_>>(), [R::ReadCosts, R::ReadFeed]);
     }
 }

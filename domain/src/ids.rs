@@ -7,6 +7,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::content::{Digest, DigestError};
+
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -57,8 +59,59 @@ uuid_id!(
     ScheduleId
 );
 
+uuid_id!(
+    /// A webhook.
+    WebhookId
+);
+
+/// A payment: SHA-256 over what makes it that payment and no other, so that whoever sends it again
+/// finds the first. In text 64 lower-case hexadecimal digits.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(transparent)]
+pub struct PaymentId(pub Digest);
+
+impl PaymentId {
+    /// The id of the payment that `payer` made with `nonce` in the token `asset` of `network`. Letters'
+    /// case does not tell payments apart: addresses are hexadecimal digits, written either way.
+    pub fn derived(network: &str, asset: &str, payer: &str, nonce: &str) -> Self {
+        let mut name = Vec::new();
+        for part in [network, asset, payer, nonce] {
+            name.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            name.extend(part.bytes().map(|byte| byte.to_ascii_lowercase()));
+        }
+        Self(Digest::of(&name))
+    }
+}
+
+impl fmt::Display for PaymentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for PaymentId {
+    type Err = DigestError;
+    fn from_str(text: &str) -> Result<Self, DigestError> {
+        text.parse().map(Self)
+    }
+}
+
 /// Namespace of ids that are derived instead of drawn (UUIDv5).
 const DERIVED: Uuid = Uuid::from_u128(0x6a1f_2f64_8f0b_5b6e_9d0a_3c55_7a1e_0c01);
+/// Namespace of the ids of executions that were paid for (UUIDv5).
+const PAID: Uuid = Uuid::from_u128(0x4b9e_6a02_1d7c_5c33_b2f8_90ad_37e5_6c41);
 /// Namespace of the ids of attempts that follow by themselves (UUIDv5).
 const NEXT_ATTEMPT: Uuid = Uuid::from_u128(0x0d3a_91c6_52e4_5f0b_8a77_b1e6_4c20_9d15);
 
@@ -72,6 +125,11 @@ impl ExecutionId {
             name.extend_from_slice(part.as_bytes());
         }
         Self(Uuid::new_v5(&DERIVED, &name))
+    }
+
+    /// The id of the execution that a payment pays for: there is never more than one.
+    pub fn paid_by(payment: PaymentId) -> Self {
+        Self(Uuid::new_v5(&PAID, &payment.0.0))
     }
 
     /// The id of the attempt that follows by itself on this one: there is never more than one.
@@ -174,6 +232,23 @@ mod tests {
         for bad in ["", "A", "-a", "_a", "../x", "a/b", "a b", "ä", "a\0", &"a".repeat(64)] {
             assert_eq!(AgentName::new(bad), Err(NameError), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_payment_is_the_same_in_either_case_and_another_by_any_of_its_parts() {
+        let base = PaymentId::derived("eip155:1", "0xAb", "0xCd", "0x01");
+        assert_eq!(base, PaymentId::derived("EIP155:1", "0xaB", "0xcD", "0X01"));
+        for other in [
+            PaymentId::derived("eip155:2", "0xab", "0xcd", "0x01"),
+            PaymentId::derived("eip155:1", "0xac", "0xcd", "0x01"),
+            PaymentId::derived("eip155:1", "0xab", "0xce", "0x01"),
+            PaymentId::derived("eip155:1", "0xab", "0xcd", "0x02"),
+            PaymentId::derived("eip155:1", "0xab0", "xcd", "0x01"),
+        ] {
+            assert_ne!(base, other);
+            assert_ne!(ExecutionId::paid_by(base), ExecutionId::paid_by(other));
+        }
+        assert_eq!(base.to_string().parse(), Ok(base));
     }
 
     #[test]

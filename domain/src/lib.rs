@@ -7,27 +7,34 @@
 pub mod access;
 pub mod actor;
 pub mod agent;
+pub mod budget;
 pub mod caller;
 pub mod content;
+pub mod erasure;
 pub mod execution;
 pub mod given;
 pub mod ids;
 pub mod key;
 pub mod limits;
 pub mod money;
+pub mod notary;
+pub mod payment;
 pub mod policy;
 pub mod schedule;
 pub mod scope;
 pub mod session;
 pub mod stream;
 pub mod time;
+pub mod webhook;
 pub mod wire;
 
 pub use actor::{Actor, ActorKind};
+pub use budget::BudgetScope;
 pub use caller::{Caller, CallerRun, Right, Role};
 pub use content::{Content, ContentRef, Digest};
 pub use ids::{
-    AgentName, ClaimId, EventId, ExecutionId, KeyId, NameError, ScheduleId, SessionId, UserName,
+    AgentName, ClaimId, EventId, ExecutionId, KeyId, NameError, PaymentId, ScheduleId, SessionId,
+    UserName, WebhookId,
 };
 pub use money::{MoneyError, NanoUsd};
 pub use scope::Scope;

@@ -4,7 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::Timestamp;
-use crate::ids::{AgentName, ExecutionId, KeyId, ScheduleId, SessionId};
+use crate::budget::BudgetScope;
+use crate::content::Digest;
+use crate::ids::{AgentName, ExecutionId, KeyId, PaymentId, ScheduleId, SessionId, WebhookId};
 
 /// The kinds of streams that this version writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,6 +23,16 @@ pub enum Category {
     Schedule,
     /// `access-{day}`: who read what, and who was turned away.
     Access,
+    /// `payment-{id}`: a payment for one execution.
+    Payment,
+    /// `budget-{scope}`: what may be spent.
+    Budget,
+    /// `webhook-{id}`: an address that is told of facts.
+    Webhook,
+    /// `content-{hash}`: a text that was erased, by its digest.
+    Content,
+    /// `notary`, one stream: what the notary tells of itself.
+    Notary,
 }
 
 impl Category {
@@ -33,6 +45,11 @@ impl Category {
             Self::Key => "key",
             Self::Schedule => "schedule",
             Self::Access => "access",
+            Self::Payment => "payment",
+            Self::Budget => "budget",
+            Self::Webhook => "webhook",
+            Self::Content => "content",
+            Self::Notary => "notary",
         }
     }
 }
@@ -47,7 +64,7 @@ pub const STREAM_NAME_MAX_BYTES: usize = 200;
 /// Why a text is no stream name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a stream name is category-id: lower-case letters, a hyphen, then 1 to 190 visible ASCII characters"
+    "a stream name is category-id: lower-case letters, a hyphen, then 1 to 190 visible ASCII characters; or notary"
 )]
 pub struct StreamNameError;
 
@@ -82,14 +99,39 @@ impl StreamName {
         Self(format!("access-{}", at.to_chrono().date_naive()).into())
     }
 
+    /// The stream of a payment.
+    pub fn payment(id: PaymentId) -> Self {
+        Self(format!("payment-{id}").into())
+    }
+
+    /// The stream of a budget.
+    pub fn budget(scope: &BudgetScope) -> Self {
+        Self(format!("budget-{scope}").into())
+    }
+
+    /// The stream of a webhook.
+    pub fn webhook(id: WebhookId) -> Self {
+        Self(format!("webhook-{id}").into())
+    }
+
+    /// The stream of an erased text, by the digest that its event holds.
+    pub fn content(digest: Digest) -> Self {
+        Self(format!("content-{digest}").into())
+    }
+
+    /// The notary's own stream.
+    pub fn notary() -> Self {
+        Self(Category::Notary.as_str().into())
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The part before the first hyphen.
+    /// The part before the first hyphen; the whole name where there is none.
     pub fn category(&self) -> &str {
-        self.0.split_once('-').map_or("", |(category, _)| category)
+        self.0.split_once('-').map_or(&self.0, |(category, _)| category)
     }
 
     /// The part after the first hyphen.
@@ -122,6 +164,26 @@ impl StreamName {
         self.id_in(Category::Schedule)
     }
 
+    /// The payment whose stream this is.
+    pub fn payment_id(&self) -> Option<PaymentId> {
+        self.id_in(Category::Payment)
+    }
+
+    /// What the budget is for whose stream this is.
+    pub fn budget_scope(&self) -> Option<BudgetScope> {
+        self.id_in(Category::Budget)
+    }
+
+    /// The webhook whose stream this is.
+    pub fn webhook_id(&self) -> Option<WebhookId> {
+        self.id_in(Category::Webhook)
+    }
+
+    /// The digest of the erased text whose stream this is.
+    pub fn content_digest(&self) -> Option<Digest> {
+        self.id_in(Category::Content)
+    }
+
     fn id_in<T: FromStr>(&self, category: Category) -> Option<T> {
         (self.category() == category.as_str()).then(|| self.id().parse().ok()).flatten()
     }
@@ -131,6 +193,9 @@ impl FromStr for StreamName {
     type Err = StreamNameError;
 
     fn from_str(text: &str) -> Result<Self, StreamNameError> {
+        if text == Category::Notary.as_str() {
+            return Ok(Self::notary());
+        }
         let (category, id) = text.split_once('-').ok_or(StreamNameError)?;
         let fits = !category.is_empty()
             && !id.is_empty()

@@ -10,11 +10,16 @@ use serde_json::Value;
 
 use crate::access::AccessEvent;
 use crate::agent::AgentEvent;
+use crate::budget::BudgetEvent;
 use crate::content::ContentRef;
+use crate::erasure::ErasureEvent;
 use crate::execution::ExecutionEvent;
 use crate::key::KeyEvent;
+use crate::notary::NotaryEvent;
+use crate::payment::PaymentEvent;
 use crate::schedule::ScheduleEvent;
 use crate::session::SessionEvent;
+use crate::webhook::WebhookEvent;
 
 /// An event of any kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +36,16 @@ pub enum Event {
     Schedule(ScheduleEvent),
     /// Of an `access-{day}` stream.
     Access(AccessEvent),
+    /// Of a `payment-{id}` stream.
+    Payment(PaymentEvent),
+    /// Of a `budget-{scope}` stream.
+    Budget(BudgetEvent),
+    /// Of a `webhook-{id}` stream.
+    Webhook(WebhookEvent),
+    /// Of a `content-{hash}` stream.
+    Erasure(ErasureEvent),
+    /// Of the stream `notary`.
+    Notary(NotaryEvent),
 }
 
 /// Why a stored event can't be read.
@@ -130,6 +145,10 @@ wire! {
     Agent(AgentEvent::Registered) of agent = "agent.registered" v 1;
     Agent(AgentEvent::Resumed) of agent = "agent.resumed" v 1;
     Agent(AgentEvent::Retired) of agent = "agent.retired" v 1;
+    Budget(BudgetEvent::BudgetRefused) of budget = "budget.refused" v 1;
+    Budget(BudgetEvent::BudgetSet) of budget = "budget.set" v 1;
+    Budget(BudgetEvent::ThresholdReached) of budget = "budget.threshold_reached" v 1;
+    Erasure(ErasureEvent::Erased) of erasure = "content.erased" v 1;
     Execution(ExecutionEvent::CancellationRequested) of execution = "execution.cancellation_requested" v 2;
     Execution(ExecutionEvent::Cancelled) of execution = "execution.cancelled" v 1;
     Execution(ExecutionEvent::Completed) of execution = "execution.completed" v 1;
@@ -143,6 +162,13 @@ wire! {
     Execution(ExecutionEvent::SignalSent) of execution = "execution.signal_sent" v 1;
     Key(KeyEvent::Issued) of key = "key.issued" v 1;
     Key(KeyEvent::Revoked) of key = "key.revoked" v 1;
+    Notary(NotaryEvent::KeyRotated) of notary = "notary.key_rotated" v 1;
+    Payment(PaymentEvent::RefundOwed) of payment = "payment.refund_owed" v 1;
+    Payment(PaymentEvent::Settled) of payment = "payment.settled" v 1;
+    Payment(PaymentEvent::SettlementFailed) of payment = "payment.settlement_failed" v 1;
+    Payment(PaymentEvent::SettlementRequested) of payment = "payment.settlement_requested" v 1;
+    Payment(PaymentEvent::SettlementUnknown) of payment = "payment.settlement_unknown" v 1;
+    Payment(PaymentEvent::Verified) of payment = "payment.verified" v 1;
     Schedule(ScheduleEvent::Changed) of schedule = "schedule.changed" v 1;
     Schedule(ScheduleEvent::Created) of schedule = "schedule.created" v 1;
     Schedule(ScheduleEvent::Deleted) of schedule = "schedule.deleted" v 1;
@@ -153,6 +179,13 @@ wire! {
     Session(SessionEvent::Closed) of session = "session.closed" v 1;
     Session(SessionEvent::MessagePosted) of session = "session.message_posted" v 1;
     Session(SessionEvent::Opened) of session = "session.opened" v 1;
+    Webhook(WebhookEvent::WebhookChanged) of webhook = "webhook.changed" v 1;
+    Webhook(WebhookEvent::DeadLettered) of webhook = "webhook.dead_lettered" v 1;
+    Webhook(WebhookEvent::WebhookDeleted) of webhook = "webhook.deleted" v 1;
+    Webhook(WebhookEvent::Delivered) of webhook = "webhook.delivered" v 1;
+    Webhook(WebhookEvent::Redriven) of webhook = "webhook.redriven" v 1;
+    Webhook(WebhookEvent::WebhookRegistered) of webhook = "webhook.registered" v 1;
+    Webhook(WebhookEvent::SecretRotated) of webhook = "webhook.secret_rotated" v 1;
 }
 
 impl Event {
@@ -172,6 +205,10 @@ impl Event {
                 [message, event.report().and_then(|report| report.response)]
             }
             Self::Execution(E::CostCorrected(event)) => [Some(event.reason), None],
+            Self::Payment(PaymentEvent::Verified(event)) => {
+                [Some(event.asked.pending.message), event.asked.pending.system_prompt]
+            }
+            Self::Erasure(ErasureEvent::Erased(event)) => [Some(event.reason), None],
             Self::Execution(
                 E::QueueMoved(_)
                 | E::Running(_)
@@ -186,7 +223,11 @@ impl Event {
             | Self::Agent(_)
             | Self::Session(_)
             | Self::Key(_)
-            | Self::Access(_) => [None, None],
+            | Self::Access(_)
+            | Self::Payment(_)
+            | Self::Budget(_)
+            | Self::Webhook(_)
+            | Self::Notary(_) => [None, None],
         };
         texts.into_iter().flatten().collect()
     }
@@ -257,6 +298,11 @@ kinds! {
     Key(KeyEvent);
     Schedule(ScheduleEvent);
     Access(AccessEvent);
+    Payment(PaymentEvent);
+    Budget(BudgetEvent);
+    Webhook(WebhookEvent);
+    Erasure(ErasureEvent);
+    Notary(NotaryEvent);
 }
 
 #[cfg(test)]

@@ -93,6 +93,8 @@ pub enum Command {
         cost: NanoUsd,
         /// Where it comes from.
         basis: CostBasis,
+        /// The version of the price book that it was computed with, where one was.
+        price_book: Option<String>,
         /// A person's reason.
         reason: ContentRef,
     },

@@ -179,10 +179,11 @@ impl Aggregate for Execution {
                 Err(Rejection::NotEnded)
             }
 
-            (Ended { .. }, C::CorrectCost { cost, basis, reason }) => {
+            (Ended { .. }, C::CorrectCost { cost, basis, price_book, reason }) => {
                 Ok(vec![E::CostCorrected(CostCorrected {
                     cost_nano_usd: cost,
                     cost_basis: basis,
+                    price_book,
                     reason,
                 })])
             }
@@ -256,6 +257,7 @@ fn ending(cancellation: Option<CancelCause>, observed: Observation) -> Execution
             return ExecutionEvent::Cancelled(Box::new(Cancelled { cause, report }));
         }
         (Some(StopCause::Timeout), _) => FailureCode::Timeout,
+        (Some(StopCause::MaxCost), _) => FailureCode::MaxCost,
         (Some(StopCause::HostShutdown), _) => FailureCode::Interrupted,
         (None, Evidence::Failure { code, .. }) => code,
         (None, Evidence::None) => match observed.exit {
@@ -286,7 +288,9 @@ fn report(observed: Observation) -> RunReport {
         response_cut: observed.response_cut,
         cost_nano_usd: observed.cost,
         cost_basis: if observed.cost.is_some() { observed.cost_basis } else { CostBasis::Unknown },
+        price_book: observed.price_book,
         usage: observed.usage,
+        usage_by_model: observed.usage_by_model,
         model_used: observed.model_used,
         agent_session_id: observed.agent_session_id,
         num_turns: observed.num_turns,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::observation::{CostBasis, Exit, TranscriptRef, Usage};
+use super::observation::{CostBasis, Exit, ModelUsage, TranscriptRef, Usage};
 use super::state::Outcome;
 use crate::actor::ActorKind;
 use crate::agent::Runtime;
@@ -366,9 +366,15 @@ pub struct RunReport {
     pub cost_nano_usd: Option<NanoUsd>,
     /// Where the cost comes from.
     pub cost_basis: CostBasis,
+    /// The version of the price book that the cost was computed with, where one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_book: Option<String>,
     /// The tokens that it used, where it said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+    /// The same for each model, where it said so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub usage_by_model: Vec<ModelUsage>,
     /// The model that answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_used: Option<String>,
@@ -442,12 +448,15 @@ pub struct InjectionRefused {
 }
 
 /// What an ended execution cost is known better now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct CostCorrected {
     /// The cost that holds from now on.
     pub cost_nano_usd: NanoUsd,
     /// Where it comes from.
     pub cost_basis: CostBasis,
+    /// The version of the price book that it was computed with, where one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_book: Option<String>,
     /// The reason, in a person's words.
     pub reason: ContentRef,
 }

@@ -14,7 +14,9 @@ pub use event::{
     Failed, FailureCode, InjectionRefusal, InjectionRefused, Pending, QueueMoved, Requester,
     ResultInjected, RunReport, Running, Signal, SignalSent, Trigger,
 };
-pub use observation::{CostBasis, Evidence, Exit, Observation, StopCause, TranscriptRef, Usage};
+pub use observation::{
+    CostBasis, Evidence, Exit, ModelUsage, Observation, StopCause, TranscriptRef, Usage,
+};
 pub use retry::Attempt;
 pub use state::{Execution, Outcome, Queued};
 

@@ -36,6 +36,18 @@ pub struct Usage {
     pub cache_write_1h: u64,
 }
 
+/// The tokens of one model in a run, by class.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct ModelUsage {
+    /// The model that answered.
+    pub model: String,
+    /// The tokens it used.
+    pub usage: Usage,
+    /// What they cost, as far as is known for this model alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_nano_usd: Option<NanoUsd>,
+}
+
 /// Where a cost comes from.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema,
@@ -82,6 +94,8 @@ pub enum StopCause {
     DiskFull,
     /// The host, or the supervisor, was told to stop.
     HostShutdown,
+    /// It passed what it may cost.
+    MaxCost,
 }
 
 /// What the agent's own output says of the outcome.
@@ -129,8 +143,12 @@ pub struct Observation {
     pub cost: Option<NanoUsd>,
     /// Where the cost comes from.
     pub cost_basis: CostBasis,
+    /// The version of the price book that the cost was computed with, where one was.
+    pub price_book: Option<String>,
     /// The tokens it used, where it said so.
     pub usage: Option<Usage>,
+    /// The same for each model, where it said so.
+    pub usage_by_model: Vec<ModelUsage>,
     /// The model that answered.
     pub model_used: Option<String>,
     /// The agent's own id of its session, by which it can be resumed.

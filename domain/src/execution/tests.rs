@@ -105,7 +105,9 @@ fn observed(evidence: Evidence, stopped: Option<StopCause>) -> Observation {
         response_cut: false,
         cost: None,
         cost_basis: CostBasis::Unknown,
+        price_book: None,
         usage: None,
+        usage_by_model: Vec::new(),
         model_used: None,
         agent_session_id: None,
         num_turns: None,
@@ -332,6 +334,7 @@ fn a_cost_is_corrected_after_the_end_only() {
     let correct = || Command::CorrectCost {
         cost: NanoUsd::ZERO,
         basis: CostBasis::ProviderReported,
+        price_book: None,
         reason: text(),
     };
     given::<Execution>([pending(), running()]).when(correct()).then_refused(&Rejection::NotEnded);

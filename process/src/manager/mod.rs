@@ -284,7 +284,13 @@ fn apply(shared: &Shared, batch: &Batch) -> Result<(), ManagerError> {
                     .ok_or_else(|| unreadable(format!("{} is no key", recorded.stream)))?;
                 shared.desk.keys().apply(id, &event);
             }
-            Event::Access(_) | Event::Schedule(_) => {}
+            Event::Access(_)
+            | Event::Schedule(_)
+            | Event::Payment(_)
+            | Event::Budget(_)
+            | Event::Webhook(_)
+            | Event::Erasure(_)
+            | Event::Notary(_) => {}
         }
     }
     if let Some(last) = batch.last() {

@@ -147,7 +147,12 @@ impl Writer {
             | Event::Session(_)
             | Event::Key(_)
             | Event::Access(_)
-            | Event::Schedule(_) => None,
+            | Event::Schedule(_)
+            | Event::Payment(_)
+            | Event::Budget(_)
+            | Event::Webhook(_)
+            | Event::Erasure(_)
+            | Event::Notary(_) => None,
         };
         let change = Change { recorded, event, execution };
         for projection in &mut self.others {

@@ -195,6 +195,7 @@ impl World {
                 self.give(*which, &[text], |_, _| execution::Command::CorrectCost {
                     cost,
                     basis,
+                    price_book: None,
                     reason,
                 })
                 .await;
@@ -283,7 +284,9 @@ impl World {
             response_cut: false,
             cost: cost.map(|cost| NanoUsd::from_nanos(cost).expect("an amount")),
             cost_basis: CostBasis::ProviderReported,
+            price_book: None,
             usage: None,
+            usage_by_model: Vec::new(),
             model_used: outcome.is_multiple_of(2).then(|| MODELS[which % MODELS.len()].to_owned()),
             agent_session_id: None,
             num_turns: None,

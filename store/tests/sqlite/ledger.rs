@@ -226,6 +226,7 @@ mod texts {
         Command::CorrectCost {
             cost: NanoUsd::ZERO,
             basis: CostBasis::Unknown,
+            price_book: None,
             reason: reason.reference(),
         }
     }
