@@ -7,6 +7,7 @@
 pub mod access;
 pub mod actor;
 pub mod agent;
+pub mod billing;
 pub mod budget;
 pub mod caller;
 pub mod content;
