@@ -73,6 +73,21 @@ $(MCP_CLIENTS)/.installed: $(addprefix tests/tools/mcp/,package.json package-loc
 	$(MCP_CLIENTS)/python/bin/python -m pip install -q --require-hashes -r $(MCP_CLIENTS)/requirements.txt
 	touch $@
 
+# A chain, a facilitator and a client that pay for paid runs, all of the official packages. Not `ci`, as
+# for the agents: anvil has a package for each platform. No package's install script is needed.
+X402 := target/test-tools/x402
+
+test-tools: $(X402)/$(INSTALLED)
+
+$(X402)/$(INSTALLED): tests/tools/x402/package.json tests/tools/x402/package-lock.json
+	@command -v $(NPM) >/dev/null || { \
+	  echo "npm is needed: the tests install a chain with it (Debian: apt-get install npm)" >&2; \
+	  exit 1; }
+	mkdir -p $(X402)
+	cp $^ $(X402)/
+	cd $(X402) && $(NPM) install --no-save --ignore-scripts --no-audit --no-fund
+	touch $@
+
 # One selection of packages for all of them, so that nothing is built twice.
 BENCH := $(CARGO) bench --workspace --locked
 
