@@ -98,3 +98,10 @@ pub mod schedule {
     /// Executions that were asked for by hand and are remembered: most.
     pub const TRIGGERED_KEPT: usize = 32;
 }
+
+/// Payments.
+pub mod payment {
+    /// How often the facilitator is asked for the money of one payment: most. Only whoever paid can have
+    /// it asked again, by sending the payment again.
+    pub const SETTLEMENTS_MAX: u32 = 3;
+}

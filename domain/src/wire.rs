@@ -193,20 +193,24 @@ impl Event {
     pub fn content_refs(&self) -> Vec<ContentRef> {
         use ExecutionEvent as E;
         use ScheduleEvent as S;
-        let texts: [Option<ContentRef>; 2] = match self {
-            Self::Schedule(S::Created(event)) => texts_of(&event.settings),
-            Self::Schedule(S::Changed(event)) => texts_of(&event.settings),
-            Self::Execution(E::Pending(event)) => [Some(event.message), event.system_prompt],
+        let texts: [(TextPart, Option<ContentRef>); 2] = match self {
+            Self::Schedule(S::Created(event)) => {
+                asked(event.settings.message, event.settings.system_prompt)
+            }
+            Self::Schedule(S::Changed(event)) => {
+                asked(event.settings.message, event.settings.system_prompt)
+            }
+            Self::Execution(E::Pending(event)) => asked(event.message, event.system_prompt),
+            Self::Payment(PaymentEvent::Verified(event)) => {
+                asked(event.asked.pending.message, event.asked.pending.system_prompt)
+            }
             Self::Execution(event @ (E::Completed(_) | E::Failed(_) | E::Cancelled(_))) => {
                 let message = match event {
                     E::Failed(failed) => failed.message,
                     _ => None,
                 };
-                [message, event.report().and_then(|report| report.response)]
-            }
-            Self::Execution(E::CostCorrected(event)) => [Some(event.reason), None],
-            Self::Payment(PaymentEvent::Verified(event)) => {
-                [Some(event.asked.pending.message), event.asked.pending.system_prompt]
+                let response = event.report().and_then(|report| report.response);
+                [(TextPart::Error, message), (TextPart::Response, response)]
             }
             Self::Erasure(ErasureEvent::Erased(event)) => [Some(event.reason), None],
             Self::Execution(

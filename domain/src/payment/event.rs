@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::content::Digest;
+use crate::content::{ContentRef, Digest};
 use crate::execution::{FailureCode, Pending};
 use crate::ids::ExecutionId;
 use crate::time::Timestamp;
@@ -67,15 +67,31 @@ pub struct SettlementRequested {
     pub attempt: u32,
 }
 
+/// How an outcome of a settlement is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Evidence {
+    /// The facilitator said so.
+    Facilitator,
+    /// The chain says so.
+    Chain,
+    /// A person decided it.
+    Person,
+    /// The facilitator was never asked for the money.
+    NotRequested,
+}
+
 /// The money has come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Settled {
-    /// The hash of the transaction on the chain; absent where only the chain's state proves that the
-    /// payment was used.
+    /// The hash of the transaction on the chain; absent where a person decided without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transaction: Option<String>,
     /// How it is known.
-    pub evidence: String,
+    pub evidence: Evidence,
+    /// A person's reason, where a person decided it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<ContentRef>,
 }
 
 /// The money has not come and will not: the payer was not charged.
@@ -84,7 +100,10 @@ pub struct SettlementFailed {
     /// Why, as the facilitator or the chain says it: a short code.
     pub reason: String,
     /// How it is known.
-    pub evidence: String,
+    pub evidence: Evidence,
+    /// A person's reason, where a person decided it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<ContentRef>,
 }
 
 /// Nobody can say yet whether the payer was charged.
