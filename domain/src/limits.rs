@@ -25,6 +25,14 @@ pub const QUEUE_MOVES_MAX: u32 = 100;
 /// What a slot outlives a run's timeout by, in seconds, before its lease lapses.
 pub const LEASE_MARGIN_S: u64 = 300;
 
+/// Erasing texts.
+pub mod erasure {
+    /// A reason: longest, in bytes of UTF-8.
+    pub const REASON_MAX_BYTES: usize = 1_000;
+    /// Places that one `content.erased` names: most. A text that lies at more has several of them.
+    pub const PLACES_MAX: usize = 256;
+}
+
 /// An agent's settings: ranges and defaults.
 pub mod agent {
     /// Executions that run at once: default.

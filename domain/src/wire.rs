@@ -12,7 +12,7 @@ use crate::access::AccessEvent;
 use crate::agent::AgentEvent;
 use crate::budget::BudgetEvent;
 use crate::content::ContentRef;
-use crate::erasure::ErasureEvent;
+use crate::erasure::{ErasureEvent, TextPart};
 use crate::execution::ExecutionEvent;
 use crate::key::KeyEvent;
 use crate::notary::NotaryEvent;
@@ -191,6 +191,11 @@ wire! {
 impl Event {
     /// The texts that lie beside this event, in the order in which they are stored.
     pub fn content_refs(&self) -> Vec<ContentRef> {
+        self.texts().into_iter().map(|(_, reference)| reference).collect()
+    }
+
+    /// The same, each with what it is to the event.
+    pub fn texts(&self) -> Vec<(TextPart, ContentRef)> {
         use ExecutionEvent as E;
         use ScheduleEvent as S;
         let texts: [(TextPart, Option<ContentRef>); 2] = match self {
@@ -212,7 +217,8 @@ impl Event {
                 let response = event.report().and_then(|report| report.response);
                 [(TextPart::Error, message), (TextPart::Response, response)]
             }
-            Self::Erasure(ErasureEvent::Erased(event)) => [Some(event.reason), None],
+            Self::Execution(E::CostCorrected(event)) => reason(event.reason),
+            Self::Erasure(ErasureEvent::Erased(event)) => reason(event.reason),
             Self::Execution(
                 E::QueueMoved(_)
                 | E::Running(_)
@@ -231,14 +237,23 @@ impl Event {
             | Self::Payment(_)
             | Self::Budget(_)
             | Self::Webhook(_)
-            | Self::Notary(_) => [None, None],
+            | Self::Notary(_) => return Vec::new(),
         };
-        texts.into_iter().flatten().collect()
+        texts.into_iter().filter_map(|(part, text)| Some((part, text?))).collect()
     }
 }
 
-fn texts_of(settings: &crate::schedule::Settings) -> [Option<ContentRef>; 2] {
-    [Some(settings.message), settings.system_prompt]
+/// The texts of what an agent is to do.
+fn asked(
+    message: ContentRef,
+    system_prompt: Option<ContentRef>,
+) -> [(TextPart, Option<ContentRef>); 2] {
+    [(TextPart::Message, Some(message)), (TextPart::SystemPrompt, system_prompt)]
+}
+
+/// A person's reason.
+fn reason(text: ContentRef) -> [(TextPart, Option<ContentRef>); 2] {
+    [(TextPart::Reason, Some(text)), (TextPart::Reason, None)]
 }
 
 fn json<T: Serialize>(data: &T) -> String {
