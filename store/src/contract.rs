@@ -4,6 +4,7 @@
 //! panics where the store does not do what it should.
 
 mod appending;
+mod erasing;
 mod following;
 mod reading;
 
@@ -39,6 +40,8 @@ where
     reading::several_streams_are_read_as_if_each_was_read_alone(&*make().await).await;
     reading::what_is_beyond_the_end_is_empty(&*make().await).await;
     reading::recorded_at_never_decreases(make().await).await;
+    erasing::an_erased_text_is_gone_everywhere_and_nothing_else_is(&*make().await).await;
+    erasing::a_refused_append_erases_nothing(&*make().await).await;
     following::a_follower_sees_what_is_stored_and_what_comes(make().await).await;
     following::followers_that_start_anywhere_miss_nothing_and_see_nothing_twice(make().await).await;
     following::a_dropped_wait_loses_nothing(make().await).await;

@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::port::{
-    AppendError, Appended, EventStore, ExpectedRevision, Metadata, NewEvent, Position, Recorded,
-    StoreError, With,
+    AppendError, Appended, ContentPlace, EventStore, ExpectedRevision, Metadata, NewEvent,
+    Position, Recorded, StoreError, With,
 };
 
 /// How often a command is decided again after somebody else appended first.
@@ -204,14 +204,48 @@ impl Ledger {
         }
     }
 
+    /// Like [`Ledger::execute`]; with what is appended, the texts at the places that `erases` names
+    /// are gone, both or neither. Where nothing follows from the command nothing is erased.
+    pub async fn execute_erasing<A: Aggregate>(
+        &self,
+        stream: &StreamName,
+        command: A::Command,
+        contents: &[Content],
+        context: &Context,
+        erases: impl Fn(&[A::Event]) -> Vec<ContentPlace> + Send + Sync,
+    ) -> Result<Executed<A>, ExecuteError<A::Rejection>> {
+        let loaded = self.loaded::<A>(stream).await?;
+        let append = |expected, decided: &[A::Event], new| {
+            let places = erases(decided);
+            self.store.append_erasing(stream, expected, new, places)
+        };
+        self.decide_until_stored(stream, loaded, command, contents, context, append).await
+    }
+
     async fn decide_and_append<A: Aggregate>(
+        &self,
+        stream: &StreamName,
+        loaded: Loaded<A>,
+        command: A::Command,
+        contents: &[Content],
+        context: &Context,
+    ) -> Result<Executed<A>, ExecuteError<A::Rejection>> {
+        let append = |expected, _: &[A::Event], new| self.store.append(stream, expected, new);
+        self.decide_until_stored(stream, loaded, command, contents, context, append).await
+    }
+
+    async fn decide_until_stored<A: Aggregate, F>(
         &self,
         stream: &StreamName,
         mut loaded: Loaded<A>,
         command: A::Command,
         contents: &[Content],
         context: &Context,
-    ) -> Result<Executed<A>, ExecuteError<A::Rejection>> {
+        append: impl Fn(ExpectedRevision, &[A::Event], Vec<NewEvent>) -> F,
+    ) -> Result<Executed<A>, ExecuteError<A::Rejection>>
+    where
+        F: Future<Output = Result<Appended, AppendError>>,
+    {
         let contents: Vec<_> = contents.iter().map(|c| (c.reference().sha256, c)).collect();
         for _ in 0..CONFLICTS_MAX {
             let decided = loaded.state.decide(command.clone()).map_err(ExecuteError::Refused)?;
@@ -235,7 +269,7 @@ impl Ledger {
                 .map(|event| stored_form(&event.clone().into(), &contents, &metadata));
             let new: Vec<NewEvent> = new.collect();
             let last_id = new.last().map(|event| event.id);
-            match self.store.append(stream, expected, new).await {
+            match append(expected, &decided, new).await {
                 Ok(appended) => {
                     let state = decided.iter().fold(loaded.state, A::evolve);
                     let Appended { position, revision, recorded_at } = appended;

@@ -14,7 +14,8 @@ pub mod sqlite;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use ledger::{Context, ExecuteError, Executed, Ledger, StreamHead};
 pub use port::{
-    AppendError, Appended, Batch, EventStore, ExpectedRevision, Feed, LogId, LogPosition, Metadata,
-    NewEvent, Position, PositionError, Recorded, StoreError, StoredContent, Subscription, With,
+    AppendError, Appended, Batch, ContentPlace, ERASE_MAX_PLACES, EventStore, ExpectedRevision,
+    Feed, LogId, LogPosition, Metadata, NewEvent, Position, PositionError, Recorded, StoreError,
+    StoredContent, Subscription, With,
 };
 pub use sqlite::{OpenError, SqliteOptions, SqliteStore};

@@ -220,6 +220,15 @@ pub enum ExpectedRevision {
     Any,
 }
 
+/// A text beside a stored event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ContentPlace {
+    /// The event.
+    pub event_id: EventId,
+    /// The digest that it refers to the text by.
+    pub sha256: Digest,
+}
+
 /// What an append did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
@@ -316,6 +325,9 @@ impl Subscription {
     }
 }
 
+/// Texts that one append takes away: most.
+pub const ERASE_MAX_PLACES: usize = 1_024;
+
 /// An event store.
 ///
 /// Guarantees that every adapter gives and the contract suite checks:
@@ -338,6 +350,25 @@ pub trait EventStore: Send + Sync + 'static {
         expected: ExpectedRevision,
         events: Vec<NewEvent>,
     ) -> Result<Appended, AppendError>;
+
+    /// Appends events to one stream and takes texts away, with their salts: both or neither. The
+    /// digests of the texts stay. A place that holds no text of that digest any more is left as it
+    /// is, so repeating this does no harm. A store that can't do both at once first appends, and
+    /// finishes what it began when it is opened the next time.
+    ///
+    /// Nobody is served such a text from then on; [`EventStore::scrub`] sees to what is left of it in
+    /// files. At most [`ERASE_MAX_PLACES`] places.
+    async fn append_erasing(
+        &self,
+        stream: &StreamName,
+        expected: ExpectedRevision,
+        events: Vec<NewEvent>,
+        places: Vec<ContentPlace>,
+    ) -> Result<Appended, AppendError>;
+
+    /// Overwrites what is left of erased texts in the store's files: free room, journals. False where
+    /// readers that hold an old state kept it from doing so; then the next opening does it.
+    async fn scrub(&self) -> Result<bool, StoreError>;
 
     /// Events of one stream from a revision on, at most `limit`; empty where there are none.
     async fn read_stream(

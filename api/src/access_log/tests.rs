@@ -3,8 +3,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use async_trait::async_trait;
 use execution_ledger_store::sqlite::{SqliteOptions, SqliteStore};
 use execution_ledger_store::{
-    AppendError, Appended, EventStore, ExpectedRevision, LogId, NewEvent, Position, Recorded,
-    StoreError, Subscription, SystemClock, With,
+    AppendError, Appended, ContentPlace, EventStore, ExpectedRevision, LogId, NewEvent, Position,
+    Recorded, StoreError, Subscription, SystemClock, With,
 };
 use futures::FutureExt as _;
 use tokio::sync::Semaphore;
@@ -33,6 +33,18 @@ impl EventStore for Held {
     ) -> Result<Appended, AppendError> {
         self.let_pass.acquire().await.expect("it is never closed").forget();
         self.store.append(stream, expected, events).await
+    }
+    async fn append_erasing(
+        &self,
+        stream: &StreamName,
+        expected: ExpectedRevision,
+        events: Vec<NewEvent>,
+        _: Vec<ContentPlace>,
+    ) -> Result<Appended, AppendError> {
+        self.append(stream, expected, events).await
+    }
+    async fn scrub(&self) -> Result<bool, StoreError> {
+        Ok(true)
     }
     async fn read_stream(
         &self,

@@ -41,8 +41,8 @@ use self::rows::Limit;
 use self::writer::{Ending, Order, Waiting, Writer};
 use crate::clock::{Clock, SystemClock};
 use crate::port::{
-    AppendError, Appended, EventStore, ExpectedRevision, LogId, NewEvent, Position, Recorded,
-    StoreError, Subscription, With,
+    AppendError, Appended, ContentPlace, EventStore, ExpectedRevision, LogId, NewEvent, Position,
+    Recorded, StoreError, Subscription, With,
 };
 use crate::readers::Readers;
 
@@ -196,14 +196,24 @@ impl EventStore for SqliteStore {
         expected: ExpectedRevision,
         events: Vec<NewEvent>,
     ) -> Result<Appended, AppendError> {
-        let bytes = checked_size(&events)?;
+        self.append_erasing(stream, expected, events, Vec::new()).await
+    }
+
+    async fn append_erasing(
+        &self,
+        stream: &StreamName,
+        expected: ExpectedRevision,
+        events: Vec<NewEvent>,
+        erases: Vec<ContentPlace>,
+    ) -> Result<Appended, AppendError> {
+        let bytes = checked_size(&events, &erases)?;
         let (writing, orders) = self.writing()?;
         let (answer, answered) = oneshot::channel();
         let events = events.into_iter().map(|event| unplaced(stream, event)).collect();
         let stream = stream.clone();
         writing
             .enqueue(orders, bytes, |share| {
-                Order::Append(Waiting { stream, expected, events, bytes, answer, share })
+                Order::Append(Waiting { stream, expected, events, erases, bytes, answer, share })
             })
             .await?;
         match tokio::time::timeout(Duration::from_secs(ANSWER_WAIT_S), answered).await {
@@ -214,6 +224,16 @@ impl EventStore for SqliteStore {
             }
             Err(_) => Err(StoreError::TimedOut(ANSWER_WAIT_S).into()),
         }
+    }
+
+    async fn scrub(&self) -> Result<bool, StoreError> {
+        let (_, orders) = self.writing()?;
+        let (answer, answered) = oneshot::channel();
+        let wait = Duration::from_secs(ANSWER_WAIT_S);
+        let sent = tokio::time::timeout(wait, orders.send(Order::Scrub(answer))).await;
+        sent.map_err(|_| StoreError::TimedOut(ANSWER_WAIT_S))?.map_err(|_| closed())?;
+        let answered = tokio::time::timeout(wait, answered).await;
+        answered.map_err(|_| StoreError::TimedOut(ANSWER_WAIT_S))?.map_err(|_| closed())?
     }
 
     async fn read_stream(

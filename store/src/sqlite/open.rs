@@ -130,6 +130,9 @@ pub(super) fn for_writing(
     let mut connection = writing_connection(&path, max_pages).map_err(|error| problem(&error))?;
     schema::migrate(&mut connection, now).map_err(|error| problem(&error))?;
     let log_id = schema::log_id(&connection).map_err(|error| problem(&error))?;
+    // Whoever erased a text may have died before it was gone from the write-ahead log too. A tool that
+    // reads the log at this moment may keep that from being emptied; the next opening tries again.
+    empty_wal(&connection).map_err(|error| problem(&error))?;
     Ok(Opened { path, lock, connection, log_id })
 }
 
@@ -179,10 +182,19 @@ pub(super) fn writing_connection(
     connection.pragma_update(None, "wal_autocheckpoint", WAL_AUTOCHECKPOINT_PAGES)?;
     connection.pragma_update(None, "journal_size_limit", WAL_KEPT_MAX_BYTES)?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+    // What is erased is overwritten. Nothing else is ever deleted, so this costs nothing else.
+    connection.pragma_update(None, "secure_delete", "on")?;
     if let Some(pages) = max_pages {
         connection.pragma_update(None, "max_page_count", pages)?;
     }
     Ok(connection)
+}
+
+/// Moves the write-ahead log into the database and empties it; false where a reader keeps it.
+pub(super) fn empty_wal(connection: &Connection) -> rusqlite::Result<bool> {
+    let busy: i64 =
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    Ok(busy == 0)
 }
 
 fn reading_connection(path: &Path) -> rusqlite::Result<Connection> {

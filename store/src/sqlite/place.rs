@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::fault::is_constraint;
 use super::heads::Heads;
 use super::rows::{first_content_id, signed, unsigned};
-use crate::port::{AppendError, Appended, ExpectedRevision, Position, Recorded};
+use crate::port::{AppendError, Appended, ContentPlace, ExpectedRevision, Position, Recorded};
 
 const INSERT_EVENT: &str = "INSERT INTO events (position, stream, revision, event_id, type, version, \
     recorded_at, metadata, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
@@ -19,6 +19,10 @@ const LAST_REVISION: &str =
 const PLACE_OF_ID: &str = "SELECT stream, revision FROM events WHERE event_id = ?1";
 const AT_REVISION: &str =
     "SELECT event_id, position, recorded_at FROM events WHERE stream = ?1 AND revision = ?2";
+
+const POSITION_OF_ID: &str = "SELECT position FROM events WHERE event_id = ?1";
+const ERASE: &str = "UPDATE contents SET salt = NULL, body = NULL \
+    WHERE id >= ?1 AND id < ?1 + 16 AND sha256 = ?2 AND salt IS NOT NULL";
 
 /// How an append came to be stored.
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +94,21 @@ impl Place<'_> {
         let revision = first + events.len() as u64 - 1;
         self.heads.set(stream, revision);
         Ok(Ok(Placed::Now(Appended { position: self.last, revision, recorded_at: self.now })))
+    }
+
+    /// Takes texts away, with their salts; what is not there any more is left as it is.
+    pub(super) fn erase(&self, places: &[ContentPlace]) -> rusqlite::Result<()> {
+        for place in places {
+            let position = self
+                .tx
+                .prepare_cached(POSITION_OF_ID)?
+                .query_row([place.event_id.0.as_bytes().as_slice()], |row| unsigned(row, 0))
+                .optional()?;
+            let Some(position) = position else { continue };
+            let first = first_content_id(Position::new(position))?;
+            self.tx.prepare_cached(ERASE)?.execute(params![first, place.sha256.0.as_slice()])?;
+        }
+        Ok(())
     }
 
     /// The answer of an append that is stored from this revision on with the same ids.

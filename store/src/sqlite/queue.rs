@@ -10,7 +10,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use super::recent::Recent;
 use super::rows::CONTENTS_PER_EVENT_MAX;
 use super::writer::Order;
-use crate::port::{AppendError, NewEvent, Position, Recorded, StoreError, StoredContent};
+use crate::port::{
+    AppendError, ContentPlace, ERASE_MAX_PLACES, NewEvent, Position, Recorded, StoreError,
+    StoredContent,
+};
 
 /// Appends that wait for the writer at most.
 pub(super) const QUEUE_MAX_APPENDS: usize = 4_096;
@@ -63,7 +66,13 @@ pub(super) fn closed() -> StoreError {
 }
 
 /// What an append counts towards the limits, if it keeps them.
-pub(super) fn checked_size(events: &[NewEvent]) -> Result<usize, AppendError> {
+pub(super) fn checked_size(
+    events: &[NewEvent],
+    erases: &[ContentPlace],
+) -> Result<usize, AppendError> {
+    if erases.len() > ERASE_MAX_PLACES {
+        return Err(AppendError::Malformed("an append takes away at most 1024 texts"));
+    }
     if events.is_empty() {
         return Err(AppendError::Malformed("an append holds at least one event"));
     }

@@ -67,10 +67,16 @@ impl Recent {
         self.news.send_modify(|news| news.head = head);
     }
 
+    /// Forgets what is at hand, because some of its texts are no more: followers that are behind read
+    /// the database.
+    pub(super) fn forget(&self) {
+        *self.groups.lock().unwrap_or_else(PoisonError::into_inner) = Groups::default();
+    }
+
     /// Tells that the log ends at `head`, where what lies before it is not at hand: followers read
     /// it from the database.
     pub(super) fn jump(&self, head: Position) {
-        *self.groups.lock().unwrap_or_else(PoisonError::into_inner) = Groups::default();
+        self.forget();
         self.news.send_modify(|news| news.head = head);
     }
 

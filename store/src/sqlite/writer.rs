@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use execution_ledger_domain::{StreamName, Timestamp};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -15,12 +16,17 @@ use super::place::{Place, Placed};
 use super::recent::Recent;
 use super::rows;
 use crate::clock::Clock;
-use crate::port::{AppendError, Appended, ExpectedRevision, Position, Recorded, StoreError};
+use crate::port::{
+    AppendError, Appended, ContentPlace, ExpectedRevision, Position, Recorded, StoreError,
+};
 
 /// Appends that are committed together at most.
 const GROUP_MAX_APPENDS: usize = 1_024;
 /// A group takes no further append from this size on, in bytes.
 const GROUP_MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// How long emptying the write-ahead log waits for readers that hold an old state.
+const SCRUB_WAIT: Duration = Duration::from_secs(2);
 
 /// The answer to an append.
 pub(super) type Answer = Result<Appended, AppendError>;
@@ -29,6 +35,8 @@ pub(super) type Answer = Result<Appended, AppendError>;
 pub(super) enum Order {
     /// Append events to a stream.
     Append(Waiting),
+    /// Overwrite what is left of erased texts; whether that was done.
+    Scrub(oneshot::Sender<Result<bool, StoreError>>),
     /// Finish what is waiting, then end.
     Close,
 }
@@ -41,6 +49,8 @@ pub(super) struct Waiting {
     pub expected: ExpectedRevision,
     /// What; positions, revisions and times are still to be filled in.
     pub events: Vec<Recorded>,
+    /// Texts that are taken away with it.
+    pub erases: Vec<ContentPlace>,
     /// What it counts, in bytes.
     pub bytes: usize,
     /// Whom to tell.
@@ -72,6 +82,7 @@ impl Writer {
         let mut group = Vec::with_capacity(GROUP_MAX_APPENDS);
         while let Some(order) = orders.blocking_recv() {
             let mut bytes = 0;
+            let mut scrub = None;
             let mut next = Some(order);
             while let Some(order) = next {
                 match order {
@@ -79,13 +90,36 @@ impl Writer {
                         bytes += waiting.bytes;
                         group.push(waiting);
                     }
+                    Order::Scrub(answer) => scrub = Some(answer),
                     Order::Close => orders.close(),
                 }
-                let full = group.len() >= GROUP_MAX_APPENDS || bytes >= GROUP_MAX_BYTES;
+                let full =
+                    scrub.is_some() || group.len() >= GROUP_MAX_APPENDS || bytes >= GROUP_MAX_BYTES;
                 next = if full { None } else { orders.try_recv().ok() };
             }
             self.write(&mut group);
+            if let Some(answer) = scrub {
+                // Whoever stopped waiting does not need to know.
+                drop(answer.send(self.scrub()));
+            }
         }
+    }
+
+    /// Empties the write-ahead log: what was erased is overwritten in the database itself already.
+    fn scrub(&mut self) -> Result<bool, StoreError> {
+        let connection = self.connected()?;
+        connection.busy_timeout(SCRUB_WAIT)?;
+        let emptied = open::empty_wal(connection);
+        connection.busy_timeout(open::BUSY_TIMEOUT)?;
+        Ok(emptied?)
+    }
+
+    fn connected(&mut self) -> Result<&Connection, StoreError> {
+        if self.connection.is_none() {
+            self.connection = Some(self.reopened()?);
+        }
+        let closed = || StoreError::Closed("its database can't be opened".to_owned());
+        self.connection.as_ref().ok_or_else(closed)
     }
 
     /// Commits a group and answers all of it. Nobody is answered before the commit is durable, not
@@ -106,6 +140,7 @@ impl Writer {
         };
         let mut committed = Vec::with_capacity(group.len());
         let mut told = Vec::with_capacity(group.len());
+        let erased = group.iter().any(|waiting| !waiting.erases.is_empty());
         for (waiting, answer) in group.drain(..).zip(answers) {
             let answer = answer.map(|placed| match placed {
                 Placed::Now(appended) => {
@@ -119,7 +154,12 @@ impl Writer {
         metrics::counter!("ledger_events_appended_total").increment(committed.len() as u64);
         metrics::counter!("ledger_commits_total").increment(1);
         // First the news, so that whoever is answered finds its own events.
-        self.recent.publish(committed);
+        if erased {
+            // What is at hand may hold an erased text: all is read from the database again.
+            self.recent.jump(self.last);
+        } else {
+            self.recent.publish(committed);
+        }
         for (to, answer) in told {
             tell(to, answer);
         }
@@ -129,9 +169,7 @@ impl Writer {
         &mut self,
         group: &mut [Waiting],
     ) -> Result<Vec<Result<Placed, AppendError>>, StoreError> {
-        if self.connection.is_none() {
-            self.connection = Some(self.reopened()?);
-        }
+        self.connected()?;
         let Some(connection) = &self.connection else {
             return Err(StoreError::Closed("its database can't be opened".to_owned()));
         };
@@ -210,7 +248,12 @@ fn transact(
     let mut place = Place { tx: &tx, heads, last, now };
     let mut answers = Vec::with_capacity(group.len());
     for waiting in group {
-        answers.push(place.append(&waiting.stream, waiting.expected, &mut waiting.events)?);
+        let placed = place.append(&waiting.stream, waiting.expected, &mut waiting.events)?;
+        if placed.is_ok() {
+            // Also with a repeat, which is harmless.
+            place.erase(&waiting.erases)?;
+        }
+        answers.push(placed);
     }
     let last = place.last;
     tx.commit().map_err(|error| Failure { error, in_commit: true })?;

@@ -137,19 +137,3 @@ async fn an_event_that_somebody_wrote_behind_the_stores_back_is_not_overwritten(
     let appended = append(&store, vec![contract::event(1)]).await.unwrap();
     assert_eq!((appended.position, appended.revision), (Position::new(3), 1));
 }
-
-#[tokio::test]
-async fn an_erased_text_is_absent_and_its_digest_stays() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("events.db");
-    let store = opened(&path);
-    let event = contract::event_with_text(0, "words");
-    let reference = event.contents[0].reference();
-    append(&store, vec![event]).await.unwrap();
-    assert_eq!(all(&store).await[0].text(&reference), Some("words"));
-    let erase = "UPDATE contents SET salt = NULL, body = NULL";
-    Connection::open(&path).unwrap().execute(erase, []).unwrap();
-    let stored = all(&store).await;
-    assert_eq!(stored[0].text(&reference), None);
-    assert_eq!(stored[0].contents[0].sha256, reference.sha256);
-}

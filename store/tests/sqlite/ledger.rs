@@ -8,8 +8,9 @@ use execution_ledger_domain::agent::{Agent, AgentConfig, AgentEvent, Command, Re
 use execution_ledger_domain::limits::APPEND_MAX_BYTES;
 use execution_ledger_domain::{Actor, AgentName, Content, Event, StreamName, Timestamp};
 use execution_ledger_store::{
-    AppendError, Appended, Context, EventStore, ExecuteError, ExpectedRevision, Ledger, LogId,
-    NewEvent, Position, Recorded, StoreError, Subscription, SystemClock, With, contract,
+    AppendError, Appended, ContentPlace, Context, EventStore, ExecuteError, ExpectedRevision,
+    Ledger, LogId, NewEvent, Position, Recorded, StoreError, Subscription, SystemClock, With,
+    contract,
 };
 
 use crate::opened;
@@ -286,6 +287,18 @@ impl EventStore for AlwaysLate {
         _: Vec<NewEvent>,
     ) -> Result<Appended, AppendError> {
         Err(AppendError::WrongExpectedRevision { current: Some(7) })
+    }
+    async fn append_erasing(
+        &self,
+        stream: &StreamName,
+        expected: ExpectedRevision,
+        events: Vec<NewEvent>,
+        _: Vec<ContentPlace>,
+    ) -> Result<Appended, AppendError> {
+        self.append(stream, expected, events).await
+    }
+    async fn scrub(&self) -> Result<bool, StoreError> {
+        Ok(true)
     }
     async fn read_stream(
         &self,

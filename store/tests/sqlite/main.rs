@@ -4,6 +4,7 @@
 
 mod children;
 mod durability;
+mod erasing;
 mod faults;
 mod following;
 mod import;
