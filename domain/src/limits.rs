@@ -79,6 +79,12 @@ pub mod key {
     pub const MAY_CALL_MAX: usize = 256;
 }
 
+/// Budgets.
+pub mod budget {
+    /// Budgets that have limits: most.
+    pub const BUDGETS_MAX: usize = 10_000;
+}
+
 /// Chat sessions.
 pub mod session {
     /// Messages of one session: most. Then another session is to be opened.
@@ -105,6 +111,23 @@ pub mod schedule {
     pub const DUE_LOOKED_MAX: usize = 20_000;
     /// Executions that were asked for by hand and are remembered: most.
     pub const TRIGGERED_KEPT: usize = 32;
+}
+
+/// Webhooks.
+pub mod webhook {
+    /// Webhooks that are not deleted: most.
+    pub const WEBHOOKS_MAX: usize = 100;
+    /// What people call a webhook: longest, in characters.
+    pub const NAME_MAX_CHARS: usize = 100;
+    /// A webhook's address: longest, in bytes.
+    pub const URL_MAX_BYTES: usize = 2_048;
+    /// How long messages are signed with the secret before the current one too, in seconds: a day.
+    pub const ROTATION_OVERLAP_S: u64 = 24 * 3600;
+    /// Messages to one webhook that were given up and not redriven: most. While there are so many, no
+    /// other is given up: it is tried on and on.
+    pub const DEAD_MAX: usize = 1_000;
+    /// Messages that a webhook took last and that are remembered: most.
+    pub const TAKEN_KEPT: usize = 64;
 }
 
 /// Payments.

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::EventId;
+use super::message::{Kind, Message};
+use crate::time::Timestamp;
 
 /// What a webhook is to be told, and where.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -14,8 +15,8 @@ pub struct Settings {
     /// Where it is told: an address of HTTPS, or of HTTP where the ledger's settings allow it.
     pub url: String,
     /// The kinds of messages that it gets.
-    pub kinds: BTreeSet<String>,
-    /// Whether it is told at all.
+    pub kinds: BTreeSet<Kind>,
+    /// Whether it is told at all. What happens while it is not is never told later.
     pub enabled: bool,
 }
 
@@ -38,6 +39,8 @@ pub struct WebhookChanged {
 pub struct SecretRotated {
     /// Which secret it is, counted from 1 at the registration.
     pub generation: u32,
+    /// Until then messages are signed with the secret before it too.
+    pub previous_until: Timestamp,
 }
 
 /// The webhook is told nothing any more.
@@ -47,10 +50,9 @@ pub struct WebhookDeleted {}
 /// The webhook took a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Delivered {
-    /// The event that it was told of.
-    pub event_id: EventId,
-    /// The kind of the message.
-    pub kind: String,
+    /// Which message.
+    #[serde(flatten)]
+    pub message: Message,
     /// How often it was tried.
     pub attempts: u32,
     /// The status that it answered.
@@ -60,10 +62,9 @@ pub struct Delivered {
 /// The webhook did not take a message and it is not tried any more, until somebody has it redriven.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct DeadLettered {
-    /// The event that it was to be told of.
-    pub event_id: EventId,
-    /// The kind of the message.
-    pub kind: String,
+    /// Which message.
+    #[serde(flatten)]
+    pub message: Message,
     /// How often it was tried.
     pub attempts: u32,
     /// The last status that it answered, where it did.
@@ -76,8 +77,9 @@ pub struct DeadLettered {
 /// A message that was given up is tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Redriven {
-    /// The event that it tells of.
-    pub event_id: EventId,
+    /// Which message.
+    #[serde(flatten)]
+    pub message: Message,
 }
 
 /// A fact of a webhook.
