@@ -5,6 +5,7 @@
 #   make bench   the measurements of docs/PERFORMANCE.md, which it writes (about ten minutes)
 #   make bench-quick   the same with small sizes, to see that it works; writes nothing
 #   make bench-parts   the parts alone: events, store, read models, redaction, supervisor
+#   make paid-try   a chain of play money and a facilitator on this machine: try paid runs (docs/API.md)
 #   make lint    formatting, clippy with warnings as errors, and licences where cargo-deny is there
 
 CARGO ?= cargo
@@ -17,7 +18,7 @@ CLAUDE_CODE := target/test-tools/claude-code
 AGENTS := target/test-tools/agents
 INSTALLED := node_modules/.installed
 
-.PHONY: run test test-programs test-tools bench bench-quick bench-parts lint fmt clean
+.PHONY: run test test-programs test-tools paid-try bench bench-quick bench-parts lint fmt clean
 
 run:
 	$(CARGO) run --release --locked --bin execution-ledger -- serve $(ARGS)
@@ -87,6 +88,9 @@ $(X402)/$(INSTALLED): tests/tools/x402/package.json tests/tools/x402/package-loc
 	cp $^ $(X402)/
 	cd $(X402) && $(NPM) install --no-save --ignore-scripts --no-audit --no-fund
 	touch $@
+
+paid-try: $(X402)/$(INSTALLED)
+	node tests/tools/x402/try.mjs --file target/paid.toml
 
 # One selection of packages for all of them, so that nothing is built twice.
 BENCH := $(CARGO) bench --workspace --locked

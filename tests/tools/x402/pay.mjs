@@ -1,9 +1,10 @@
-// Pays for a task with the official client.
+// Pays for a task with the official client, or shows a payment that was made before.
 //
 //   node pay.mjs --key 0xPAYER --url http://127.0.0.1:7171/api/paid/demo/task --message "Say hello"
-//   node pay.mjs --payment PAYMENT-SIGNATURE --url ... --message ...     (the same payment again)
+//   node pay.mjs --payment PAYMENT --url ... --message ...
 //
-// Prints as one line of JSON what was answered, the receipt, and the payment, which can be shown again.
+// Prints as JSON what was answered, the receipt, and the payment. More options: --identifier ID, the
+// payer's own id of the payment; --sync, which waits for the result.
 
 import { isMain, options, require } from "./packages.mjs";
 
@@ -75,11 +76,15 @@ export async function show({ payment, url, body }) {
 
 if (isMain(import.meta)) {
   const { url, key, payment, message = "Say hello", identifier, sync } = options();
-  if (typeof url !== "string" || (typeof key !== "string") === (typeof payment !== "string")) {
-    console.error("usage: node pay.mjs --url URL --key 0x... | --payment HEADER [--message TEXT]");
+  if (typeof url !== "string" || (typeof key === "string") === (typeof payment === "string")) {
+    console.error("usage: node pay.mjs --url URL --key 0x... | --payment PAYMENT [--message TEXT]");
     process.exit(2);
   }
   const body = { message, async_mode: !sync };
-  const paid = payment ? show({ payment, url, body }) : pay({ key, url, body, identifier });
-  console.log(JSON.stringify(await paid));
+  const told = payment
+    ? await show({ payment, url, body })
+    : await pay({ key, url, body, identifier });
+  const { headers: _, ...shown } = told;
+  console.log(JSON.stringify(shown, null, 2));
+  process.exitCode = told.status !== null && told.status < 300 ? 0 : 1;
 }
