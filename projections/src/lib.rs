@@ -18,13 +18,13 @@ pub use digest::{TableDigest, digest};
 pub use health::{Behind, Health, Poison, Progress};
 pub use model::{
     Activity, ActivityEvent, ActivityState, ActivityType, AgentRow, AgentStatus, Announcement,
-    Bucket, Capacity, ChatSession, Continues, CostSummary, Costs, EntryKind, ErrorInfo,
+    BillingPage, Bucket, Capacity, ChatSession, Continues, CostSummary, Costs, Earned, EntryKind, ErrorInfo,
     ExecutionRecord, KeyRow, OpenExecution, OpenTask, ScheduleHead, ScheduleRow, ScheduleRun,
     SessionDetail, SessionEntry, SessionStatus, Slot, Stats, Status, TickRow, Timeline,
     TimelineBucket, Waiting,
 };
 pub use query::{
-    ActivityQuery, At, BUCKETS_MAX, CostsBy, CostsQuery, ExecutionFilters, ExecutionQuery,
+    ActivityQuery, At, BILLING_PAGE_MAX, BUCKETS_MAX, CostsBy, CostsQuery, ExecutionFilters, ExecutionQuery,
     FILTER_MAX_BYTES, KeyQuery, LIST_TEXT_MAX_CHARS, PAGE_DEFAULT, PAGE_MAX, Page, PageQuery,
     QUEUE_SHOWN_MAX, QueryError, SEARCH_MAX_BYTES, SEARCH_WORDS_MAX, SESSION_TEXT_MAX_CHARS,
     SESSION_TITLE_MAX_CHARS, ScheduleQuery, Seen, SessionQuery, Sort,

@@ -9,6 +9,8 @@ use crate::model::{ActivityState, ActivityType, SessionStatus, Status};
 
 /// Rows of a page: most.
 pub const PAGE_MAX: u32 = 200;
+/// Rows of a page of billing's rows: most.
+pub const BILLING_PAGE_MAX: u32 = 10_000;
 /// Rows of a page where nobody asks for a number.
 pub const PAGE_DEFAULT: u32 = 50;
 /// A search text: longest, in bytes.

@@ -1,6 +1,7 @@
 //! What the queries answer: plain data, as the API gives it out.
 
 mod activity;
+mod billing;
 mod fold;
 mod key;
 mod open;
@@ -11,6 +12,8 @@ mod summary;
 
 pub(crate) use activity::ending_details;
 pub use activity::{Activity, ActivityEvent, ActivityState, ActivityType, Announcement};
+pub(crate) use billing::{PaymentFacts, basis_code, basis_from_code, kind_code, kind_from_code};
+pub use billing::{BillingPage, Earned};
 pub use key::KeyRow;
 pub use open::OpenExecution;
 pub use record::{ErrorInfo, ExecutionRecord, Status};

@@ -7,6 +7,8 @@ use execution_ledger_store::Position;
 use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 
+use super::billing::Earned;
+
 /// Counts and sums over executions.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct Stats {
@@ -99,6 +101,8 @@ pub struct CostSummary {
     pub cost: NanoUsd,
     /// Runs among them whose cost nobody knows.
     pub unknown: u64,
+    /// What was paid for executions, by token.
+    pub earned: Vec<Earned>,
 }
 
 /// Costs in groups, with their sum.

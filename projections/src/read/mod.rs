@@ -3,9 +3,11 @@
 mod activities;
 mod agent_sessions;
 mod agents;
+mod billing;
 mod costs;
 mod dearest;
 mod detail;
+mod earned;
 mod filters;
 mod keys;
 mod list;

@@ -3,7 +3,9 @@
 mod activities;
 mod agent_sessions;
 mod agents;
-mod costs;
+mod billing;
+mod billing_payments;
+mod billing_sums;
 mod executions;
 mod file;
 mod keys;
@@ -20,6 +22,7 @@ mod writer;
 
 pub(crate) use activities::{cancellation_state, last_place, run_state};
 pub(crate) use agents::{AgentVersion, Agents};
+pub(crate) use billing_sums::{DAY_MICROS, NANOS, OF_AGENT, OF_MODEL, OF_TRIGGER};
 pub(crate) use file::prepare_reader;
 pub(crate) use keys::{KeyVersion, Keys};
 pub use rebuild::{RebuildError, Rebuilt, rebuild};

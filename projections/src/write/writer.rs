@@ -8,7 +8,7 @@ use super::executions::{self, Executions};
 use super::projection::{Change, Projection, ProjectionError};
 use super::versions::Versions;
 use super::{
-    activities, agent_sessions, agents, costs, keys, schedule_ticks, schedules, search, sessions,
+    activities, agent_sessions, agents, billing, keys, schedule_ticks, schedules, search, sessions,
 };
 use crate::columns;
 use crate::health::Poison;
@@ -193,7 +193,7 @@ fn others() -> Vec<Box<dyn Projection>> {
         Box::new(activities::Activities::default()),
         Box::new(Versions::<agents::Agents>::default()),
         Box::new(Versions::<keys::Keys>::default()),
-        Box::new(costs::Costs::default()),
+        Box::new(billing::Billing::default()),
         Box::new(agent_sessions::AgentSessions::default()),
         Box::new(sessions::Sessions::default()),
         Box::new(Versions::<schedules::Schedules>::default()),

@@ -3,9 +3,9 @@
 use execution_ledger_domain::execution::Trigger;
 use execution_ledger_domain::{NanoUsd, Scope, Timestamp};
 use execution_ledger_projections::{
-    ActivityQuery, ActivityState, At, Bucket, CostsBy, CostsQuery, ExecutionFilters,
-    ExecutionQuery, ExecutionRecord, PAGE_MAX, SessionQuery, SessionStatus, Sort, Stats, Status,
-    Views,
+    ActivityQuery, ActivityState, At, BILLING_PAGE_MAX, Bucket, CostsBy, CostsQuery,
+    ExecutionFilters, ExecutionQuery, ExecutionRecord, PAGE_MAX, SessionQuery, SessionStatus, Sort,
+    Stats, Status, Views,
 };
 use execution_ledger_store::{EventStore, Position, Recorded, With};
 
@@ -95,6 +95,9 @@ pub async fn all_answers(views: &Views, at: At) -> Vec<String> {
             let seen = views.costs(&scope, at, &query).await.expect("costs");
             answers.push(format!("{scope:?} {by:?} {seen:?}"));
         }
+        let seen =
+            views.billing(&scope, at, Position::START, BILLING_PAGE_MAX).await.expect("rows");
+        answers.push(format!("{scope:?} {seen:?}"));
         let seen = views.agents(&scope, at).await.expect("agents");
         answers.push(format!("{scope:?} {seen:?}"));
     }

@@ -29,22 +29,23 @@ fn step() -> impl Strategy<Value = Step> {
             which, injected,
         }),
         1 => (which.clone(), 0..1_000_i64).prop_map(|(which, cost)| Step::Correct { which, cost }),
+        2 => (0..6_usize, 0..6_usize).prop_map(|(which, what)| Step::Pay { which, what }),
         2 => (which.clone(), which.clone()).prop_map(|(which, command)| Step::Agent { which, command }),
         1 => (0..3_usize, any::<bool>()).prop_map(|(which, close)| Step::Session { which, close }),
-        2 => (0..20_000_u64).prop_map(|seconds| Step::Pass { seconds }),
+        2 => (0..40_000_u64).prop_map(|seconds| Step::Pass { seconds }),
     ]
 }
 
 /// What is done between two looks at the answers.
-fn life() -> impl Strategy<Value = Vec<Vec<Step>>> {
+pub fn life() -> impl Strategy<Value = Vec<Vec<Step>>> {
     proptest::collection::vec(proptest::collection::vec(step(), 1..24), 1..5)
 }
 
-fn config() -> ProptestConfig {
+pub fn config() -> ProptestConfig {
     ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() }
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 

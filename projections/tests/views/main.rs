@@ -1,6 +1,7 @@
 //! The read models over a real event log.
 
 mod answers;
+mod billing;
 mod history;
 mod keys;
 mod paging;

@@ -9,10 +9,11 @@ use execution_ledger_domain::execution::{
     self, CancelCause, CostBasis, Evidence, Execution, Exit, FailureCode, Observation, Pending,
     Requester, StopCause, Trigger, TurnContext,
 };
+use execution_ledger_domain::payment;
 use execution_ledger_domain::session;
 use execution_ledger_domain::{
-    Actor, ActorKind, AgentName, ClaimId, Content, Digest, ExecutionId, NanoUsd, SessionId,
-    StreamName, Timestamp, UserName,
+    Actor, ActorKind, AgentName, ClaimId, Content, Digest, ExecutionId, NanoUsd, PaymentId,
+    SessionId, StreamName, Timestamp, UserName,
 };
 use execution_ledger_projections::{Health, Views, ViewsOptions};
 use execution_ledger_store::sqlite::{SqliteOptions, SqliteStore};
@@ -47,6 +48,7 @@ pub enum Step {
     MoveToFront(usize),
     Settle { which: usize, injected: bool },
     Correct { which: usize, cost: i64 },
+    Pay { which: usize, what: usize },
     Agent { which: usize, command: usize },
     Session { which: usize, close: bool },
     Pass { seconds: u64 },
@@ -200,6 +202,7 @@ impl World {
                 })
                 .await;
             }
+            Step::Pay { which, what } => self.pay(*which, *what).await,
             Step::Agent { which, command } => self.agent(*which, *command).await,
             Step::Session { which, close: false } => {
                 self.open_session(session(*which), user(USERS[which % USERS.len()])).await;
@@ -222,32 +225,8 @@ impl World {
         };
         let text = content(submission.text);
         let pending = Pending {
-            agent: agent(submission.agent),
-            triggered_by: submission.trigger,
-            message: text.reference(),
-            redactions: 0,
-            requested_by: Requester { kind: ActorKind::Key, id: "key".to_owned() },
-            user: user(submission.user),
-            expires_at: self.clock.now().plus_s(86_400),
-            request_sha256: Digest::of(b"request"),
-            source_agent: submission.source,
-            parent_execution_id: None,
-            depth: 0,
             chat_session_id: Some(session),
-            inject_result: submission.injects,
-            retry_of: submission.retry_of,
-            attempt: 1,
-            max_retries: submission.max_retries,
-            not_before: submission.retry_of.map(|_| self.clock.now()),
-            schedule_id: None,
-            payment_id: None,
-            model_requested: submission.model.map(str::to_owned),
-            timeout_s: 900,
-            max_cost_nano_usd: None,
-            allowed_tools: None,
-            system_prompt: None,
-            max_turns: None,
-            resume_session_id: None,
+            ..pending(&submission, &text, self.clock.now())
         };
         self.executions.push((id, ClaimId(Uuid::from_u128(number << 64 | 1)), session));
         let command = execution::Command::Submit(Box::new(pending));
@@ -338,6 +317,64 @@ impl World {
         );
     }
 
+    /// Something of the life of one of a few payments; most of it does not fit.
+    async fn pay(&mut self, which: usize, what: usize) {
+        let id = PaymentId(Digest::of(&[b'0' + u8::try_from(which % 6).expect("a digit")]));
+        let text = content("paid");
+        let amount = if which.is_multiple_of(2) { "18446744073709551616" } else { "70" };
+        let command = match what % 6 {
+            0 | 1 => payment::Command::Verify(Box::new(payment::Verified {
+                x402_version: 2,
+                terms: payment::Terms {
+                    scheme: "exact".to_owned(),
+                    network: "eip155:8453".to_owned(),
+                    asset: format!("0xA{}", which % 2),
+                    amount: amount.to_owned(),
+                    pay_to: "0x2".to_owned(),
+                },
+                payer: "0x3".to_owned(),
+                nonce: format!("0x{which}"),
+                valid_after_s: 0,
+                valid_before_s: u64::MAX >> 12,
+                payload_sha256: Digest::of(b"payload"),
+                payment_identifier: None,
+                resource: "http://localhost/api/paid/ada/task".to_owned(),
+                facilitator: "http://localhost".to_owned(),
+                asked: payment::Asked {
+                    execution_id: ExecutionId::paid_by(id),
+                    pending: pending(
+                        &Submission {
+                            agent: AGENTS[which % AGENTS.len()],
+                            user: USERS[which % USERS.len()],
+                            trigger: Trigger::Paid,
+                            model: MODELS.get(which % 3).copied(),
+                            ..Submission::default()
+                        },
+                        &text,
+                        self.clock.now(),
+                    ),
+                },
+            })),
+            2 => payment::Command::RequestSettlement { asked_before: 0 },
+            3 | 4 => payment::Command::Settle(payment::Settled {
+                transaction: Some(format!("0x{what}")),
+                evidence: payment::Evidence::Facilitator,
+                note: None,
+            }),
+            _ => payment::Command::OweRefund(payment::RefundOwed {
+                amount: amount.to_owned(),
+                cause: payment::RefundCause::ExecutionFailed,
+                code: None,
+                ended_at: None,
+            }),
+        };
+        let contents = if what % 6 < 2 { vec![text] } else { Vec::new() };
+        let stream = StreamName::payment(id);
+        refused_or(
+            self.ledger.execute::<payment::Payment>(&stream, command, &contents, &context()).await,
+        );
+    }
+
     async fn agent(&mut self, which: usize, command: usize) {
         let name = agent(AGENTS[which % AGENTS.len()]);
         let config = |slots| {
@@ -395,6 +432,38 @@ impl Default for Submission {
             max_retries: 0,
             injects: false,
         }
+    }
+}
+
+/// What is accepted with a task.
+fn pending(submission: &Submission, text: &Content, now: Timestamp) -> Pending {
+    Pending {
+        agent: agent(submission.agent),
+        triggered_by: submission.trigger,
+        message: text.reference(),
+        redactions: 0,
+        requested_by: Requester { kind: ActorKind::Key, id: "key".to_owned() },
+        user: user(submission.user),
+        expires_at: now.plus_s(86_400),
+        request_sha256: Digest::of(b"request"),
+        source_agent: submission.source.clone(),
+        parent_execution_id: None,
+        depth: 0,
+        chat_session_id: None,
+        inject_result: submission.injects,
+        retry_of: submission.retry_of,
+        attempt: 1,
+        max_retries: submission.max_retries,
+        not_before: submission.retry_of.map(|_| now),
+        schedule_id: None,
+        payment_id: None,
+        model_requested: submission.model.map(str::to_owned),
+        timeout_s: 900,
+        max_cost_nano_usd: None,
+        allowed_tools: None,
+        system_prompt: None,
+        max_turns: None,
+        resume_session_id: None,
     }
 }
 
