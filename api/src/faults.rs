@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 
+use execution_ledger_domain::budget::OverBudget;
 use execution_ledger_domain::policy::NotAdmitted;
 use execution_ledger_domain::{AgentName, agent, key, schedule, session};
 use execution_ledger_process::keys::{IN_USE_MAX as KEYS_IN_USE_MAX, KeyError};
@@ -115,8 +116,35 @@ impl From<NotAdmitted> for Problem {
                 .limit(limit.into())
                 .member("waiting", Value::from(waiting))
                 .retry_after(QUEUE_RETRY_S),
+            NotAdmitted::OverBudget(over) => over_budget(&over),
         }
     }
+}
+
+/// What a budget does not allow. Not 429: nothing that a client tries again by itself helps before the
+/// day or month ends, or somebody sets the budget.
+fn over_budget(over: &OverBudget) -> Problem {
+    let hint = match over.until {
+        Some(until) => format!("try again after {until}, or have an admin raise the budget"),
+        None => "ask for less with max_cost_usd, or have an admin raise the budget".to_owned(),
+    };
+    let mut problem = Problem::new(Code::BudgetExceeded, over.to_string())
+        .hint(&hint)
+        .member("budget", Value::from(over.scope.to_string()))
+        .member("period", Value::from(over.period.as_str()))
+        .member("resets_at", over.until.map_or(Value::Null, |at| Value::from(at.to_string())));
+    if over.told {
+        let amounts = [
+            ("limit_usd", over.limit),
+            ("committed_usd", over.committed),
+            ("reserved_usd", over.reserved),
+            ("asked_usd", over.asked),
+        ];
+        for (name, amount) in amounts {
+            problem = problem.member(name, Value::from(amount.to_usd()));
+        }
+    }
+    problem
 }
 
 impl From<SubmitError> for Problem {

@@ -5,11 +5,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use execution_ledger_domain::agent::AgentConfig;
+use execution_ledger_domain::budget::Spend;
 use execution_ledger_domain::policy::{Blocker, Capacity, NotAdmitted, Policy, Waiting};
-use execution_ledger_domain::{AgentName, ClaimId, ExecutionId};
+use execution_ledger_domain::{AgentName, ClaimId, ExecutionId, NanoUsd, UserName};
 use execution_ledger_store::Position;
 use tokio::sync::{Notify, oneshot, watch};
 
+use crate::budgets::{Refusals, Turn};
 use crate::keys::KeyRing;
 
 /// Callers that wait for the end of executions: most at once.
@@ -22,17 +24,26 @@ pub struct Desk {
     applied: watch::Sender<Position>,
     wake: Notify,
     keys: KeyRing,
+    refusals: Refusals,
+    budget_turn: Turn,
 }
 
-/// A place in a queue that is given back unless an append took it over.
+/// A place in a queue, and room in the budgets, that is given back unless an append took it over.
 pub struct Reservation<'a> {
     desk: &'a Desk,
     agent: AgentName,
     execution: ExecutionId,
+    max_cost: Option<NanoUsd>,
     kept: bool,
 }
 
 impl Reservation<'_> {
+    /// The most that the execution may cost: its own, or less where budgets allow less. What is
+    /// appended must say so.
+    pub fn max_cost(&self) -> Option<NanoUsd> {
+        self.max_cost
+    }
+
     /// The execution was appended: its event takes the place over.
     pub fn keep(mut self) {
         self.kept = true;
@@ -42,7 +53,9 @@ impl Reservation<'_> {
 impl Drop for Reservation<'_> {
     fn drop(&mut self) {
         if !self.kept {
-            self.desk.policy().release(&self.agent, self.execution);
+            let mut policy = self.desk.policy();
+            policy.release(&self.agent, self.execution);
+            policy.budgets_mut().release(self.execution);
         }
     }
 }
@@ -56,6 +69,8 @@ impl Desk {
             applied: watch::Sender::new(position),
             wake: Notify::new(),
             keys: KeyRing::default(),
+            refusals: Refusals::default(),
+            budget_turn: Turn::default(),
         }
     }
 
@@ -69,36 +84,91 @@ impl Desk {
         &self.keys
     }
 
-    /// Keeps a place in an agent's queue.
+    /// What budgets refused.
+    pub(crate) fn refusals(&self) -> &Refusals {
+        &self.refusals
+    }
+
+    /// Whose turn it is to write about budgets.
+    pub(crate) fn budget_turn(&self) -> &Turn {
+        &self.budget_turn
+    }
+
+    /// Keeps a place in an agent's queue, and room in the budgets.
     pub fn reserve(
         &self,
         agent: &AgentName,
         execution: ExecutionId,
+        spend: &Spend,
     ) -> Result<Reservation<'_>, NotAdmitted> {
-        self.policy().reserve(agent, execution)?;
-        Ok(Reservation { desk: self, agent: agent.clone(), execution, kept: false })
+        self.reserve_instead_of(&[], agent, execution, spend)
     }
 
-    /// Keeps a place in an agent's queue for what comes in the place of others, which are about to be
-    /// cancelled.
+    /// The same for what comes in the place of others, which are about to be cancelled. What these may
+    /// have spent until then stays spent.
     pub fn reserve_instead_of(
         &self,
         others: &[ExecutionId],
         agent: &AgentName,
         execution: ExecutionId,
+        spend: &Spend,
     ) -> Result<Reservation<'_>, NotAdmitted> {
-        self.policy().reserve_instead_of(others, agent, execution)?;
-        Ok(Reservation { desk: self, agent: agent.clone(), execution, kept: false })
+        let mut policy = self.policy();
+        policy.reserve_instead_of(others, agent, execution)?;
+        self.with_room(&mut policy, agent, execution, spend)
     }
 
-    /// Keeps a place for a turn of a chat session.
+    /// The same for a turn of a chat session, which has a queue of its own.
     pub fn reserve_turn(
         &self,
         agent: &AgentName,
         execution: ExecutionId,
+        spend: &Spend,
     ) -> Result<Reservation<'_>, NotAdmitted> {
-        self.policy().reserve_turn(agent, execution)?;
-        Ok(Reservation { desk: self, agent: agent.clone(), execution, kept: false })
+        let mut policy = self.policy();
+        policy.reserve_turn(agent, execution)?;
+        self.with_room(&mut policy, agent, execution, spend)
+    }
+
+    /// Keeps room in the budgets alone: for an attempt that follows by itself, whatever its queue is
+    /// like.
+    pub fn reserve_room(
+        &self,
+        agent: &AgentName,
+        execution: ExecutionId,
+        spend: &Spend,
+    ) -> Result<Reservation<'_>, NotAdmitted> {
+        self.with_room(&mut self.policy(), agent, execution, spend)
+    }
+
+    /// Under the lock under which the place was kept, so that no two pass one limit together.
+    fn with_room(
+        &self,
+        policy: &mut Policy,
+        agent: &AgentName,
+        execution: ExecutionId,
+        spend: &Spend,
+    ) -> Result<Reservation<'_>, NotAdmitted> {
+        match policy.budgets_mut().admit(execution, agent, spend) {
+            Ok(max_cost) => {
+                let agent = agent.clone();
+                Ok(Reservation { desk: self, agent, execution, max_cost, kept: false })
+            }
+            Err(over) => {
+                policy.release(agent, execution);
+                Err(over.into())
+            }
+        }
+    }
+
+    /// The most that an execution may cost: its own, or less where budgets allow less for one.
+    pub fn most(
+        &self,
+        agent: &AgentName,
+        user: &UserName,
+        max: Option<NanoUsd>,
+    ) -> Option<NanoUsd> {
+        self.policy().budgets().most(agent, user, max)
     }
 
     /// Refuses an agent that is not there, or takes no more tasks.
@@ -180,6 +250,16 @@ impl Desk {
         let mut applied = self.applied.subscribe();
         let seen = applied.wait_for(|applied| *applied >= position);
         matches!(tokio::time::timeout(most, seen).await, Ok(Ok(_)))
+    }
+
+    /// How far the policy has seen the log.
+    pub fn applied(&self) -> Position {
+        *self.applied.borrow()
+    }
+
+    /// The same, to be watched.
+    pub(crate) fn applied_changes(&self) -> watch::Receiver<Position> {
+        self.applied.subscribe()
     }
 
     /// Lets the manager look again.

@@ -2,6 +2,7 @@
 //! runtimes that know how a kind of agent is started and read, and the transcripts.
 
 mod accepted;
+pub mod budgets;
 pub mod desk;
 pub mod failpoint;
 pub mod keys;

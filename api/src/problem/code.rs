@@ -48,6 +48,8 @@ codes! {
     Forbidden = "forbidden", FORBIDDEN, "This key does not allow that";
     /// The caller may not give tasks to that agent.
     AgentNotCallable = "agent_not_callable", FORBIDDEN, "This key may not call that agent";
+    /// A budget does not allow the task.
+    BudgetExceeded = "budget_exceeded", FORBIDDEN, "A budget does not allow it";
     /// The header `X-Source-Agent` names another agent than the key's.
     SourceAgentMismatch = "source_agent_mismatch", FORBIDDEN, "X-Source-Agent is not this key's agent";
     /// A page of another site made a browser send it.
@@ -62,6 +64,8 @@ codes! {
     ExecutionNotFound = "execution_not_found", NOT_FOUND, "There is no such execution";
     /// No chat session of that id.
     SessionNotFound = "session_not_found", NOT_FOUND, "There is no such chat session";
+    /// No budget of that name, or one that was lifted.
+    BudgetNotFound = "budget_not_found", NOT_FOUND, "There is no such budget";
     /// No key of that id.
     KeyNotFound = "key_not_found", NOT_FOUND, "There is no such key";
     /// No schedule of that id.
@@ -80,6 +84,8 @@ codes! {
     KeyAlreadyIssued = "key_already_issued", CONFLICT, "This key was issued before";
     /// As many keys are in use as may be.
     TooManyKeys = "too_many_keys", CONFLICT, "Too many keys are in use";
+    /// There are as many budgets as may be.
+    TooManyBudgets = "too_many_budgets", CONFLICT, "There are too many budgets";
     /// There are as many schedules as may be.
     TooManySchedules = "too_many_schedules", CONFLICT, "There are too many schedules";
     /// The execution was moved to the front of its queue as often as may be.

@@ -32,7 +32,9 @@ pub enum Period {
 }
 
 /// The limits of a budget from now on, in place of those before. Without any, the budget is lifted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 pub struct Set {
     /// What one execution may cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]

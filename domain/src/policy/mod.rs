@@ -18,6 +18,7 @@ pub use questions::{Blocker, Capacity, SlotHolder, Waiting};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::agent::{AgentConfig, AgentEvent};
+use crate::budget::{Budgets, OverBudget};
 use crate::execution::{CancelCause, ExecutionEvent};
 use crate::ids::{AgentName, ExecutionId, SessionId};
 use crate::time::Timestamp;
@@ -57,6 +58,9 @@ pub enum NotAdmitted {
         /// How many may.
         limit: u32,
     },
+    /// A budget does not allow it.
+    #[error(transparent)]
+    OverBudget(#[from] Box<OverBudget>),
 }
 
 /// Who waits, who runs, and what follows from that.
@@ -92,6 +96,8 @@ pub struct Policy {
     chats_held: u32,
     draining: bool,
     disk_nearly_full: bool,
+    /// What may be spent, and what is: asked at admission, with the places in queues.
+    budgets: Budgets,
 }
 
 impl Policy {
@@ -157,6 +163,16 @@ impl Policy {
             line.reserved.remove(&id);
             line.reserved_turns.remove(&id);
         }
+    }
+
+    /// What may be spent, and what is.
+    pub fn budgets(&self) -> &Budgets {
+        &self.budgets
+    }
+
+    /// The same, to be changed: whoever keeps a place in a queue keeps room in the budgets with it.
+    pub fn budgets_mut(&mut self) -> &mut Budgets {
+        &mut self.budgets
     }
 
     /// Whether starts are held back because too little room is left for what a run writes.

@@ -20,12 +20,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use execution_ledger_domain::execution::ExecutionEvent;
 use execution_ledger_domain::policy::Effect;
-use execution_ledger_domain::{Event, Timestamp};
-use execution_ledger_store::{Batch, Ledger, StoreError, Subscription};
+use execution_ledger_domain::{Event, ExecutionId, Timestamp};
+use execution_ledger_store::{Batch, Ledger, Recorded, StoreError, Subscription};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::budgets;
 use crate::desk::Desk;
 use crate::run_token::LedgerSecret;
 use crate::supervisor::Starter;
@@ -73,13 +75,13 @@ pub(crate) struct Shared {
     pub options: ManagerOptions,
     pub runs: Runs,
     pub starter: Arc<Starter>,
-    pub archive: tokio::sync::mpsc::Sender<execution_ledger_domain::ExecutionId>,
+    pub archive: tokio::sync::mpsc::Sender<ExecutionId>,
 }
 
 /// The process manager.
 pub struct Manager {
     shared: Arc<Shared>,
-    to_archive: tokio::sync::mpsc::Receiver<execution_ledger_domain::ExecutionId>,
+    to_archive: tokio::sync::mpsc::Receiver<ExecutionId>,
 }
 
 /// Why the manager stopped.
@@ -130,6 +132,7 @@ impl Manager {
         let mut work = JoinSet::new();
         work.spawn(janitor::work(Arc::clone(&shared), self.to_archive));
         work.spawn(janitor::watch_disk(Arc::clone(&shared)));
+        work.spawn(budgets::watch(shared.ledger.clone(), Arc::clone(&shared.desk)));
         let mut effects = Effects::default();
         let mut rounds = tokio::time::interval(LOOK_AGAIN);
         let mut faults = 0;
@@ -147,7 +150,7 @@ impl Manager {
                 batch = log.next() => match batch {
                     Some(Ok(batch)) => {
                         faults = 0;
-                        apply(&shared, &batch)?;
+                        apply(&shared, &batch).await?;
                     }
                     // The subscription stays where it was: the same events are asked for again.
                     Some(Err(error)) if faults < FAULTS_MAX => {
@@ -238,7 +241,7 @@ fn until_deadline(shared: &Shared) -> Duration {
 }
 
 /// Takes a batch of events into the policy, and tells those who wait for endings.
-fn apply(shared: &Shared, batch: &Batch) -> Result<(), ManagerError> {
+async fn apply(shared: &Shared, batch: &Batch) -> Result<(), ManagerError> {
     for recorded in batch.iter() {
         let unreadable = |reason: String| ManagerError::Unreadable {
             position: recorded.position.number(),
@@ -251,9 +254,7 @@ fn apply(shared: &Shared, batch: &Batch) -> Result<(), ManagerError> {
                     .stream
                     .execution_id()
                     .ok_or_else(|| unreadable(format!("{} is no execution", recorded.stream)))?;
-                let mut policy = shared.desk.policy();
-                policy.apply_execution(recorded.position.number(), id, &event);
-                drop(policy);
+                apply_execution(shared, recorded, id, &event).await?;
                 if let Some(outcome) = event.outcome() {
                     let outcome = outcome.as_str();
                     metrics::counter!("ledger_executions_ended_total", "outcome" => outcome)
@@ -284,10 +285,17 @@ fn apply(shared: &Shared, batch: &Batch) -> Result<(), ManagerError> {
                     .ok_or_else(|| unreadable(format!("{} is no key", recorded.stream)))?;
                 shared.desk.keys().apply(id, &event);
             }
+            Event::Budget(event) => {
+                let scope = recorded
+                    .stream
+                    .budget_scope()
+                    .ok_or_else(|| unreadable(format!("{} is no budget", recorded.stream)))?;
+                let mut policy = shared.desk.policy();
+                policy.budgets_mut().apply_budget(recorded.recorded_at, &scope, &event);
+            }
             Event::Access(_)
             | Event::Schedule(_)
             | Event::Payment(_)
-            | Event::Budget(_)
             | Event::Webhook(_)
             | Event::Erasure(_)
             | Event::Notary(_) => {}
@@ -295,6 +303,30 @@ fn apply(shared: &Shared, batch: &Batch) -> Result<(), ManagerError> {
     }
     if let Some(last) = batch.last() {
         shared.desk.announce_applied(last.position);
+    }
+    Ok(())
+}
+
+/// Takes an event of an execution into the queues and into what is spent, under one lock.
+async fn apply_execution(
+    shared: &Shared,
+    recorded: &Recorded,
+    id: ExecutionId,
+    event: &ExecutionEvent,
+) -> Result<(), ManagerError> {
+    let correction = match event {
+        ExecutionEvent::CostCorrected(corrected) => {
+            let read = budgets::correction(&shared.ledger, recorded, corrected).await;
+            read.map_err(ManagerError::Log)?
+        }
+        _ => None,
+    };
+    let mut policy = shared.desk.policy();
+    policy.apply_execution(recorded.position.number(), id, event);
+    let budgets = policy.budgets_mut();
+    budgets.apply_execution(recorded.recorded_at, id, event);
+    if let Some(correction) = correction {
+        budgets.correct(recorded.recorded_at, &correction);
     }
     Ok(())
 }

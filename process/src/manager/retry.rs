@@ -1,5 +1,6 @@
 //! The attempt that follows by itself on one that failed for a reason that can pass.
 
+use execution_ledger_domain::budget::Spend;
 use execution_ledger_domain::content::Digest;
 use execution_ledger_domain::execution::{
     Attempt, Command, Execution, ExecutionEvent, Pending, Rejection, Requester,
@@ -10,6 +11,7 @@ use execution_ledger_store::{Context, ExecuteError, Recorded, StoreError, With};
 
 use super::Shared;
 use crate::accepted::Accepted;
+use crate::budgets::{self, Asked};
 use crate::failpoint;
 
 /// Events of an execution's stream that are read: far more than the rules let one become.
@@ -38,7 +40,7 @@ pub(super) async fn follow_up(
         return Ok(());
     };
     let actor = Actor::system("process_manager");
-    let pending = accepted.pending.again(Attempt {
+    let mut pending = accepted.pending.again(Attempt {
         of: failed,
         message: texts.message.reference(),
         system_prompt: texts
@@ -56,12 +58,31 @@ pub(super) async fn follow_up(
         causation_id: Some(failure.id.to_string()),
         traceparent: None,
     };
+    let next = failed.next_attempt();
+    let (agent, user) = (pending.agent.clone(), pending.user.clone());
+    let spend = Spend { now, user: user.clone(), max: pending.max_cost_nano_usd, named: false };
+    let reservation = match shared.desk.reserve_room(&agent, next, &spend) {
+        Ok(reservation) => reservation,
+        Err(refusal) => {
+            let cause = Some(failure.id.to_string());
+            let (agent, user, actor) = (&agent, &user, &context.actor);
+            let asked = Asked { agent, user, actor, cause, traceparent: None };
+            let refusal = budgets::record(&shared.ledger, &shared.desk, &asked, refusal).await;
+            tracing::info!(execution = %failed, %refusal, "it is not tried again");
+            return Ok(());
+        }
+    };
+    pending.max_cost_nano_usd = reservation.max_cost();
     failpoint::reach("manager.before_retry");
-    let next = StreamName::execution(failed.next_attempt());
+    let next = StreamName::execution(next);
     let command = Command::Submit(Box::new(pending));
     let contents = texts.into_contents();
     match shared.ledger.execute_new::<Execution>(&next, command, &contents, &context).await {
-        Ok(_) | Err(ExecuteError::Refused(Rejection::AlreadySubmitted)) => Ok(()),
+        Ok(_) => {
+            reservation.keep();
+            Ok(())
+        }
+        Err(ExecuteError::Refused(Rejection::AlreadySubmitted)) => Ok(()),
         Err(error) => Err(error),
     }
 }

@@ -14,7 +14,7 @@ use super::words::Words;
 use super::{Schedules, story};
 use crate::desk::Reservation;
 use crate::failpoint;
-use crate::tasks::{FiredTask, Prepared, Request, SubmitError, scheduler};
+use crate::tasks::{FiredTask, Prepared, Request, SubmitError, ToReserve, scheduler};
 
 /// Decisions of one schedule before others get their turn.
 const DECISIONS_IN_A_ROW: usize = 200;
@@ -154,7 +154,7 @@ impl Schedules {
         };
         let tasks = &self.0.tasks;
         let prompt = words.system_prompt.as_deref();
-        let prepared = match tasks.prepare_scheduled(settings, &words.message, prompt) {
+        let mut prepared = match tasks.prepare_scheduled(settings, &words.message, prompt) {
             Ok(prepared) => prepared,
             Err(SubmitError::NotAdmitted(reason)) => return skip(reason_of(&reason)).await,
             Err(SubmitError::Invalid { code, .. }) => {
@@ -165,12 +165,18 @@ impl Schedules {
             Err(other) => return Err(Undecided::Task(other)),
         };
         let replaced = self.replaced(id, execution, overlap);
-        let reservation = match tasks.reserve_scheduled(&replaced, &settings.agent, execution) {
+        let actor = scheduler(&active.user);
+        let to_reserve = ToReserve { id: execution, settings, actor: &actor, user: &active.user };
+        let reservation = match tasks.reserve_scheduled(&replaced, &to_reserve, &mut prepared).await
+        {
             Ok(reservation) => reservation,
-            Err(reason) => return skip(reason_of(&reason)).await,
+            Err(reason) => {
+                let code = code_of(&reason).map(str::to_owned);
+                let skipped = Skipped { code, ..Skipped::one(tick, reason_of(&reason)) };
+                return self.skip(id, entry, active, skipped).await;
+            }
         };
         let fired = Fired { tick, execution_id: execution, cause };
-        let actor = scheduler(&active.user);
         let order = Order { id, entry, active, fired, replaced, actor, request: None };
         let fired = self.carry_out(order, prepared, words, reservation).await?;
         fired.map(|_| ()).ok_or(Undecided::TooLate)
@@ -269,5 +275,11 @@ fn reason_of(refusal: &NotAdmitted) -> Skip {
         NotAdmitted::UnknownAgent(_) => Skip::AgentUnknown,
         NotAdmitted::Retired(_) => Skip::AgentRetired,
         NotAdmitted::QueueFull { .. } => Skip::QueueFull,
+        NotAdmitted::OverBudget(_) => Skip::Refused,
     }
+}
+
+/// What says more of why a task is refused, where its reason does not say it.
+fn code_of(refusal: &NotAdmitted) -> Option<&'static str> {
+    matches!(refusal, NotAdmitted::OverBudget(_)).then_some("budget_exceeded")
 }

@@ -40,7 +40,8 @@ impl Schedules {
             self.book().ended(execution);
             return Ok(());
         };
-        let prepared = self.0.tasks.hold_scheduled(&made.settings).map_err(Undecided::Task)?;
+        let prepared =
+            self.0.tasks.hold_scheduled(&made.settings, &made.user).map_err(Undecided::Task)?;
         // Whoever fired it is who asked for it, as if nothing had come between.
         let (recorded, fired, metadata) = self.fired_event(id, revision).await?;
         let overlap = overlap_of(&made.settings, fired.cause);

@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::decide::{Order, Undecided};
 use super::{ScheduleError, Schedules};
-use crate::tasks::{Request, SubmitError};
+use crate::budgets;
+use crate::tasks::{Request, SubmitError, ToReserve};
 
 /// What triggering a schedule led to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,9 +67,16 @@ impl Schedules {
         let words = self.words(id, &entry, active).await?.ok_or(ScheduleError::Erased)?;
         let prompt = words.system_prompt.as_deref();
         let tasks = &self.0.tasks;
-        let prepared = tasks.prepare_scheduled(&active.settings, &words.message, prompt)?;
+        let mut prepared = tasks.prepare_scheduled(&active.settings, &words.message, prompt)?;
+        let to_reserve = ToReserve {
+            id: execution_id,
+            settings: &active.settings,
+            actor: &caller.actor,
+            user: &active.user,
+        };
+        let reserved = tasks.reserve_scheduled(&[], &to_reserve, &mut prepared).await;
         let reservation =
-            tasks.reserve_scheduled(&[], &agent, execution_id).map_err(SubmitError::from)?;
+            reserved.map_err(|refusal| SubmitError::from(budgets::for_caller(caller, refusal)))?;
         let fired = Fired { tick: self.0.ledger.now(), execution_id, cause: Cause::Triggered };
         let (actor, request) = (caller.actor.clone(), Some(request.clone()));
         let replaced = Vec::new();

@@ -1,6 +1,7 @@
 //! Another attempt at an execution, by a caller's wish; and moving one to the front of its queue.
 
 use execution_ledger_domain::agent::AgentConfig;
+use execution_ledger_domain::budget::Spend;
 use execution_ledger_domain::execution::{
     Attempt, Command, Execution, Pending, Rejection, Requester, Trigger,
 };
@@ -137,19 +138,30 @@ impl Tasks {
     async fn append_again(
         &self,
         caller: &Caller,
-        new: New,
+        mut new: New,
         request: &Request,
     ) -> Result<Submitted, SubmitError> {
         let (id, mark) = (new.id, new.pending.request_sha256);
-        let reservation = match self.desk.reserve(&new.pending.agent, id) {
-            Ok(reservation) => reservation,
-            // The place that is missing may be the one that the first of two equal requests took.
-            Err(full) if new.replayable => {
-                let first = self.submitted_before(id, mark).await?;
-                return first.ok_or(SubmitError::NotAdmitted(full));
-            }
-            Err(full) => return Err(full.into()),
+        let spend = Spend {
+            now: self.ledger.now(),
+            user: new.pending.user.clone(),
+            max: new.pending.max_cost_nano_usd,
+            named: false,
         };
+        let reservation = match self.desk.reserve(&new.pending.agent, id, &spend) {
+            Ok(reservation) => reservation,
+            Err(refusal) => {
+                // The place that is missing may be the one that the first of two equal requests took.
+                if new.replayable
+                    && let Some(first) = self.submitted_before(id, mark).await?
+                {
+                    return Ok(first);
+                }
+                let agent = &new.pending.agent;
+                return Err(self.refused(caller, agent, &spend, refusal, request).await);
+            }
+        };
+        new.pending.max_cost_nano_usd = reservation.max_cost();
         let redactions = new.pending.redactions;
         let context = context(caller, Some(new.root), request);
         let stream = StreamName::execution(id);

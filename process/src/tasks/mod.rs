@@ -30,7 +30,7 @@ use crate::run_token::LedgerSecret;
 pub use again::{MoveError, RetryError};
 pub use agents::AgentError;
 pub use retried::ANSWERS_AFTER_END_S;
-pub(crate) use scheduled::{FiredTask, Prepared, scheduler};
+pub(crate) use scheduled::{FiredTask, Prepared, ToReserve, scheduler};
 pub use sessions::{OpenedSession, SessionError};
 
 /// What submitting asks of the read models.

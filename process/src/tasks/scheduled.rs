@@ -1,13 +1,14 @@
 //! Tasks that come by a schedule: checked like those of callers, and accepted in the schedule's name.
 
 use execution_ledger_domain::agent::AgentConfig;
+use execution_ledger_domain::budget::Spend;
 use execution_ledger_domain::execution::{
     CancelCause, Command, Execution, Pending, Rejection, Requester, Trigger,
 };
 use execution_ledger_domain::policy::NotAdmitted;
 use execution_ledger_domain::schedule::Settings;
 use execution_ledger_domain::{
-    Actor, ActorKind, AgentName, Content, ExecutionId, ScheduleId, StreamName, limits,
+    Actor, ActorKind, AgentName, Content, ExecutionId, ScheduleId, StreamName, UserName, limits,
 };
 use execution_ledger_store::{Context, ExecuteError, Position, StoreError};
 use serde_json::json;
@@ -15,6 +16,7 @@ use serde_json::json;
 use super::validate::{self, Narrowed};
 use super::{NewTask, SubmitError, Tasks, Via};
 use crate::accepted::Texts;
+use crate::budgets::{self, Asked};
 use crate::desk::Reservation;
 
 /// A scheduled task that its agent would take as it is now.
@@ -34,11 +36,23 @@ pub(crate) struct FiredTask<'a> {
     /// Who fired it: the scheduler or a caller, for the schedule's user.
     pub actor: &'a Actor,
     /// The schedule's user.
-    pub user: &'a execution_ledger_domain::UserName,
+    pub user: &'a UserName,
     /// The event by which it was fired.
     pub cause: String,
     /// W3C trace context of the request, where a caller sent one.
     pub traceparent: Option<String>,
+}
+
+/// What a place is kept for.
+pub(crate) struct ToReserve<'a> {
+    /// The execution that is about to be fired.
+    pub id: ExecutionId,
+    /// What its schedule is to do.
+    pub settings: &'a Settings,
+    /// Who fires it.
+    pub actor: &'a Actor,
+    /// The schedule's user.
+    pub user: &'a UserName,
 }
 
 impl Tasks {
@@ -64,20 +78,43 @@ impl Tasks {
 
     /// The same for a task that was fired already: each wish is held to what its agent allows today, so
     /// that what was recorded as fired is submitted and may do no more than its schedule says.
-    pub(crate) fn hold_scheduled(&self, settings: &Settings) -> Result<Prepared, SubmitError> {
+    pub(crate) fn hold_scheduled(
+        &self,
+        settings: &Settings,
+        user: &UserName,
+    ) -> Result<Prepared, SubmitError> {
         let config = self.config_of(&settings.agent)?;
-        let narrowed = validate::hold(&config, &wishes(settings));
+        let mut narrowed = validate::hold(&config, &wishes(settings));
+        narrowed.max_cost = self.desk.most(&settings.agent, user, narrowed.max_cost);
         Ok(Prepared { narrowed, max_retries: config.max_retries })
     }
 
-    /// Keeps a place in the agent's queue, where `others` are about to be cancelled.
-    pub(crate) fn reserve_scheduled(
+    /// Keeps a place in the agent's queue, where `others` are about to be cancelled, and room in the
+    /// budgets; the task may cost no more than these allow. What a budget refuses is recorded.
+    pub(crate) async fn reserve_scheduled(
         &self,
         others: &[ExecutionId],
-        agent: &AgentName,
-        id: ExecutionId,
+        task: &ToReserve<'_>,
+        prepared: &mut Prepared,
     ) -> Result<Reservation<'_>, NotAdmitted> {
-        self.desk.reserve_instead_of(others, agent, id)
+        let agent = &task.settings.agent;
+        let spend = Spend {
+            now: self.ledger.now(),
+            user: task.user.clone(),
+            max: prepared.narrowed.max_cost,
+            named: false,
+        };
+        match self.desk.reserve_instead_of(others, agent, task.id, &spend) {
+            Ok(reservation) => {
+                prepared.narrowed.max_cost = reservation.max_cost();
+                Ok(reservation)
+            }
+            Err(refusal) => {
+                let (actor, user) = (task.actor, task.user);
+                let asked = Asked { agent, user, actor, cause: None, traceparent: None };
+                Err(budgets::record(&self.ledger, &self.desk, &asked, refusal).await)
+            }
+        }
     }
 
     /// Makes a fired execution durable; answers the position of its event, or nothing where it was
@@ -171,7 +208,7 @@ impl Tasks {
 }
 
 /// The scheduler, on behalf of a schedule's user.
-pub(crate) fn scheduler(user: &execution_ledger_domain::UserName) -> Actor {
+pub(crate) fn scheduler(user: &UserName) -> Actor {
     Actor { kind: ActorKind::System, id: "scheduler".to_owned(), user: user.clone(), agent: None }
 }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use execution_ledger_domain::agent::AgentConfig;
+use execution_ledger_domain::budget::Spend;
 use execution_ledger_domain::content::Digest;
 use execution_ledger_domain::execution::{
     Command, Execution, Pending, Rejection, Requester, Trigger,
@@ -17,6 +18,7 @@ use uuid::Uuid;
 
 use super::validate::{self, Narrowed, invalid};
 use super::{NewTask, Request, SubmitError, Submitted, Tasks, Via, context, ownership};
+use crate::budgets::{self, Asked};
 use crate::desk::Reservation;
 use crate::redact::Redactor;
 use crate::salt;
@@ -64,23 +66,45 @@ impl Tasks {
             return Err(SubmitError::WouldDeadlock(agent.clone()));
         }
 
+        let spend = Spend {
+            now: self.ledger.now(),
+            user: caller.actor.user.clone(),
+            max: narrowed.max_cost,
+            named: task.max_cost.is_some(),
+        };
         let reserved = match task.via {
-            Via::Chat => self.desk.reserve_turn(agent, id),
-            Via::Rest | Via::Mcp => self.desk.reserve(agent, id),
+            Via::Chat => self.desk.reserve_turn(agent, id, &spend),
+            Via::Rest | Via::Mcp => self.desk.reserve(agent, id, &spend),
         };
         let reservation = match reserved {
             Ok(reservation) => reservation,
-            // The place that is missing may be the one that the first of two equal requests took.
-            Err(full) if task.idempotency_key.is_some() => {
-                return self
-                    .submitted_before(id, mark)
-                    .await?
-                    .ok_or(SubmitError::NotAdmitted(full));
+            Err(refusal) => {
+                // The place that is missing may be the one that the first of two equal requests took.
+                if task.idempotency_key.is_some()
+                    && let Some(first) = self.submitted_before(id, mark).await?
+                {
+                    return Ok(first);
+                }
+                return Err(self.refused(caller, agent, &spend, refusal, request).await);
             }
-            Err(full) => return Err(full.into()),
         };
+        let narrowed = Narrowed { max_cost: reservation.max_cost(), ..narrowed };
         let accepted = Accepted { id, agent, config: &config, task, narrowed, above, mark };
         self.append(caller, accepted, reservation, request).await
+    }
+
+    /// A task is not admitted: records it where a budget refused it.
+    pub(super) async fn refused(
+        &self,
+        caller: &Caller,
+        agent: &AgentName,
+        spend: &Spend,
+        refusal: NotAdmitted,
+        request: &Request,
+    ) -> SubmitError {
+        let asked = Asked::by(caller, agent, &spend.user, request);
+        let refusal = budgets::record(&self.ledger, &self.desk, &asked, refusal).await;
+        budgets::for_caller(caller, refusal).into()
     }
 
     async fn append(
@@ -230,7 +254,7 @@ impl Tasks {
         self.secret.mark(request.to_string().as_bytes())
     }
 
-    fn pending(
+    pub(super) fn pending(
         &self,
         caller: &Caller,
         accepted: Accepted<'_>,
@@ -279,14 +303,14 @@ impl Tasks {
 }
 
 /// A task that passed every check but the store's.
-struct Accepted<'a> {
-    id: ExecutionId,
-    agent: &'a AgentName,
-    config: &'a AgentConfig,
-    task: NewTask,
-    narrowed: Narrowed,
-    above: Above,
-    mark: Digest,
+pub(super) struct Accepted<'a> {
+    pub id: ExecutionId,
+    pub agent: &'a AgentName,
+    pub config: &'a AgentConfig,
+    pub task: NewTask,
+    pub narrowed: Narrowed,
+    pub above: Above,
+    pub mark: Digest,
 }
 
 fn unknown_parent<T>() -> Result<T, SubmitError> {
