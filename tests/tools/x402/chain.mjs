@@ -11,7 +11,14 @@ import { createInterface } from "node:readline";
 
 import { beside, isMain, liveWithStarter, options, require } from "./packages.mjs";
 
-const { createPublicClient, createWalletClient, defineChain, http, parseAbi } = require("viem");
+const {
+  createPublicClient,
+  createWalletClient,
+  defineChain,
+  encodeFunctionData,
+  http,
+  parseAbi,
+} = require("viem");
 const { generatePrivateKey, mnemonicToAccount, privateKeyToAccount } = require("viem/accounts");
 
 /// The words that anvil makes its accounts of: worth nothing on any other chain.
@@ -33,6 +40,11 @@ const TOKEN_ABI = parseAbi([
   "function authorizationState(address, bytes32) view returns (bool)",
   "function transferWithAuthorization(address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce, uint8 v, bytes32 r, bytes32 s)",
   "function cancelAuthorization(address authorizer, bytes32 nonce, uint8 v, bytes32 r, bytes32 s)",
+]);
+const CALLS_ABI = parseAbi([
+  "struct Call { address target; bytes callData; }",
+  "struct Result { bool success; bytes returnData; }",
+  "function tryAggregate(bool requireSuccess, Call[] calls) payable returns (Result[])",
 ]);
 
 function anvilProgram() {
@@ -121,6 +133,23 @@ export async function startChain(port = 0) {
   const read = (functionName, args) =>
     reader.readContract({ address: asset, abi: TOKEN_ABI, functionName, args });
 
+  /// Several calls of the token in one transaction.
+  const writeAtOnce = async (calls) => {
+    const encoded = calls.map(([functionName, args]) => ({
+      target: asset,
+      callData: encodeFunctionData({ abi: TOKEN_ABI, functionName, args }),
+    }));
+    const hash = await writer.writeContract({
+      address: CALLS_ADDRESS,
+      abi: CALLS_ABI,
+      functionName: "tryAggregate",
+      args: [true, encoded],
+    });
+    const receipt = await reader.waitForTransactionReceipt({ hash });
+    if (receipt.status !== "success") throw new Error(`the calls were reverted: ${hash}`);
+    return hash;
+  };
+
   /// A new account with this much of the token.
   const newPayer = async (amount) => {
     const key = generatePrivateKey();
@@ -138,7 +167,7 @@ export async function startChain(port = 0) {
     pay_to: privateKeyToAccount(generatePrivateKey()).address,
     payer: await newPayer(PURSE),
   };
-  return { told, reader, read, write, newPayer };
+  return { told, reader, read, write, writeAtOnce, newPayer };
 }
 
 if (isMain(import.meta)) {

@@ -56,6 +56,21 @@ function vrs(signature) {
   return [Number(v ?? BigInt(yParity) + 27n), r, s];
 }
 
+const TRANSFER = "transferWithAuthorization";
+
+/// An authorization as the token's function takes it.
+function transferOf({ from, to, value, validAfter, validBefore, nonce }, signature) {
+  const numbers = [value, validAfter, validBefore].map(BigInt);
+  return [from, to, ...numbers, nonce, ...vrs(signature)];
+}
+
+/// An authorization with the number of a payment, of a unit from the payer to himself.
+async function elsewhere(key, payment) {
+  const { from, validAfter, validBefore, nonce } = authorizationOf(payment);
+  const other = { from, to: from, value: "1", validAfter, validBefore, nonce };
+  return transferOf(other, await signed(key, "TransferWithAuthorization", other));
+}
+
 const decoded = (payment) => JSON.parse(Buffer.from(payment, "base64").toString("utf8"));
 const authorizationOf = (payment) => decoded(payment).payload.authorization;
 
@@ -141,11 +156,17 @@ const can = {
 
   /// The payer uses the number of a payment for another one: a unit to himself.
   async spend_elsewhere({ key, payment }) {
-    const { from, validAfter, validBefore, nonce } = authorizationOf(payment);
-    const message = { from, to: from, value: "1", validAfter, validBefore, nonce };
-    const signature = await signed(key, "TransferWithAuthorization", message);
-    const args = [from, from, 1n, BigInt(validAfter), BigInt(validBefore), nonce];
-    return { hash: await chain.write("transferWithAuthorization", [...args, ...vrs(signature)]) };
+    return { hash: await chain.write(TRANSFER, await elsewhere(key, payment)) };
+  },
+
+  /// The same, in one transaction with another payment that goes where it should.
+  async spend_elsewhere_beside({ key, payment, other }) {
+    const { authorization: good, signature } = decoded(other).payload;
+    const calls = [
+      [TRANSFER, await elsewhere(key, payment)],
+      [TRANSFER, transferOf(good, signature)],
+    ];
+    return { hash: await chain.writeAtOnce(calls) };
   },
 
   /// So much time passes on the chain, and a block is made.
