@@ -17,6 +17,7 @@ mod write;
 pub use digest::{TableDigest, digest};
 pub use health::{Behind, Health, Poison, Progress};
 pub use model::{
+    BudgetRow, BudgetSums, BudgetWork, Budgeted, OpenKept,
     Activity, ActivityEvent, ActivityState, ActivityType, AgentRow, AgentStatus, Announcement,
     BillingPage, Bucket, Capacity, ChatSession, Continues, CostSummary, Costs, Earned, EntryKind, ErrorInfo,
     ExecutionRecord, KeyRow, OpenExecution, OpenTask, ScheduleHead, ScheduleRow, ScheduleRun,

@@ -23,8 +23,8 @@ const RETRIED_WITHIN_S: u64 = limits::QUEUE_MAX_S + limits::agent::TIMEOUT_MAX_S
 /// told of yet. After that it is begun again.
 const RESULTS_WAIT: Duration = Duration::from_secs(5);
 
-/// The policy as of the read models' position: all agents, all that has not ended, and what failed so
-/// that another attempt may have to follow.
+/// The policy as of the read models' position: all agents, all that has not ended, what failed so that
+/// another attempt may have to follow, and what is spent of budgets.
 pub async fn load(
     views: &Views,
     ceiling: Ceiling,
@@ -71,7 +71,32 @@ pub async fn load(
     for session in views.closed_with_turns().await.map_err(|error| unread(&error))? {
         policy.close_session(session);
     }
+    load_budgets(views, &mut policy, position, now).await?;
     Ok((policy, position))
+}
+
+/// The budgets, and what is spent and kept of them, as of the position that the policy was loaded at.
+async fn load_budgets(
+    views: &Views,
+    policy: &mut Policy,
+    position: Position,
+    now: Timestamp,
+) -> Result<(), ServeError> {
+    let seen = views.budget_work(now).await;
+    let seen = seen.map_err(|error| ServeError::Part(format!("the read models: {error}")))?;
+    if seen.position != position {
+        // Nothing is written before the parts that follow the log are there.
+        return Err(ServeError::Part("the log was written to while it was taken up".to_owned()));
+    }
+    let (work, budgets) = (seen.value, policy.budgets_mut());
+    budgets.load_spent(work.moment, &work.spent);
+    for (scope, budget) in work.budgets {
+        budgets.load_budget(scope, budget);
+    }
+    for open in work.open {
+        budgets.load_open(open.id, &open.agent, &open.user, open.max, open.started);
+    }
+    Ok(())
 }
 
 /// The keys that held at the position up to which the policy has seen the log.

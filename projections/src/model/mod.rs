@@ -1,6 +1,7 @@
 //! What the queries answer: plain data, as the API gives it out.
 
 mod activity;
+mod budget;
 mod billing;
 mod fold;
 mod key;
@@ -14,6 +15,7 @@ pub(crate) use activity::ending_details;
 pub use activity::{Activity, ActivityEvent, ActivityState, ActivityType, Announcement};
 pub(crate) use billing::{PaymentFacts, basis_code, basis_from_code, kind_code, kind_from_code};
 pub use billing::{BillingPage, Earned};
+pub use budget::{BudgetRow, BudgetSums, BudgetWork, Budgeted, OpenKept};
 pub use key::KeyRow;
 pub use open::OpenExecution;
 pub use record::{ErrorInfo, ExecutionRecord, Status};

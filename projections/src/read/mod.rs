@@ -4,6 +4,7 @@ mod activities;
 mod agent_sessions;
 mod agents;
 mod billing;
+mod budgets;
 mod costs;
 mod dearest;
 mod detail;

@@ -6,6 +6,8 @@ mod agents;
 mod billing;
 mod billing_payments;
 mod billing_sums;
+mod budget_spending;
+mod budgets;
 mod executions;
 mod file;
 mod keys;
@@ -22,6 +24,7 @@ mod writer;
 
 pub(crate) use activities::{cancellation_state, last_place, run_state};
 pub(crate) use agents::{AgentVersion, Agents};
+pub(crate) use budgets::{BudgetVersion, Budgets};
 pub(crate) use billing_sums::{DAY_MICROS, NANOS, OF_AGENT, OF_MODEL, OF_TRIGGER};
 pub(crate) use file::prepare_reader;
 pub(crate) use keys::{KeyVersion, Keys};

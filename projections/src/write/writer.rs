@@ -8,7 +8,8 @@ use super::executions::{self, Executions};
 use super::projection::{Change, Projection, ProjectionError};
 use super::versions::Versions;
 use super::{
-    activities, agent_sessions, agents, billing, keys, schedule_ticks, schedules, search, sessions,
+    activities, agent_sessions, agents, billing, budget_spending, budgets, keys, schedule_ticks,
+    schedules, search, sessions,
 };
 use crate::columns;
 use crate::health::Poison;
@@ -194,6 +195,8 @@ fn others() -> Vec<Box<dyn Projection>> {
         Box::new(Versions::<agents::Agents>::default()),
         Box::new(Versions::<keys::Keys>::default()),
         Box::new(billing::Billing::default()),
+        Box::new(Versions::<budgets::Budgets>::default()),
+        Box::new(budget_spending::BudgetSpending::default()),
         Box::new(agent_sessions::AgentSessions::default()),
         Box::new(sessions::Sessions::default()),
         Box::new(Versions::<schedules::Schedules>::default()),
