@@ -5,7 +5,7 @@ use execution_ledger_domain::{AgentName, NanoUsd, Role, Timestamp, UserName};
 use execution_ledger_store::{Position, StoreError};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ActivityState, ActivityType, SessionStatus, Status};
+use crate::model::{ActivityState, ActivityType, DeliveryState, SessionStatus, Status};
 
 /// Rows of a page: most.
 pub const PAGE_MAX: u32 = 200;
@@ -54,7 +54,10 @@ pub struct Seen<T> {
 impl<T> Seen<T> {
     /// The same with another answer.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Seen<U> {
-        Seen { position: self.position, value: change(self.value) }
+        Seen {
+            position: self.position,
+            value: change(self.value),
+        }
     }
 }
 
@@ -148,7 +151,13 @@ pub struct ActivityQuery {
 
 impl Default for ActivityQuery {
     fn default() -> Self {
-        Self { agent: None, activity_type: None, state: None, limit: PAGE_DEFAULT, cursor: None }
+        Self {
+            agent: None,
+            activity_type: None,
+            state: None,
+            limit: PAGE_DEFAULT,
+            cursor: None,
+        }
     }
 }
 
@@ -174,6 +183,28 @@ pub struct ScheduleQuery {
     pub agent: Option<AgentName>,
     /// Enabled, or not.
     pub enabled: Option<bool>,
+    /// Rows of the page, 1 to [`PAGE_MAX`].
+    pub limit: u32,
+    /// Where the page begins, as the page before said.
+    pub cursor: Option<String>,
+}
+
+/// A page of webhooks, the newest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebhookQuery {
+    /// Enabled, or not.
+    pub enabled: Option<bool>,
+    /// Rows of the page, 1 to [`PAGE_MAX`].
+    pub limit: u32,
+    /// Where the page begins, as the page before said.
+    pub cursor: Option<String>,
+}
+
+/// A page of the messages to a webhook, those of the latest events first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryQuery {
+    /// Those of which this has become.
+    pub state: Option<DeliveryState>,
     /// Rows of the page, 1 to [`PAGE_MAX`].
     pub limit: u32,
     /// Where the page begins, as the page before said.
@@ -206,7 +237,13 @@ pub struct SessionQuery {
 
 impl Default for SessionQuery {
     fn default() -> Self {
-        Self { agent: None, status: None, user: None, limit: PAGE_DEFAULT, cursor: None }
+        Self {
+            agent: None,
+            status: None,
+            user: None,
+            limit: PAGE_DEFAULT,
+            cursor: None,
+        }
     }
 }
 
@@ -279,6 +316,9 @@ pub enum QueryError {
 
 impl QueryError {
     pub(crate) fn invalid(field: &'static str, problem: impl Into<String>) -> Self {
-        Self::Invalid { field, problem: problem.into() }
+        Self::Invalid {
+            field,
+            problem: problem.into(),
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! What the queries answer: plain data, as the API gives it out.
 
 mod activity;
-mod budget;
 mod billing;
+mod budget;
 mod fold;
 mod key;
 mod open;
@@ -10,11 +10,12 @@ mod record;
 mod schedule;
 mod session;
 mod summary;
+mod webhook;
 
 pub(crate) use activity::ending_details;
 pub use activity::{Activity, ActivityEvent, ActivityState, ActivityType, Announcement};
-pub(crate) use billing::{PaymentFacts, basis_code, basis_from_code, kind_code, kind_from_code};
 pub use billing::{BillingPage, Earned};
+pub(crate) use billing::{PaymentFacts, basis_code, basis_from_code, kind_code, kind_from_code};
 pub use budget::{BudgetRow, BudgetSums, BudgetWork, Budgeted, OpenKept};
 pub use key::KeyRow;
 pub use open::OpenExecution;
@@ -28,3 +29,4 @@ pub use summary::{
     AgentRow, AgentStatus, Bucket, Capacity, CostSummary, Costs, Slot, Stats, Timeline,
     TimelineBucket, Waiting,
 };
+pub use webhook::{Backlog, DeliveryRow, DeliveryState, OwedRow, WebhookHead, WebhookRow};

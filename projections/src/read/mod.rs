@@ -19,5 +19,8 @@ mod session_work;
 mod sessions;
 mod stats;
 mod versions;
+mod webhooks;
 mod with_words;
 mod words;
+
+pub use webhooks::BACKLOG_COUNTED_MAX;

@@ -20,12 +20,14 @@ mod schedules;
 mod search;
 mod sessions;
 mod versions;
+mod webhook_deliveries;
+mod webhooks;
 mod writer;
 
 pub(crate) use activities::{cancellation_state, last_place, run_state};
 pub(crate) use agents::{AgentVersion, Agents};
-pub(crate) use budgets::{BudgetVersion, Budgets};
 pub(crate) use billing_sums::{DAY_MICROS, NANOS, OF_AGENT, OF_MODEL, OF_TRIGGER};
+pub(crate) use budgets::{BudgetVersion, Budgets};
 pub(crate) use file::prepare_reader;
 pub(crate) use keys::{KeyVersion, Keys};
 pub use rebuild::{RebuildError, Rebuilt, rebuild};
@@ -34,3 +36,8 @@ pub(crate) use schedule_ticks::{HEAD_COLUMNS, head};
 pub(crate) use schedules::{ScheduleVersion, Schedules, kind as schedule_kind};
 pub(crate) use search::agent_word;
 pub(crate) use versions::Versioned;
+pub(crate) use webhook_deliveries::{
+    HEAD_COLUMNS as WEBHOOK_HEAD_COLUMNS, HEAD_ID_COLUMN as WEBHOOK_HEAD_ID_COLUMN,
+    head as webhook_head,
+};
+pub(crate) use webhooks::{WebhookVersion, Webhooks, kind as webhook_kind};

@@ -9,7 +9,7 @@ use super::projection::{Change, Projection, ProjectionError};
 use super::versions::Versions;
 use super::{
     activities, agent_sessions, agents, billing, budget_spending, budgets, keys, schedule_ticks,
-    schedules, search, sessions,
+    schedules, search, sessions, webhook_deliveries, webhooks,
 };
 use crate::columns;
 use crate::health::Poison;
@@ -43,7 +43,10 @@ impl Decoded {
 
     /// How many of them stand at `position` or before.
     pub fn up_to(&self, position: Position) -> usize {
-        self.events.iter().filter(|recorded| recorded.position <= position).count()
+        self.events
+            .iter()
+            .filter(|recorded| recorded.position <= position)
+            .count()
     }
 }
 
@@ -84,7 +87,12 @@ impl Writer {
     /// Over a file whose tables stand, at the position that it holds.
     pub fn new(connection: Connection, position: Position) -> Self {
         connection.set_prepared_statement_cache_capacity(64);
-        Self { connection, executions: Executions::default(), others: others(), position }
+        Self {
+            connection,
+            executions: Executions::default(),
+            others: others(),
+            position,
+        }
     }
 
     /// Position of the last event that is in.
@@ -105,13 +113,21 @@ impl Writer {
         loop {
             self.connection.execute_batch("BEGIN IMMEDIATE")?;
             match self.fold_and_commit(batches, count) {
-                Ok(()) => return Ok(Applied { position: self.position, poison }),
+                Ok(()) => {
+                    return Ok(Applied {
+                        position: self.position,
+                        poison,
+                    });
+                }
                 Err(Failure::Sqlite(error)) => {
                     // What went wrong first is what counts; SQLite may have rolled back already.
                     drop(self.roll_back());
                     return Err(error);
                 }
-                Err(Failure::Poison { before, poison: found }) => {
+                Err(Failure::Poison {
+                    before,
+                    poison: found,
+                }) => {
                     self.roll_back()?;
                     count = before;
                     poison = Some(found);
@@ -121,16 +137,26 @@ impl Writer {
     }
 
     fn fold_and_commit(&mut self, batches: &[Decoded], count: usize) -> Result<(), Failure> {
-        let events = batches.iter().flat_map(|batch| batch.events.iter().zip(&batch.meanings));
+        let events = batches
+            .iter()
+            .flat_map(|batch| batch.events.iter().zip(&batch.meanings));
         let mut last = self.position;
         for (before, (recorded, meaning)) in events.take(count).enumerate() {
-            self.fold_one(recorded, meaning).map_err(|error| match error {
-                ProjectionError::Sqlite(error) => Failure::Sqlite(error),
-                ProjectionError::Poison(reason) => {
-                    let (position, event_id) = (recorded.position, recorded.id);
-                    Failure::Poison { before, poison: Poison { position, event_id, reason } }
-                }
-            })?;
+            self.fold_one(recorded, meaning)
+                .map_err(|error| match error {
+                    ProjectionError::Sqlite(error) => Failure::Sqlite(error),
+                    ProjectionError::Poison(reason) => {
+                        let (position, event_id) = (recorded.position, recorded.id);
+                        Failure::Poison {
+                            before,
+                            poison: Poison {
+                                position,
+                                event_id,
+                                reason,
+                            },
+                        }
+                    }
+                })?;
             last = recorded.position;
         }
         self.commit(last).map_err(Failure::Sqlite)
@@ -141,7 +167,9 @@ impl Writer {
         recorded: &Recorded,
         meaning: &Result<Event, String>,
     ) -> Result<(), ProjectionError> {
-        let event = meaning.as_ref().map_err(|reason| ProjectionError::Poison(reason.clone()))?;
+        let event = meaning
+            .as_ref()
+            .map_err(|reason| ProjectionError::Poison(reason.clone()))?;
         let execution = match event {
             Event::Execution(event) => self.executions.fold(&self.connection, recorded, event)?,
             Event::Agent(_)
@@ -155,7 +183,11 @@ impl Writer {
             | Event::Erasure(_)
             | Event::Notary(_) => None,
         };
-        let change = Change { recorded, event, execution };
+        let change = Change {
+            recorded,
+            event,
+            execution,
+        };
         for projection in &mut self.others {
             projection.apply(&self.connection, &change)?;
         }
@@ -201,6 +233,8 @@ fn others() -> Vec<Box<dyn Projection>> {
         Box::new(sessions::Sessions::default()),
         Box::new(Versions::<schedules::Schedules>::default()),
         Box::new(schedule_ticks::ScheduleTicks::default()),
+        Box::new(Versions::<webhooks::Webhooks>::default()),
+        Box::new(webhook_deliveries::WebhookDeliveries::default()),
         Box::new(search::Search::default()),
     ]
 }
@@ -232,6 +266,8 @@ pub(super) fn make_tables(connection: &Connection, log_id: &str) -> rusqlite::Re
 pub(super) fn make_indexes(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     transaction.execute_batch(executions::INDEXES)?;
-    others().iter().try_for_each(|projection| transaction.execute_batch(projection.indexes()))?;
+    others()
+        .iter()
+        .try_for_each(|projection| transaction.execute_batch(projection.indexes()))?;
     transaction.commit()
 }

@@ -9,4 +9,5 @@ mod retries;
 mod running;
 mod schedules;
 mod sessions;
+mod webhooks;
 mod world;
