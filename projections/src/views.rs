@@ -43,6 +43,8 @@ pub(crate) struct Shared {
     readers: RwLock<Option<Readers>>,
     position: watch::Sender<Position>,
     health: watch::Sender<Health>,
+    /// Whether what is left of erased texts in the file is still to be overwritten.
+    scrubbing: watch::Sender<bool>,
     /// Why the file has to be made anew although it looks whole.
     damage: Mutex<Option<String>>,
 }
@@ -51,6 +53,10 @@ impl Shared {
     pub(crate) fn set_position(&self, position: Position) {
         self.position.send_replace(position);
         metrics::gauge!("ledger_projection_position").set(position.number() as f64);
+    }
+
+    pub(crate) fn set_scrubbing(&self, scrubbing: bool) {
+        self.scrubbing.send_replace(scrubbing);
     }
 
     pub(crate) fn set_health(&self, health: Health) {
@@ -104,6 +110,7 @@ impl Views {
             readers: RwLock::new(None),
             position: watch::Sender::new(Position::START),
             health: watch::Sender::new(Health::Rebuilding(Progress::default())),
+            scrubbing: watch::Sender::new(false),
             damage: Mutex::new(None),
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -161,6 +168,17 @@ impl Views {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Behind { seen: self.position(), wanted: position }),
         }
+    }
+
+    /// Waits until nothing is left in the file of the texts whose erasure is told up to `position`:
+    /// false where that takes longer, because there is much to overwrite, or readers hold an old state.
+    pub async fn forgotten(&self, position: Position, timeout: Duration) -> bool {
+        let mut scrubbing = self.shared.scrubbing.subscribe();
+        let done = async {
+            self.wait_for(position, timeout).await.is_ok()
+                && scrubbing.wait_for(|scrubbing| !scrubbing).await.is_ok()
+        };
+        tokio::time::timeout(timeout, done).await.unwrap_or(false)
     }
 
     /// Position of the last event that was recorded at `time` or before: what `as_of=TIME` means.

@@ -1,5 +1,6 @@
 //! How the record of an execution follows from the events of its stream.
 
+use execution_ledger_domain::erasure::TextPart;
 use execution_ledger_domain::execution::{ExecutionEvent, Pending, RunReport};
 use execution_ledger_domain::scope::Ownership;
 use execution_ledger_domain::wire::WireError;
@@ -56,6 +57,7 @@ impl ExecutionRecord {
             }
             E::Failed(failed) if !ended => {
                 self.end(Status::Failed, recorded, failed.report.as_ref());
+                self.note_erased(recorded, TextPart::Error, failed.message.as_ref());
                 let message = failed.message.and_then(|text| owned_text(recorded, &text));
                 // A text that was erased stays away; where there never was one, the code says it.
                 let message = match failed.message {
@@ -110,8 +112,17 @@ impl ExecutionRecord {
         }
     }
 
+    /// Remembers that a text was erased; only where texts were asked for, this is known.
+    fn note_erased(&mut self, recorded: &Recorded, part: TextPart, text: Option<&ContentRef>) {
+        let Some(text) = text else { return };
+        let stored = recorded.contents.iter().find(|stored| stored.sha256 == text.sha256);
+        if stored.is_some_and(|stored| stored.content.is_none()) && !self.erased.contains(&part) {
+            self.erased.push(part);
+        }
+    }
+
     fn accepted(recorded: &Recorded, pending: &Pending) -> Option<Self> {
-        Some(Self {
+        let mut record = Self {
             execution_id: recorded.stream.execution_id()?,
             agent_name: pending.agent.clone(),
             status: Status::Pending,
@@ -153,10 +164,14 @@ impl ExecutionRecord {
             redactions: pending.redactions,
             response_cut: false,
             killed_processes: 0,
+            erased: Vec::new(),
             texts_cut: false,
             user: pending.user.clone(),
             no: recorded.position,
-        })
+        };
+        record.note_erased(recorded, TextPart::Message, Some(&pending.message));
+        record.note_erased(recorded, TextPart::SystemPrompt, pending.system_prompt.as_ref());
+        Some(record)
     }
 
     fn end(&mut self, status: Status, recorded: &Recorded, report: Option<&RunReport>) {
@@ -170,6 +185,7 @@ impl ExecutionRecord {
         self.duration_ms = Some(report.duration_ms);
         self.exit = report.exit;
         self.killed_processes = report.killed_processes;
+        self.note_erased(recorded, TextPart::Response, report.response.as_ref());
         self.response = report.response.and_then(|text| owned_text(recorded, &text));
         self.response_cut = report.response_cut;
         self.cost = report.cost_nano_usd;

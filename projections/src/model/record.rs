@@ -1,5 +1,6 @@
 //! The record of one execution.
 
+use execution_ledger_domain::erasure::TextPart;
 use execution_ledger_domain::execution::{
     CostBasis, Exit, FailureCode, InjectionRefusal, Requester, TranscriptRef, Trigger, Usage,
 };
@@ -187,6 +188,10 @@ pub struct ExecutionRecord {
     pub response_cut: bool,
     /// Processes that were still alive after it and were killed.
     pub killed_processes: u32,
+    /// Which of its texts were erased: message, system_prompt, response, error. They are null here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub erased: Vec<TextPart>,
     /// Whether message, response or error are shortened here, as lists do; the execution itself
     /// shows them whole.
     pub texts_cut: bool,

@@ -13,7 +13,7 @@ use super::writer;
 use crate::columns;
 
 /// How long the writer waits for a lock of the file.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Page cache of the writer while it follows the log, in KiB.
 const LIVE_CACHE_KIB: u32 = 8 * 1024;
 /// Page cache of each connection that reads, in KiB.
@@ -24,6 +24,9 @@ const REBUILD_CACHE_KIB: u32 = 128 * 1024;
 const SORT_CACHE_KIB: u32 = 8 * 1024;
 /// Threads that sort beside the one that makes an index.
 const SORT_THREADS: u32 = 2;
+/// What is deleted is overwritten where that writes no further page; free pages are overwritten when a
+/// text is to be forgotten, see [`super::scrub`].
+const OVERWRITE: &str = "PRAGMA secure_delete=FAST;";
 /// Only the owner reads and writes.
 const MODE: u32 = 0o600;
 
@@ -95,7 +98,8 @@ pub(super) fn open_live(path: &Path) -> rusqlite::Result<Connection> {
         return Err(rusqlite::Error::InvalidParameterName(reason));
     }
     connection.execute_batch(&format!(
-        "PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-{LIVE_CACHE_KIB};"
+        "PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-{LIVE_CACHE_KIB};
+         {OVERWRITE}"
     ))?;
     Ok(connection)
 }
@@ -120,7 +124,7 @@ pub(super) fn create_building(path: &Path) -> Result<(PathBuf, Connection), Buil
     connection.execute_batch(&format!(
         "PRAGMA page_size=8192; PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF;
          PRAGMA locking_mode=EXCLUSIVE; PRAGMA temp_store=MEMORY;
-         PRAGMA cache_size=-{REBUILD_CACHE_KIB};"
+         PRAGMA cache_size=-{REBUILD_CACHE_KIB}; {OVERWRITE}"
     ))?;
     Ok((building, connection))
 }

@@ -19,6 +19,7 @@ mod schedule_ticks;
 mod schedules;
 mod search;
 mod sessions;
+mod scrub;
 mod versions;
 mod webhook_deliveries;
 mod webhooks;

@@ -9,6 +9,7 @@ use rusqlite::ErrorCode;
 
 use super::file::{self, FileState};
 use super::rebuild::{RebuildError, rebuild};
+use super::scrub::Scrub;
 use super::writer::{Decoded, Writer};
 use crate::health::{Health, Progress};
 use crate::views::Shared;
@@ -23,6 +24,8 @@ const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_LONGEST: Duration = Duration::from_secs(5);
 /// How often a fault other than a full or busy disk is tried again before the runner gives up.
 const FAULTS_MAX: u32 = 20;
+/// Between two steps of overwriting what is left of forgotten texts: events are waited for so long.
+const SCRUB_PAUSE: Duration = Duration::from_millis(10);
 /// How often a file that turned out to be damaged is made anew before the runner gives up.
 const REBUILDS_MAX: u32 = 3;
 
@@ -107,6 +110,11 @@ async fn follow(shared: &Arc<Shared>, position: Position) -> Ended {
         Err(error) => return failed(shared, error.to_string()),
     };
     set_going(shared, position, head);
+    let mut scrub = match Scrub::is_owed(writer.connection()) {
+        Ok(owed) => owed.then(Scrub::new),
+        Err(error) => return Ended::Damaged(error.to_string()),
+    };
+    shared.set_scrubbing(scrub.is_some());
     loop {
         let mut subscription = match shared.store.subscribe(writer.position()).await {
             Ok(subscription) => subscription,
@@ -118,12 +126,27 @@ async fn follow(shared: &Arc<Shared>, position: Position) -> Ended {
             }
         };
         loop {
-            let (batches, fault) = joined(&mut subscription).await;
-            if !batches.is_empty() {
-                writer = match take_in(shared, writer, batches, &mut retry).await {
+            let coming = joined(&mut subscription);
+            let news = match &mut scrub {
+                None => Ok(coming.await),
+                Some(_) => tokio::time::timeout(SCRUB_PAUSE, coming).await,
+            };
+            let Ok((batches, fault)) = news else {
+                writer = match overwrite(shared, writer, &mut scrub, &mut retry).await {
                     Ok(writer) => writer,
                     Err(ended) => return ended,
                 };
+                continue;
+            };
+            if !batches.is_empty() {
+                let erased;
+                (writer, erased) = match take_in(shared, writer, batches, &mut retry).await {
+                    Ok(taken) => taken,
+                    Err(ended) => return ended,
+                };
+                if erased {
+                    scrub = Some(Scrub::new());
+                }
                 set_going(shared, writer.position(), head);
             }
             match fault {
@@ -188,13 +211,44 @@ fn size_of(recorded: &Recorded) -> usize {
     recorded.data.len() + texts.map(|content| content.text.len()).sum::<usize>()
 }
 
-/// Writes batches, again and again where the disk is full or busy.
+/// Does a part of overwriting what is left of forgotten texts.
+async fn overwrite(
+    shared: &Arc<Shared>,
+    writer: Writer,
+    scrub: &mut Option<Scrub>,
+    retry: &mut Retry,
+) -> Result<Writer, Ended> {
+    let Some(mut work) = scrub.take() else { return Ok(writer) };
+    let step = tokio::task::spawn_blocking(move || {
+        let more = work.step(writer.connection());
+        (writer, work, more)
+    });
+    let (writer, work, more) = match step.await {
+        Ok(stepped) => stepped,
+        Err(panic) => return Err(failed(shared, format!("overwriting panicked: {panic}"))),
+    };
+    match more {
+        Ok(true) => *scrub = Some(work),
+        Ok(false) => shared.set_scrubbing(false),
+        Err(error) if is_damage(&error) => return Err(Ended::Damaged(error.to_string())),
+        Err(error) => {
+            tracing::warn!(%error, "what is left of erased texts can't be overwritten yet");
+            *scrub = Some(work);
+            if !retry.wait(shared, &reason_of(&error), is_full_or_busy(&error)).await {
+                return Err(Ended::Done);
+            }
+        }
+    }
+    Ok(writer)
+}
+
+/// Writes batches, again and again where the disk is full or busy; also whether a text was erased.
 async fn take_in(
     shared: &Arc<Shared>,
     mut writer: Writer,
     batches: Vec<Batch>,
     retry: &mut Retry,
-) -> Result<Writer, Ended> {
+) -> Result<(Writer, bool), Ended> {
     let decode = move || batches.into_iter().map(Decoded::of).collect::<Vec<_>>();
     let mut work: Box<dyn FnOnce() -> Vec<Decoded> + Send> = Box::new(decode);
     loop {
@@ -212,11 +266,17 @@ async fn take_in(
         match applied {
             Ok(applied) => {
                 retry.reset();
+                if applied.erased {
+                    // Before the position: who has waited for that then waits for this.
+                    shared.set_scrubbing(true);
+                }
                 shared.set_position(applied.position);
                 let events: usize = batches.iter().map(|b| b.up_to(applied.position)).sum();
                 metrics::counter!("ledger_projection_events_total").increment(events as u64);
                 metrics::histogram!("ledger_projection_batch_seconds").record(took.as_secs_f64());
-                let Some(poison) = applied.poison else { return Ok(writer) };
+                let Some(poison) = applied.poison else {
+                    return Ok((writer, applied.erased));
+                };
                 tracing::error!(position = poison.position.number(), event_id = %poison.event_id,
                     reason = %poison.reason, "the read models stop before an event");
                 shared.set_health(Health::Stopped(poison));

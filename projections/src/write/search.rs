@@ -1,12 +1,13 @@
 //! Text search over messages and responses. The index holds words and where they stand, not the texts;
 //! a row can be deleted alone, so that a text can be forgotten.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use execution_ledger_domain::AgentName;
+use execution_ledger_domain::erasure::{Beside, ErasureEvent, TextPart};
 use execution_ledger_domain::execution::ExecutionEvent;
 use execution_ledger_domain::wire::Event;
-use rusqlite::{Connection, params};
+use execution_ledger_domain::{AgentName, ExecutionId, StreamName};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::projection::{Change, Projection, ProjectionError};
 use crate::columns;
@@ -15,8 +16,10 @@ use crate::columns;
 /// text stands its agent, see [`agent_word`]: so the index itself finds what an agent's texts say, also
 /// where all others' say it too. While a
 /// file is made, each transaction leaves a segment of its own and nothing is merged, unless they
-/// become very many.
+/// become very many. `search_scrub`: whether words of forgotten texts may be left in the file.
 const TABLES: &str = "
+CREATE TABLE search_scrub(owed INTEGER NOT NULL);
+INSERT INTO search_scrub(owed) VALUES(0);
 CREATE VIRTUAL TABLE search_messages USING fts5(
   text, agent, content='', contentless_delete=1, tokenize='unicode61 remove_diacritics 2');
 CREATE VIRTUAL TABLE search_responses USING fts5(
@@ -44,6 +47,10 @@ INSERT INTO search_responses(search_responses, rank) VALUES('crisismerge', 16);
 pub(super) struct Search {
     messages: BTreeMap<u64, Indexed>,
     responses: BTreeMap<u64, Indexed>,
+    /// The numbers of those whose texts these are: their rows are written after these.
+    numbers: HashMap<ExecutionId, u64>,
+    forgotten_messages: BTreeSet<u64>,
+    forgotten_responses: BTreeSet<u64>,
 }
 
 struct Indexed {
@@ -69,7 +76,7 @@ impl Projection for Search {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn tables(&self) -> &'static str {
@@ -80,7 +87,14 @@ impl Projection for Search {
         MERGED
     }
 
-    fn apply(&mut self, _: &Connection, change: &Change<'_>) -> Result<(), ProjectionError> {
+    fn apply(
+        &mut self,
+        connection: &Connection,
+        change: &Change<'_>,
+    ) -> Result<(), ProjectionError> {
+        if let Event::Erasure(ErasureEvent::Erased(erased)) = change.event {
+            return erased.beside.iter().try_for_each(|place| self.erase(connection, place));
+        }
         let Some(transition) = &change.execution else { return Ok(()) };
         let Event::Execution(event) = change.event else { return Ok(()) };
         let no = transition.row.no;
@@ -90,6 +104,7 @@ impl Projection for Search {
         };
         let response = match event {
             ExecutionEvent::Pending(pending) => {
+                self.numbers.insert(transition.row.id, no);
                 if let Some(text) = change.recorded.text(&pending.message) {
                     self.messages.insert(no, indexed(text));
                 }
@@ -99,6 +114,7 @@ impl Projection for Search {
         };
         let text = response.and_then(|response| change.recorded.text(&response));
         if let Some(text) = text.filter(|_| transition.is_ending()) {
+            self.numbers.insert(transition.row.id, no);
             self.responses.insert(no, indexed(text));
         }
         Ok(())
@@ -115,11 +131,53 @@ impl Projection for Search {
         for (no, indexed) in std::mem::take(&mut self.responses) {
             insert.execute(params![columns::number(no), indexed.text, indexed.agent])?;
         }
-        Ok(())
+        self.numbers.clear();
+        let messages = std::mem::take(&mut self.forgotten_messages);
+        delete(connection, "DELETE FROM search_messages WHERE rowid = ?", messages)?;
+        let responses = std::mem::take(&mut self.forgotten_responses);
+        delete(connection, "DELETE FROM search_responses WHERE rowid = ?", responses)
     }
 
     fn forget(&mut self) {
-        self.messages.clear();
-        self.responses.clear();
+        *self = Self::default();
     }
+}
+
+impl Search {
+    /// Forgets a text: its row is deleted. Where the log was read after the erasure there is none.
+    fn erase(&mut self, connection: &Connection, place: &Beside) -> Result<(), ProjectionError> {
+        let stream = place.stream.parse::<StreamName>().ok();
+        let Some(id) = stream.and_then(|stream| stream.execution_id()) else { return Ok(()) };
+        let no = match self.numbers.get(&id) {
+            Some(no) => Some(*no),
+            None => connection
+                .prepare_cached("SELECT no FROM executions WHERE id = ?")?
+                .query_row([id.0.as_bytes()], |row| columns::unsigned(row, 0))
+                .optional()?,
+        };
+        let Some(no) = no else { return Ok(()) };
+        let (waiting, forgotten) = match place.part {
+            TextPart::Message => (&mut self.messages, &mut self.forgotten_messages),
+            TextPart::Response => (&mut self.responses, &mut self.forgotten_responses),
+            TextPart::SystemPrompt | TextPart::Error | TextPart::Reason | TextPart::Transcript => {
+                return Ok(());
+            }
+        };
+        if waiting.remove(&no).is_none() {
+            forgotten.insert(no);
+        }
+        Ok(())
+    }
+}
+
+/// Deletes rows, and remembers that what they held is still to be overwritten.
+fn delete(connection: &Connection, sql: &str, rows: BTreeSet<u64>) -> rusqlite::Result<()> {
+    let mut deleted = 0;
+    for no in rows {
+        deleted += connection.prepare_cached(sql)?.execute([columns::number(no)])?;
+    }
+    if deleted > 0 {
+        connection.execute("UPDATE search_scrub SET owed = 1", [])?;
+    }
+    Ok(())
 }

@@ -65,6 +65,8 @@ fn describe(error: &dyn std::error::Error) -> String {
 /// How far a batch was taken in.
 pub(super) struct Applied {
     /// Position of the last event that is in.
+    /// Whether a text was erased: what is left of it is still to be overwritten.
+    pub erased: bool,
     pub position: Position,
     /// The event after it, where it can't be taken in.
     pub poison: Option<Poison>,
@@ -78,6 +80,7 @@ enum Failure {
 /// The writer of the file.
 pub(super) struct Writer {
     connection: Connection,
+    erased: bool,
     executions: Executions,
     others: Vec<Box<dyn Projection>>,
     position: Position,
@@ -87,16 +90,17 @@ impl Writer {
     /// Over a file whose tables stand, at the position that it holds.
     pub fn new(connection: Connection, position: Position) -> Self {
         connection.set_prepared_statement_cache_capacity(64);
-        Self {
-            connection,
-            executions: Executions::default(),
-            others: others(),
-            position,
-        }
+        let executions = Executions::default();
+        Self { connection, executions, others: others(), position, erased: false }
     }
 
     /// Position of the last event that is in.
     pub fn position(&self) -> Position {
+    /// The connection, for what no event leads to.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
         self.position
     }
 
@@ -114,10 +118,8 @@ impl Writer {
             self.connection.execute_batch("BEGIN IMMEDIATE")?;
             match self.fold_and_commit(batches, count) {
                 Ok(()) => {
-                    return Ok(Applied {
-                        position: self.position,
-                        poison,
-                    });
+                    let erased = std::mem::take(&mut self.erased);
+                    return Ok(Applied { position: self.position, poison, erased });
                 }
                 Err(Failure::Sqlite(error)) => {
                     // What went wrong first is what counts; SQLite may have rolled back already.
@@ -167,9 +169,8 @@ impl Writer {
         recorded: &Recorded,
         meaning: &Result<Event, String>,
     ) -> Result<(), ProjectionError> {
-        let event = meaning
-            .as_ref()
-            .map_err(|reason| ProjectionError::Poison(reason.clone()))?;
+        let event = meaning.as_ref().map_err(|reason| ProjectionError::Poison(reason.clone()))?;
+        self.erased |= matches!(event, Event::Erasure(_));
         let execution = match event {
             Event::Execution(event) => self.executions.fold(&self.connection, recorded, event)?,
             Event::Agent(_)

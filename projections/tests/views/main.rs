@@ -2,6 +2,7 @@
 
 mod answers;
 mod billing;
+mod erasing;
 mod history;
 mod keys;
 mod paging;
