@@ -4,6 +4,7 @@
 mod accepted;
 pub mod budgets;
 pub mod desk;
+pub mod erasing;
 pub mod failpoint;
 pub mod keys;
 pub mod manager;

@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use execution_ledger_domain::ExecutionId;
 use execution_ledger_domain::content::Digest;
@@ -16,6 +17,9 @@ use super::reader::Transcripts;
 const COMPRESSION_LEVEL: i32 = 3;
 /// Read at once when a transcript is measured, in bytes.
 const CHUNK_BYTES: usize = 64 * 1024;
+
+/// One is packed at a time, so that nobody packs again what somebody else has just taken away.
+static PACKING: Mutex<()> = Mutex::new(());
 
 /// Where an execution's transcript lies at rest.
 pub fn archive_path(archives: &Path, execution: ExecutionId) -> PathBuf {
@@ -31,6 +35,7 @@ pub fn archive_path(archives: &Path, execution: ExecutionId) -> PathBuf {
 /// # Errors
 /// Where a file can't be read or written; then the run directory is still there.
 pub fn archive(runs: &Path, archives: &Path, execution: ExecutionId) -> io::Result<()> {
+    let _alone = PACKING.lock().unwrap_or_else(PoisonError::into_inner);
     let transcripts = Transcripts::new(runs, archives);
     if let Some(spool) = transcripts.spool_of(execution)? {
         pack(&spool, archives, execution)?;
