@@ -16,8 +16,10 @@ pub use serve::serve;
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use data_dir::DataDir;
+use execution_ledger_process::pricing::{BookError, PriceBook};
 
 use crate::config::Settings;
 use crate::telemetry::{self, Telemetry};
@@ -57,6 +59,9 @@ pub enum ServeError {
     /// Certificate or key can't be used.
     #[error("TLS: {0}")]
     Tls(String),
+    /// The price book can't be used.
+    #[error("setting price_book: {0}")]
+    PriceBook(#[from] BookError),
     /// The log of what goes on can't be set up.
     #[error("telemetry: {0}")]
     Telemetry(#[from] telemetry::TelemetryError),
@@ -88,6 +93,8 @@ pub struct Foundation {
     pub settings: Settings,
     /// The data directory, made and closed to others.
     pub data_dir: DataDir,
+    /// What tokens cost that nobody else has priced.
+    pub price_book: Arc<PriceBook>,
     /// The administrator's key.
     pub admin_key: admin_key::AdminKey,
     /// Signs run tokens; lives as long as the data directory.
@@ -102,10 +109,14 @@ impl Foundation {
     pub fn lay(settings: Settings) -> Result<Self, ServeError> {
         install_crypto();
         let telemetry = telemetry::start(&settings)?;
+        let price_book = match &settings.price_book {
+            Some(path) => Arc::new(PriceBook::load(path)?),
+            None => PriceBook::built_in(),
+        };
         let data_dir = DataDir::open(&settings.data_dir)?;
         let admin_key = admin_key::AdminKey::load_or_make(&data_dir)?;
         let ledger_secret = secret::load_or_make(&data_dir.ledger_secret())?;
-        Ok(Self { settings, data_dir, admin_key, ledger_secret, _telemetry: telemetry })
+        Ok(Self { settings, data_dir, price_book, admin_key, ledger_secret, _telemetry: telemetry })
     }
 }
 

@@ -132,7 +132,8 @@ async fn with_parts(
         Arc::new(Sessions(views.clone())),
         secret.clone(),
     )
-    .keeping_out_of(canonical(data_dir.path()));
+    .keeping_out_of(canonical(data_dir.path()))
+    .pricing_by(Arc::clone(&foundation.price_book));
     let mut scheduler = Scheduler::start(&views, store, ledger.clone(), tasks.clone()).await?;
     let keys = Keys::new(ledger.clone(), Arc::clone(&desk));
     let signing = Signing::start(data_dir, store)?;
@@ -280,6 +281,7 @@ fn manager_options(foundation: &Foundation, url: &str) -> ManagerOptions {
         min_free_bytes: settings.min_free_bytes.get(),
         transcripts_max_bytes: Some(settings.transcripts_max_bytes.get()),
         transcripts_keep_days: Some(settings.transcripts_keep_days.narrow::<u32>()),
+        price_book: Arc::clone(&foundation.price_book),
     }
 }
 

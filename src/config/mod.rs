@@ -133,6 +133,10 @@ impl Settings {
                 problem: error.to_string(),
             })?;
         }
+        if let Some(book) = &mut self.price_book {
+            // Where there is no current directory, opening it says so.
+            *book = std::path::absolute(&*book).unwrap_or_else(|_| book.clone());
+        }
         Ok(self)
     }
 }

@@ -165,6 +165,9 @@ settings! {
     /// Connections that read the read models at once.
     "EXECUTION_LEDGER_VIEW_READERS"
     view_readers: Within<1, 64> => Within<1, 64> = Within::fixed(4);
+    /// A price book (TOML) for tokens that come without dollars; it takes the place of the built-in one.
+    "EXECUTION_LEDGER_PRICE_BOOK"
+    price_book: PathBuf => Option<PathBuf> = None;
     /// Whether /metrics is served.
     "EXECUTION_LEDGER_METRICS"
     metrics: bool => bool = true;

@@ -15,6 +15,7 @@ use execution_ledger_domain::{AgentName, ExecutionId, Scope, SessionId};
 use execution_ledger_process::desk::Desk;
 use execution_ledger_process::keys::Keys;
 use execution_ledger_process::manager::{Manager, ManagerOptions};
+use execution_ledger_process::pricing::PriceBook;
 use execution_ledger_process::run_token::LedgerSecret;
 use execution_ledger_process::scheduler::Schedules;
 use execution_ledger_process::tasks::{SessionIndex, Tasks};
@@ -134,6 +135,7 @@ impl Server {
             min_free_bytes: 0,
             transcripts_max_bytes: None,
             transcripts_keep_days: None,
+            price_book: PriceBook::built_in(),
         };
         let manager = Manager::new(
             ledger.clone(),

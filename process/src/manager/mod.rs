@@ -29,6 +29,7 @@ use tokio::task::JoinSet;
 
 use crate::budgets;
 use crate::desk::Desk;
+use crate::pricing::PriceBook;
 use crate::run_token::LedgerSecret;
 use crate::supervisor::Starter;
 use crate::tasks::SessionIndex;
@@ -63,6 +64,8 @@ pub struct ManagerOptions {
     pub transcripts_max_bytes: Option<u64>,
     /// How long transcripts are kept, in days.
     pub transcripts_keep_days: Option<u32>,
+    /// What tokens cost that nobody else has priced.
+    pub price_book: Arc<PriceBook>,
 }
 
 /// What all parts of the manager share.

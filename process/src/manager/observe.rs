@@ -15,8 +15,9 @@ use execution_ledger_store::StoreError;
 
 use super::Shared;
 use crate::orders::RunFiles;
+use crate::pricing::PriceBook;
 use crate::redact::Redactor;
-use crate::runtimes::{self, Ended, ReadEvidence, Reading};
+use crate::runtimes::{self, Ended, Pricing, ReadEvidence, Reading};
 use crate::salt;
 use crate::status::Status;
 use crate::supervisor;
@@ -32,18 +33,26 @@ pub(super) struct Seen {
 }
 
 /// What a run's program was: by this its output is read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct StartedAs {
-    runtime: Runtime,
+    /// Which program.
+    pub runtime: Runtime,
     /// Whether it continued a session of its own.
-    resumed: bool,
+    pub resumed: bool,
+    /// The model that it was told to use.
+    pub model_told: Option<String>,
 }
 
 impl StartedAs {
     /// By the events of its acceptance and its claim.
     pub fn of(running: &Running, pending: &Pending) -> Self {
         let resumed = pending.resume_session_id.is_some() || running.resumed_session_id.is_some();
-        Self { runtime: running.runtime, resumed }
+        Self { runtime: running.runtime, resumed, model_told: pending.model_requested.clone() }
+    }
+
+    /// By what the run's tokens are priced.
+    pub fn pricing<'a>(&'a self, book: &'a PriceBook, at: Timestamp) -> Pricing<'a> {
+        Pricing { book, at, model_told: self.model_told.as_deref() }
     }
 }
 
@@ -81,9 +90,13 @@ pub(super) async fn finished(
     };
     let signalled = !status.signals.is_empty();
     let ended = Ended { exit: status.exit, signalled, resumed: program.resumed };
+    let book = &shared.options.price_book;
     let reading = match status.lines {
-        0 => runtimes::read(program.runtime, std::iter::empty(), &ended),
-        _ => read(execution, files, program.runtime, ended).await,
+        0 => {
+            let pricing = program.pricing(book, status.started_at);
+            runtimes::read(program.runtime, std::iter::empty(), &ended, &pricing)
+        }
+        _ => read(shared, execution, files, program, ended, status.started_at).await,
     };
     retried(execution, || {
         let mut texts = Texts::default();
@@ -102,12 +115,14 @@ pub(super) async fn lost(
 ) -> Seen {
     let killed = tokio::task::spawn_blocking(move || supervisor::kill_leftovers(execution)).await;
     let killed = killed.unwrap_or(0);
-    let StartedAs { runtime, resumed } = started_as(shared, execution).await;
-    let ended = Ended { exit: None, signalled: true, resumed };
-    let reading = read(execution, files, runtime, ended).await;
+    let program = started_as(shared, execution).await;
+    let ended = Ended { exit: None, signalled: true, resumed: program.resumed };
     let (claim, spool) = (files.claim, files.clone());
     let status = tokio::task::spawn_blocking(move || status_of_lost(&spool, killed)).await;
     let status = status.ok().flatten();
+    let started_at =
+        status.as_ref().map_or_else(|| shared.ledger.now(), |status| status.started_at);
+    let reading = read(shared, execution, files, program, ended, started_at).await;
     retried(execution, || {
         losing(claim, code, code.describe(), status.as_ref().map(|s| (s, &reading)))
     })
@@ -158,7 +173,7 @@ fn status_of_lost(files: &RunFiles, killed_processes: u32) -> Option<Status> {
 }
 
 /// What the run's own events say of its program.
-async fn started_as(shared: &Shared, execution: ExecutionId) -> StartedAs {
+pub(super) async fn started_as(shared: &Shared, execution: ExecutionId) -> StartedAs {
     let stream = StreamName::execution(execution);
     loop {
         match shared.ledger.load::<Execution>(&stream).await {
@@ -166,7 +181,10 @@ async fn started_as(shared: &Shared, execution: ExecutionId) -> StartedAs {
                 return StartedAs::of(&running, &pending);
             }
             // Recorded before: what is read of it will be refused, so it does not matter how.
-            Ok(_) => return StartedAs { runtime: Runtime::Command, resumed: false },
+            Ok(_) => {
+                let (runtime, resumed) = (Runtime::Command, false);
+                return StartedAs { runtime, resumed, model_told: None };
+            }
             Err(error) => {
                 tracing::error!(%execution, %error, "an ending waits for the log");
                 tokio::time::sleep(REST).await;
@@ -175,11 +193,19 @@ async fn started_as(shared: &Shared, execution: ExecutionId) -> StartedAs {
     }
 }
 
-async fn read(execution: ExecutionId, files: &RunFiles, runtime: Runtime, ended: Ended) -> Reading {
-    let spool = files.spool();
+async fn read(
+    shared: &Shared,
+    execution: ExecutionId,
+    files: &RunFiles,
+    program: StartedAs,
+    ended: Ended,
+    started_at: Timestamp,
+) -> Reading {
+    let (spool, book) = (files.spool(), Arc::clone(&shared.options.price_book));
     let reading = tokio::task::spawn_blocking(move || {
-        let lines = transcript::lines(&spool)?;
-        Ok::<_, std::io::Error>(runtimes::read(runtime, lines.map_while(Result::ok), &ended))
+        let lines = transcript::lines(&spool)?.map_while(Result::ok);
+        let pricing = program.pricing(&book, started_at);
+        Ok::<_, std::io::Error>(runtimes::read(program.runtime, lines, &ended, &pricing))
     })
     .await;
     match reading {
@@ -234,9 +260,9 @@ fn observation(
         response_cut: reading.response_cut || cut,
         cost: reading.cost,
         cost_basis: reading.cost_basis,
-        price_book: None,
+        price_book: reading.price_book.clone(),
         usage: reading.usage,
-        usage_by_model: Vec::new(),
+        usage_by_model: reading.usage_by_model.clone(),
         model_used: reading.model_used.clone(),
         agent_session_id: reading.agent_session_id.clone(),
         num_turns: reading.num_turns,

@@ -5,7 +5,8 @@
 //! - The answer is the last `agent_message`.
 //! - `usage` of `turn.completed` counts the whole session, also the runs before this one. What this
 //!   run alone used is not in its output, so a run that resumed a session has no token counts.
-//! - Nothing says what a run cost, or which model answered.
+//! - Nothing says what a run cost, or which model answered: it is priced as the model that codex was
+//!   told to use, if it was told one.
 
 use std::borrow::Cow;
 
@@ -14,6 +15,7 @@ use execution_ledger_domain::execution::{FailureCode, Usage};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::counted::{Counted, Pricing};
 use super::lenient::{Lenient, name, part, report, text};
 use super::plan::{MCP_SERVER, Plan, RunRequest, model_argument, program};
 use super::reading::{Ended, Reading, Said, each_line, failure_by_status, midway};
@@ -132,14 +134,18 @@ impl SessionUsage {
 }
 
 /// Reads all lines of a run.
-pub(super) fn read(lines: impl IntoIterator<Item = Line>, ended: &Ended) -> Reading {
+pub(super) fn read(
+    lines: impl IntoIterator<Item = Line>,
+    ended: &Ended,
+    pricing: &Pricing<'_>,
+) -> Reading {
     let mut seen = Seen::default();
     let stderr = each_line(lines, |line| {
         if let Ok(event) = serde_json::from_str(line) {
             seen.event(&event);
         }
     });
-    seen.reading(ended, stderr)
+    seen.reading(ended, pricing, stderr)
 }
 
 /// What was read so far.
@@ -188,12 +194,15 @@ impl Seen {
         }
     }
 
-    fn reading(self, ended: &Ended, stderr: Tail) -> Reading {
-        let reading = Reading {
-            usage: self.usage.filter(|_| !ended.resumed),
-            agent_session_id: self.agent_session_id,
-            ..Reading::default()
-        };
+    fn reading(self, ended: &Ended, pricing: &Pricing<'_>, stderr: Tail) -> Reading {
+        let usage = self.usage.filter(|_| !ended.resumed);
+        let mut counted = Counted::default();
+        if let (Some(usage), Some(model)) = (usage, pricing.model_told) {
+            counted.add(Some(model), usage, None);
+        }
+        let reading =
+            Reading { usage, agent_session_id: self.agent_session_id, ..Reading::default() };
+        let reading = reading.priced(&counted, pricing);
         reading.concluded(self.said, self.answer, ended, stderr, NO_END)
     }
 }

@@ -1,5 +1,5 @@
 //! The simulated agent: shows what a run looks like without a model, and says in every line that it
-//! is simulated.
+//! is simulated. What it "costs" grows as it streams, so that a run can be stopped at its limit.
 //!
 //! Its output is `stream-json` as Claude Code's and is read by [`super::stream_json`]; what it says
 //! it cost is recorded as simulated. It takes the message on standard input and obeys these words of the message, in this order, each at most once:
@@ -13,6 +13,7 @@
 use std::io::{self, Read, StdoutLock, Write};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use execution_ledger_domain::NanoUsd;
@@ -23,11 +24,13 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use serde_json::{Value, json};
 
+use super::counted::Pricing;
 use super::plan::{Plan, RunRequest};
 use super::reading::{Ended, Reading};
 use super::stream_json;
 use crate::manager::told::without_note;
 use crate::orders::MARKER_VARIABLE;
+use crate::pricing::PriceBook;
 use crate::transcript::Line;
 
 /// The model that it says it is.
@@ -54,7 +57,15 @@ const STEPS: [&str; 4] = [
 const STEP_PAUSE: Duration = Duration::from_millis(150);
 const STEP_INPUT_TOKENS: u64 = 400;
 const STEP_OUTPUT_TOKENS: u64 = 60;
-/// Of made-up prices: 3 dollars a million tokens read, 15 a million written.
+/// Made up: 3 dollars for a million tokens read, 15 for a million written.
+const PRICES: &str = r#"version = "simulated"
+[[prices]]
+model = "demo-simulated"
+from = 1970-01-01
+input = 3
+output = 15
+"#;
+/// The same for one step.
 const STEP_COST_NANO_USD: i64 = 400 * 3_000 + 60 * 15_000;
 
 /// How this agent is started: the ledger's own binary, with the message on standard input, so that
@@ -71,13 +82,29 @@ pub(super) fn plan(run: &RunRequest<'_>) -> Plan {
     plan
 }
 
-/// What its output says. No cost of a run without a model is a real one.
-pub(super) fn read(lines: impl IntoIterator<Item = Line>, ended: &Ended) -> Reading {
-    let mut reading = stream_json::read(lines, ended);
+/// What its output says. No cost of a run without a model is a real one, so no real book prices it.
+pub(super) fn read(
+    lines: impl IntoIterator<Item = Line>,
+    ended: &Ended,
+    pricing: &Pricing<'_>,
+) -> Reading {
+    let prices = prices();
+    let mut reading = stream_json::read(lines, ended, &Pricing { book: &prices, ..*pricing });
     if reading.cost.is_some() {
         reading.cost_basis = CostBasis::Simulated;
     }
+    reading.price_book = None;
     reading
+}
+
+/// The made-up prices.
+pub(super) fn prices() -> Arc<PriceBook> {
+    static BOOK: OnceLock<Arc<PriceBook>> = OnceLock::new();
+    let parsed = || match PriceBook::parse(PRICES) {
+        Ok(book) => Arc::new(book),
+        Err(problem) => unreachable!("a fixed, valid book: {problem}"),
+    };
+    Arc::clone(BOOK.get_or_init(parsed))
 }
 
 /// The simulated agent itself: `execution-ledger demo-agent [MESSAGE]`; without an argument the

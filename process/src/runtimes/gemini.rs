@@ -8,7 +8,8 @@
 //! - The model is the one of `stats.models` that wrote most: others only choose it.
 //! - After an error of the API the exit code is its status, as far as a byte holds it; its words
 //!   have no status.
-//! - Nothing says what a run cost.
+//! - Nothing says what a run cost: it is priced by what `stats.models` counts for each model, if these
+//!   make up the whole.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,11 +19,12 @@ use execution_ledger_domain::execution::{Exit, FailureCode, Usage};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::counted::{Counted, Pricing};
 use super::lenient::{Lenient, name, part, report, short, text};
 use super::plan::{Plan, RunRequest, model_argument, program};
 use super::reading::{Ended, Reading, Said, each_line, failure_by_exit, midway};
 use super::text::{Answer, Tail};
-use super::tokens::count;
+use super::tokens::{count, plus};
 use crate::transcript::Line;
 
 /// One line of JSON for each event. Without a terminal and with a message on standard input it asks
@@ -100,7 +102,7 @@ struct Failure<'a> {
     message: Option<&'a RawValue>,
 }
 
-/// What all models of a run counted, or one of them. `input_tokens` contains `cached`.
+/// What all models of a run counted.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Stats {
@@ -108,26 +110,50 @@ struct Stats {
     input_tokens: Lenient<u64>,
     output_tokens: Lenient<u64>,
     cached: Lenient<u64>,
-    models: Lenient<BTreeMap<String, Lenient<ModelStats>>>,
+    models: Lenient<BTreeMap<String, Lenient<Counts>>>,
 }
 
-#[derive(Default, Deserialize)]
+/// What some models counted. `input_tokens` contains `cached`.
+#[derive(Clone, Copy, Default, Deserialize)]
 #[serde(default)]
-struct ModelStats {
+struct Counts {
+    total_tokens: Lenient<u64>,
+    input_tokens: Lenient<u64>,
     output_tokens: Lenient<u64>,
+    cached: Lenient<u64>,
 }
 
 impl Stats {
-    /// The model that wrote most, if any wrote.
-    fn model(&mut self) -> Option<String> {
-        let models = self.models.0.take()?.into_iter();
-        models
-            .map(|(model, stats)| (count(stats.0.unwrap_or_default().output_tokens), model))
-            .filter(|(written, _)| *written > 0)
-            .max()
-            .and_then(|(_, model)| short(model))
+    fn tokens(&self) -> Usage {
+        let Self { total_tokens, input_tokens, output_tokens, cached, .. } = *self;
+        Counts { total_tokens, input_tokens, output_tokens, cached }.tokens()
     }
 
+    /// The models by name, as far as they have one.
+    fn models(&mut self) -> Vec<(Option<String>, Counts)> {
+        let models = self.models.0.take().unwrap_or_default().into_iter();
+        models.map(|(model, counts)| (short(model), counts.0.unwrap_or_default())).collect()
+    }
+}
+
+/// The model that wrote most, if any wrote.
+fn writer(models: &[(Option<String>, Counts)]) -> Option<String> {
+    let written = models.iter().map(|(model, counts)| (count(counts.output_tokens), model));
+    written.filter(|(written, _)| *written > 0).max().and_then(|(_, model)| model.clone())
+}
+
+/// What each model used; nothing where that is not the whole.
+fn counted(models: &[(Option<String>, Counts)], whole: Usage) -> Counted {
+    let mut counted = Counted::default();
+    let mut sum = Usage::default();
+    for (model, counts) in models {
+        sum = plus(sum, counts.tokens());
+        counted.add(model.as_deref(), counts.tokens(), None);
+    }
+    if sum == whole { counted } else { Counted::default() }
+}
+
+impl Counts {
     fn tokens(self) -> Usage {
         let (input, cache_read) = (count(self.input_tokens), count(self.cached));
         let written = count(self.total_tokens).saturating_sub(input);
@@ -141,14 +167,18 @@ impl Stats {
 }
 
 /// Reads all lines of a run.
-pub(super) fn read(lines: impl IntoIterator<Item = Line>, ended: &Ended) -> Reading {
+pub(super) fn read(
+    lines: impl IntoIterator<Item = Line>,
+    ended: &Ended,
+    pricing: &Pricing<'_>,
+) -> Reading {
     let mut seen = Seen::default();
     let stderr = each_line(lines, |line| {
         if let Ok(event) = serde_json::from_str(line) {
             seen.event(&event, ended);
         }
     });
-    seen.reading(ended, stderr)
+    seen.reading(ended, pricing, stderr)
 }
 
 /// What was read so far.
@@ -160,6 +190,7 @@ struct Seen {
     worked: bool,
     answer: Answer,
     usage: Option<Usage>,
+    counted: Counted,
     said: Option<Said>,
 }
 
@@ -186,8 +217,10 @@ impl Seen {
 
     fn result(&mut self, event: &Event<'_>, ended: &Ended) {
         if let Some(mut stats) = report::<Stats>(event.stats) {
-            self.model_used = stats.model().or(self.model_used.take());
-            self.usage = Some(stats.tokens());
+            let (models, usage) = (stats.models(), stats.tokens());
+            self.model_used = writer(&models).or(self.model_used.take());
+            self.counted = counted(&models, usage);
+            self.usage = Some(usage);
         }
         self.said = Some(if name(event.status).as_deref() == Some("success") {
             Said::Success
@@ -205,13 +238,14 @@ impl Seen {
         });
     }
 
-    fn reading(self, ended: &Ended, stderr: Tail) -> Reading {
+    fn reading(self, ended: &Ended, pricing: &Pricing<'_>, stderr: Tail) -> Reading {
         let reading = Reading {
             usage: self.usage,
             model_used: self.model_used,
             agent_session_id: self.agent_session_id,
             ..Reading::default()
         };
+        let reading = reading.priced(&self.counted, pricing);
         reading.concluded(self.said, self.answer, ended, stderr, NO_RESULT)
     }
 }

@@ -6,7 +6,8 @@
 //! - The answer is the text of the last step that had one.
 //! - Cost and tokens are those of each step, also where the run resumed a session: their sums are
 //!   this run's. A cost of nothing for some tokens is that of a model whose price opencode does not
-//!   know, so it is unknown.
+//!   know, so it is unknown. A run that was stopped in the midst of a step has cost what the steps
+//!   before it did, at least.
 //! - The title of a session would cost another call of the model that no step counts, so a new
 //!   session is given one.
 //! - Nothing says which model answered.
@@ -170,23 +171,21 @@ impl StepTokens {
 /// Reads all lines of a run.
 pub(super) fn read(lines: impl IntoIterator<Item = Line>, ended: &Ended) -> Reading {
     let mut seen = Seen::default();
-    let stderr = each_line(lines, |line| {
-        if let Ok(event) = serde_json::from_str(line) {
-            seen.event(&event);
-        }
-    });
+    let stderr = each_line(lines, |line| seen.line(line));
     seen.reading(ended, stderr)
 }
 
 /// What was read so far.
 #[derive(Default)]
-struct Seen {
+pub(super) struct Seen {
     agent_session_id: Option<String>,
     /// Whether the model has said anything or used a tool.
     worked: bool,
     answer: Answer,
     usage: Option<Usage>,
     cost: Cost,
+    /// The dollars that were said, also where those of another step were not.
+    said_cost: NanoUsd,
     /// Steps that finished.
     turns: u32,
     /// Whether a step began that has not finished: what it used is in no sum.
@@ -207,6 +206,18 @@ enum Cost {
 }
 
 impl Seen {
+    /// One whole line of standard output.
+    pub(super) fn line(&mut self, line: &str) {
+        if let Ok(event) = serde_json::from_str(line) {
+            self.event(&event);
+        }
+    }
+
+    /// What the run has cost until now at the least.
+    pub(super) fn at_least(&self) -> NanoUsd {
+        self.said_cost
+    }
+
     fn event(&mut self, event: &Event<'_>) {
         if self.agent_session_id.is_none() {
             self.agent_session_id = name(event.session_id);
@@ -246,6 +257,7 @@ impl Seen {
         }
         let free = tokens.is_none_or(|tokens| tokens == Usage::default());
         let cost = amount(step.cost.0).filter(|cost| free || *cost != NanoUsd::ZERO);
+        self.said_cost = self.said_cost.saturating_add(cost.unwrap_or_default());
         self.cost = match (self.cost, cost) {
             (Cost::None, Some(cost)) => Cost::Known(cost),
             (Cost::Known(sum), Some(cost)) => Cost::Known(sum.saturating_add(cost)),
@@ -263,13 +275,14 @@ impl Seen {
     }
 
     fn reading(self, ended: &Ended, stderr: Tail) -> Reading {
-        let cost = match self.cost {
-            Cost::Known(cost) if !self.open => Some(cost),
-            Cost::Known(_) | Cost::None | Cost::Unknown => None,
+        let (cost, cost_basis) = match self.cost {
+            Cost::Known(cost) if !self.open => (Some(cost), CostBasis::ProviderReported),
+            Cost::Known(cost) => (Some(cost), CostBasis::DerivedFromPartials),
+            Cost::None | Cost::Unknown => (None, CostBasis::Unknown),
         };
         let reading = Reading {
             cost,
-            cost_basis: cost.map_or(CostBasis::Unknown, |_| CostBasis::ProviderReported),
+            cost_basis,
             usage: self.usage,
             agent_session_id: self.agent_session_id,
             num_turns: (self.turns > 0).then_some(self.turns),

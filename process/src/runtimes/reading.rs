@@ -1,8 +1,9 @@
 //! What a run's output says, before a rule makes an ending of it.
 
 use execution_ledger_domain::NanoUsd;
-use execution_ledger_domain::execution::{CostBasis, Exit, FailureCode, Usage};
+use execution_ledger_domain::execution::{CostBasis, Exit, FailureCode, ModelUsage, Usage};
 
+use super::counted::{Counted, Pricing};
 use super::text::{Answer, Joiner, Tail, error_text};
 use crate::transcript::{Line, OutputStream};
 
@@ -58,8 +59,12 @@ pub struct Reading {
     pub cost: Option<NanoUsd>,
     /// Where the cost comes from.
     pub cost_basis: CostBasis,
+    /// The version of the price book that it was computed with, where one was.
+    pub price_book: Option<String>,
     /// The tokens of this run alone.
     pub usage: Option<Usage>,
+    /// The same for each model, where that is known of all of them.
+    pub usage_by_model: Vec<ModelUsage>,
     /// The model that answered.
     pub model_used: Option<String>,
     /// The agent's own id of its session, by which it can be resumed.
@@ -99,6 +104,28 @@ pub(super) enum Said {
 }
 
 impl Reading {
+    /// With the tokens of the whole run by model, and with what they cost by the price book where it
+    /// has a price for all of them.
+    pub(super) fn priced(mut self, counted: &Counted, pricing: &Pricing<'_>) -> Self {
+        let prices = counted.priced(pricing);
+        let price = |at: usize| prices.as_ref().and_then(|prices| prices.get(at)).copied();
+        self.usage_by_model = counted
+            .models()
+            .enumerate()
+            .map(|(at, (model, of))| ModelUsage {
+                model: model.to_owned(),
+                usage: of.used,
+                cost_nano_usd: price(at),
+            })
+            .collect();
+        if let Some(prices) = prices.filter(|prices| !prices.is_empty()) {
+            self.cost = Some(prices.into_iter().sum());
+            self.cost_basis = CostBasis::PricedLocally;
+            self.price_book = Some(pricing.book.version().to_owned());
+        }
+        self
+    }
+
     /// With how the run ended by its agent's last word, and with the answer where that is success.
     /// Without a last word as [`without_a_word`].
     pub(super) fn concluded(

@@ -5,13 +5,10 @@
 //! lines that are no JSON are passed over. What holds:
 //! - Success is a `result` line whose `is_error` is false, and no error by its `subtype`. An API
 //!   error comes as `subtype: success` with `is_error: true`. The last such line counts.
-//! - `total_cost_usd` and `modelUsage` are cumulative over resumed sessions; the cost of this run
-//!   is what `model_usage_since_last_result` says, summed over models and `result` lines.
-//! - `usage` of a `result` line is zero where the run was aborted or reached its budget, so the
-//!   tokens too are those of `model_usage_since_last_result`, where it names any.
+//! - Tokens and cost of the run are what [`super::spent`] makes of `result` lines and of partial
+//!   messages. `usage` of a `result` line is zero where the run was aborted or reached its budget.
 //! - `usage` of an `assistant` line is stale. A run that was killed has the tokens of its partial
-//!   messages, `message_start` and `message_delta`, and no cost: these lines carry no dollars, and
-//!   what tokens cost is not known here. So its cost basis is `unknown`.
+//!   messages, `message_start` and `message_delta`, which carry no dollars.
 //! - An API error names the status of the API's answer in `api_error_status`: by it, and never by
 //!   its words, a provider that was overloaded is told apart. Whether the agent had worked before
 //!   is told by a model's answer, more than one turn, or tokens of output.
@@ -20,17 +17,19 @@
 use std::borrow::Cow;
 
 use execution_ledger_domain::NanoUsd;
-use execution_ledger_domain::execution::{CostBasis, FailureCode, Usage};
+use execution_ledger_domain::execution::FailureCode;
 use execution_ledger_domain::limits::RESPONSE_MAX_BYTES;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::counted::Pricing;
 use super::lenient::{Lenient, name, part, report, text};
 use super::reading::{
     Ended, ReadEvidence, Reading, each_line, failure_by_status, midway, without_a_word,
 };
+use super::spent::{Said, Spent};
 use super::text::{Tail, beginning, error_text};
-use super::tokens::{ApiUsage, ByModel, Partials, amount, cost_of, plus, tokens_of};
+use super::tokens::{ApiUsage, amount};
 use crate::transcript::Line;
 
 /// Texts of one result's `errors` that are kept.
@@ -72,6 +71,8 @@ struct Event<'a> {
     usage: Option<&'a RawValue>,
     #[serde(borrow)]
     model_usage_since_last_result: Option<&'a RawValue>,
+    #[serde(rename = "modelUsage", borrow)]
+    model_usage: Option<&'a RawValue>,
     #[serde(borrow)]
     result: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -101,19 +102,18 @@ struct Streamed<'a> {
 }
 
 /// Reads all lines of a run.
-pub(super) fn read(lines: impl IntoIterator<Item = Line>, ended: &Ended) -> Reading {
+pub(super) fn read(
+    lines: impl IntoIterator<Item = Line>,
+    ended: &Ended,
+    pricing: &Pricing<'_>,
+) -> Reading {
     let mut seen = Seen::new(ended.resumed);
-    let stderr = each_line(lines, |line| {
-        if let Ok(event) = serde_json::from_str(line) {
-            seen.event(&event);
-        }
-    });
-    seen.reading(ended, stderr)
+    let stderr = each_line(lines, |line| seen.line(line));
+    seen.reading(ended, pricing, stderr)
 }
 
 /// What was read so far.
-struct Seen {
-    resumed: bool,
+pub(super) struct Seen {
     /// Whether a model has answered, be it to a subagent.
     answered: bool,
     agent_session_id: Option<String>,
@@ -122,11 +122,7 @@ struct Seen {
     /// The model of the newest answer that began.
     answering: Option<String>,
     last_message: String,
-    partials: Partials,
-    /// What the results counted so far.
-    counted: Option<Usage>,
-    /// What the results cost so far; `None` as soon as one of them did not say it.
-    cost: Option<NanoUsd>,
+    spent: Spent,
     result: Option<Outcome>,
 }
 
@@ -141,19 +137,28 @@ struct Outcome {
 }
 
 impl Seen {
-    fn new(resumed: bool) -> Self {
+    pub(super) fn new(resumed: bool) -> Self {
         Self {
-            resumed,
             answered: false,
             agent_session_id: None,
             answered_by: None,
             answering: None,
             last_message: String::new(),
-            partials: Partials::default(),
-            counted: None,
-            cost: Some(NanoUsd::ZERO),
+            spent: Spent::new(resumed),
             result: None,
         }
+    }
+
+    /// One whole line of standard output.
+    pub(super) fn line(&mut self, line: &str) {
+        if let Ok(event) = serde_json::from_str(line) {
+            self.event(&event);
+        }
+    }
+
+    /// What the run has cost until now at the least.
+    pub(super) fn at_least(&self, pricing: &Pricing<'_>) -> NanoUsd {
+        self.spent.at_least(pricing)
     }
 
     fn event(&mut self, event: &Event<'_>) {
@@ -183,52 +188,36 @@ impl Seen {
             "message_start" => {
                 let message: Message<'_> = part(streamed.message);
                 self.last_message = name(message.id).or(of).unwrap_or_default();
-                if let Some(usage) = report::<ApiUsage>(message.usage) {
-                    self.partials.note(&self.last_message, usage.tokens());
-                }
+                let model = name(message.model);
+                let used = report::<ApiUsage>(message.usage).unwrap_or_default().tokens();
+                self.spent.partials.begin(&self.last_message, model.clone(), used);
                 if event.parent_tool_use_id.is_none() {
-                    self.answering = name(message.model).or(self.answering.take());
+                    self.answering = model.or(self.answering.take());
                 }
             }
             "message_delta" => {
                 if let Some(usage) = report::<ApiUsage>(streamed.usage) {
                     let message = of.as_ref().unwrap_or(&self.last_message);
-                    self.partials.note(message, usage.tokens());
+                    self.spent.partials.note(message, usage.tokens());
                 }
             }
-            "message_stop" => self.partials.close(of.as_ref().unwrap_or(&self.last_message)),
+            "message_stop" => {
+                self.spent.partials.close(of.as_ref().unwrap_or(&self.last_message));
+            }
             _ => {}
         }
     }
 
     fn result(&mut self, event: &Event<'_>) {
-        // An empty report is none: it says nothing of the tokens that were streamed.
-        let models = report(event.model_usage_since_last_result)
-            .filter(|models: &ByModel| !models.is_empty());
-        let own_cost = models.as_ref().and_then(cost_of);
-        // A result counts all messages before it.
-        let partial = std::mem::take(&mut self.partials).sum();
-        let counted = match models {
-            Some(models) => tokens_of(models),
-            None => report::<ApiUsage>(event.usage)
-                .map(ApiUsage::tokens)
-                .filter(|usage| *usage != Usage::default())
-                .unwrap_or(partial),
-        };
-        self.counted = Some(plus(self.counted.unwrap_or_default(), counted));
-        self.cost = match (own_cost, amount(event.total_cost_usd.0)) {
-            (Some(own), _) => self.cost.map(|before| before.saturating_add(own)),
-            // No cost for no tokens, as of an error before the first: nothing is added.
-            (None, Some(NanoUsd::ZERO)) if counted == Usage::default() => self.cost,
-            // No cost for some tokens is not to be believed; and of a session that was resumed it
-            // is the cost of all its runs.
-            (None, total) => total.filter(|total| !self.resumed && *total != NanoUsd::ZERO),
-        };
-
+        self.spent.result(Said {
+            since: report(event.model_usage_since_last_result),
+            all: report(event.model_usage),
+            usage: report::<ApiUsage>(event.usage).map(ApiUsage::tokens),
+            total: amount(event.total_cost_usd.0),
+        });
         let subtype = event.subtype.0.as_deref().unwrap_or_default();
         let turns = event.num_turns.0.unwrap_or(0);
-        let worked =
-            self.answered || turns > 1 || self.counted.is_some_and(|counted| counted.output > 0);
+        let worked = self.answered || turns > 1 || self.spent.wrote();
         let success = event.is_error.0 == Some(false) && !subtype.starts_with("error");
         if success {
             self.agent_session_id = self.agent_session_id.take().or_else(|| name(event.session_id));
@@ -246,23 +235,14 @@ impl Seen {
         });
     }
 
-    fn reading(self, ended: &Ended, stderr: Tail) -> Reading {
-        let uncounted = self.partials.sum();
-        // What came after the last result is in no cost.
-        let cost = self.cost.filter(|_| self.result.is_some() && uncounted == Usage::default());
-        let usage = match self.counted {
-            Some(counted) => Some(plus(counted, uncounted)),
-            None => Some(uncounted).filter(|uncounted| *uncounted != Usage::default()),
-        };
+    fn reading(self, ended: &Ended, pricing: &Pricing<'_>, stderr: Tail) -> Reading {
         let mut reading = Reading {
-            cost,
-            cost_basis: cost.map_or(CostBasis::Unknown, |_| CostBasis::ProviderReported),
-            usage,
             model_used: self.answered_by.or(self.answering),
             agent_session_id: self.agent_session_id,
             num_turns: self.result.as_ref().and_then(|result| result.num_turns),
             ..Reading::default()
         };
+        self.spent.settle(pricing, &mut reading);
         match self.result {
             None => reading.evidence = without_a_word(ended, stderr, Some(NO_RESULT)),
             Some(result) if result.success => {

@@ -8,9 +8,6 @@ use serde::Deserialize;
 
 use super::lenient::Lenient;
 
-/// Messages whose counts are followed at once: agents of agents stream side by side. Beyond it, a
-/// message is not counted.
-const OPEN_MESSAGES_MAX: usize = 256;
 /// The largest count: the largest integer that every JSON reader can hold.
 const TOKENS_MAX: u64 = (1 << 53) - 1;
 /// `usage` of the Messages API.
@@ -61,18 +58,14 @@ pub(super) struct ModelUsage {
 /// Tokens and cost by model.
 pub(super) type ByModel = BTreeMap<String, ModelUsage>;
 
-/// The cost of all models; `None` where that of one is not said.
-pub(super) fn cost_of(models: &ByModel) -> Option<NanoUsd> {
-    models.values().map(|model| amount(model.cost_usd.0)).sum()
-}
-
-/// The tokens of all models.
-pub(super) fn tokens_of(models: ByModel) -> Usage {
-    models.into_values().fold(Usage::default(), |sum, model| {
-        let counts = [model.input_tokens, model.output_tokens, model.cache_read_input_tokens];
-        let split = [model.ephemeral_5m, model.ephemeral_1h];
-        plus(sum, tokens(counts, model.cache_creation_input_tokens, split))
-    })
+impl ModelUsage {
+    /// The tokens, and what they cost where it is said.
+    pub(super) fn tokens_and_cost(self) -> (Usage, Option<NanoUsd>) {
+        let counts = [self.input_tokens, self.output_tokens, self.cache_read_input_tokens];
+        let split = [self.ephemeral_5m, self.ephemeral_1h];
+        let tokens = tokens(counts, self.cache_creation_input_tokens, split);
+        (tokens, amount(self.cost_usd.0))
+    }
 }
 
 /// A number of dollars that an agent said, to the nearest nano-dollar; never negative.
@@ -101,7 +94,8 @@ fn tokens(
     }
 }
 
-fn each(a: Usage, b: Usage, of: impl Fn(u64, u64) -> u64) -> Usage {
+/// Applies to each class of tokens.
+pub(super) fn each(a: Usage, b: Usage, of: impl Fn(u64, u64) -> u64) -> Usage {
     Usage {
         input: of(a.input, b.input),
         output: of(a.output, b.output),
@@ -114,34 +108,4 @@ fn each(a: Usage, b: Usage, of: impl Fn(u64, u64) -> u64) -> Usage {
 /// The sum, held at the largest count.
 pub(super) fn plus(a: Usage, b: Usage) -> Usage {
     each(a, b, |a, b| a.saturating_add(b).min(TOKENS_MAX))
-}
-
-/// Tokens of messages that no result has counted yet, from the partial messages.
-#[derive(Default)]
-pub(super) struct Partials {
-    open: BTreeMap<String, Usage>,
-    closed: Usage,
-}
-
-impl Partials {
-    /// What a message has used so far. Its counts only grow, so a later report replaces an earlier.
-    pub(super) fn note(&mut self, message: &str, used: Usage) {
-        if let Some(so_far) = self.open.get_mut(message) {
-            *so_far = each(*so_far, used, u64::max);
-        } else if self.open.len() < OPEN_MESSAGES_MAX {
-            self.open.insert(message.to_owned(), used);
-        }
-    }
-
-    /// The message is whole.
-    pub(super) fn close(&mut self, message: &str) {
-        if let Some(used) = self.open.remove(message) {
-            self.closed = plus(self.closed, used);
-        }
-    }
-
-    /// The tokens of all messages.
-    pub(super) fn sum(&self) -> Usage {
-        self.open.values().fold(self.closed, |sum, used| plus(sum, *used))
-    }
 }

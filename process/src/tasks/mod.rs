@@ -26,6 +26,7 @@ use execution_ledger_domain::{
 use execution_ledger_store::{Context, ExecuteError, Ledger, Position, StoreError};
 
 use crate::desk::Desk;
+use crate::pricing::PriceBook;
 use crate::run_token::LedgerSecret;
 pub use again::{MoveError, RetryError};
 pub use agents::AgentError;
@@ -203,6 +204,8 @@ pub struct Tasks {
     secret: LedgerSecret,
     /// Where no agent may work.
     data_dir: Option<PathBuf>,
+    /// What tokens cost that nobody else has priced.
+    price_book: Arc<PriceBook>,
 }
 
 impl Tasks {
@@ -213,7 +216,19 @@ impl Tasks {
         sessions: Arc<dyn SessionIndex>,
         secret: LedgerSecret,
     ) -> Self {
-        Self { ledger, desk, sessions, secret, data_dir: None }
+        let price_book = PriceBook::built_in();
+        Self { ledger, desk, sessions, secret, data_dir: None, price_book }
+    }
+
+    /// With another price book than the built-in one.
+    #[must_use]
+    pub fn pricing_by(self, price_book: Arc<PriceBook>) -> Self {
+        Self { price_book, ..self }
+    }
+
+    /// The price book in use.
+    pub fn price_book(&self) -> &PriceBook {
+        &self.price_book
     }
 
     /// Refuses agents that would work inside this directory, the ledger's own.

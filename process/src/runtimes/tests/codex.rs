@@ -2,9 +2,9 @@ use execution_ledger_domain::agent::{AgentConfig, Runtime};
 use execution_ledger_domain::execution::{CostBasis, Exit, FailureCode, Usage};
 use execution_ledger_domain::limits::MESSAGE_MAX_BYTES;
 
-use super::super::{Ended, PlanError, ReadEvidence, Reading, RunRequest, plan, read};
+use super::super::{Ended, PlanError, ReadEvidence, Reading, RunRequest, plan};
 use super::plans::{agent, argv, request};
-use super::{exited, stderr, stdout, stopped};
+use super::{exited, read, stderr, stdout, stopped};
 
 const TOOL_USE: &str = include_str!("../../../tests/fixtures/codex/31_tool.jsonl");
 const SESSION: &str = "01a1fd82-4afe-7020-baff-d06dbc968203";
@@ -30,7 +30,9 @@ fn a_run_that_used_a_tool_is_read_exactly() {
         cost: None,
         cost_basis: CostBasis::Unknown,
         // 2400 in, of which 100 were read from a cache.
+        price_book: None,
         usage: Some(Usage { input: 2300, output: 84, cache_read: 100, ..Usage::default() }),
+        usage_by_model: Vec::new(),
         model_used: None,
         agent_session_id: Some(SESSION.to_owned()),
         num_turns: None,

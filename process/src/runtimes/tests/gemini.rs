@@ -1,9 +1,10 @@
+use execution_ledger_domain::NanoUsd;
 use execution_ledger_domain::agent::Runtime;
-use execution_ledger_domain::execution::{CostBasis, Exit, FailureCode, Usage};
+use execution_ledger_domain::execution::{CostBasis, Exit, FailureCode, ModelUsage, Usage};
 
-use super::super::{Ended, ReadEvidence, Reading, RunRequest, plan, read};
+use super::super::{Ended, ReadEvidence, Reading, RunRequest, plan};
 use super::plans::{agent, argv, request};
-use super::{exited, stderr, stdout, stopped};
+use super::{book, exited, read, stderr, stdout, stopped};
 
 const TOOL_USE: &str = include_str!("../../../tests/fixtures/gemini/41_tool.jsonl");
 const SESSION: &str = "7c07789a-8a99-4eaa-815a-2fd327bc9972";
@@ -23,13 +24,21 @@ fn says(text: &str) -> String {
 
 #[test]
 fn a_run_that_used_a_tool_is_read_exactly() {
+    let used = Usage { input: 2300, output: 84, cache_read: 100, ..Usage::default() };
     let expected = Reading {
         evidence: ReadEvidence::Success,
         response: Some("Hello from fake openai mode=TOOL.".to_owned()),
         response_cut: false,
-        cost: None,
-        cost_basis: CostBasis::Unknown,
-        usage: Some(Usage { input: 2300, output: 84, cache_read: 100, ..Usage::default() }),
+        // 2300 at 2, 84 at 20 and 100 at 0.2 dollars a million.
+        cost: NanoUsd::from_nanos(6_300_000).ok(),
+        cost_basis: CostBasis::PricedLocally,
+        price_book: Some(book().version().to_owned()),
+        usage: Some(used),
+        usage_by_model: vec![ModelUsage {
+            model: "gemini-fake".to_owned(),
+            usage: used,
+            cost_nano_usd: NanoUsd::from_nanos(6_300_000).ok(),
+        }],
         // Not the one that its first line says was asked for.
         model_used: Some("gemini-fake".to_owned()),
         agent_session_id: Some(SESSION.to_owned()),

@@ -3,9 +3,9 @@ use execution_ledger_domain::agent::{AgentConfig, Runtime};
 use execution_ledger_domain::execution::{CostBasis, Exit, FailureCode, Usage};
 use serde_json::{Value, json};
 
-use super::super::{Ended, ReadEvidence, Reading, RunRequest, plan, read};
+use super::super::{Ended, ReadEvidence, Reading, RunRequest, plan};
 use super::plans::{agent, argv, request};
-use super::{exited, stderr, stdout, stopped};
+use super::{exited, read, stderr, stdout, stopped};
 
 const TOOL_USE: &str = include_str!("../../../tests/fixtures/opencode/51_tool.jsonl");
 const SESSION: &str = "ses_e02795bbdffeXgGppu79wr9zXg";
@@ -33,7 +33,9 @@ fn the_steps_of_a_run_add_up_exactly() {
         // Twice 0.001234 dollars.
         cost: NanoUsd::from_nanos(2_468_000).ok(),
         cost_basis: CostBasis::ProviderReported,
+        price_book: None,
         usage: Some(Usage { input: 2300, output: 84, cache_read: 100, ..Usage::default() }),
+        usage_by_model: Vec::new(),
         model_used: None,
         agent_session_id: Some(SESSION.to_owned()),
         num_turns: Some(2),
@@ -50,10 +52,11 @@ fn a_run_that_was_stopped_in_a_tool_has_what_its_finished_steps_cost() {
     assert_eq!((reading.evidence, reading.response), (ReadEvidence::None, None));
     assert_eq!(reading.cost, NanoUsd::from_nanos(1_234_000).ok());
     assert_eq!(reading.num_turns, Some(1));
-    // What a step that was cut off has cost, nobody knows.
+    // What a step that was cut off has cost, nobody knows: it is what is proven.
     let lines: Vec<&str> = TOOL_USE.lines().take(5).collect();
     let reading = opencode(&lines.join("\n"), stopped(Exit::Signal(2)));
-    assert_eq!((reading.cost, reading.cost_basis), (None, CostBasis::Unknown));
+    assert_eq!(reading.cost, NanoUsd::from_nanos(1_234_000).ok());
+    assert_eq!(reading.cost_basis, CostBasis::DerivedFromPartials);
     assert_eq!(reading.usage.map(|usage| usage.output), Some(42));
 }
 

@@ -6,9 +6,8 @@ use proptest::prelude::*;
 
 use super::super::{
     Ended, JOINED_LINE_MAX_BYTES, RESPONSE_TAIL_MAX_BYTES, ReadEvidence, STDERR_TAIL_MAX_BYTES,
-    read,
 };
-use super::{exited, line, stderr, stdout, stopped};
+use super::{exited, line, read, stderr, stdout, stopped};
 use crate::transcript::{LINE_MAX_BYTES, Line, OutputStream};
 
 const SUCCESS: &str = r#"{"type":"result","subtype":"success","is_error":false,"result":"yes"}"#;
@@ -169,6 +168,8 @@ fn nearly_right() -> impl Strategy<Value = String> {
         "message",
         "usage",
         "model_usage_since_last_result",
+        "modelUsage",
+        "m",
         "total_cost_usd",
         "is_error",
         "result",

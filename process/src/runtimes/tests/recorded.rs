@@ -1,9 +1,9 @@
 use execution_ledger_domain::NanoUsd;
 use execution_ledger_domain::agent::Runtime;
-use execution_ledger_domain::execution::{CostBasis, Exit, FailureCode, Usage};
+use execution_ledger_domain::execution::{CostBasis, Exit, FailureCode, ModelUsage, Usage};
 
-use super::super::{Ended, ReadEvidence, Reading, read};
-use super::{exited, stdout, stopped};
+use super::super::{Ended, ReadEvidence, Reading};
+use super::{book, exited, read, stdout, stopped};
 
 const TOOL_USE: &str = include_str!("../../../tests/fixtures/claude_code/02_tooluse.jsonl");
 const INTERRUPTED: &str =
@@ -26,6 +26,12 @@ fn usage(input: u64, output: u64, cache_read: u64, cache_write_5m: u64) -> Optio
     Some(Usage { input, output, cache_read, cache_write_5m, cache_write_1h: 0 })
 }
 
+/// All of it used by one model, for so many nano-dollars.
+fn all_by(model: &str, used: Option<Usage>, nanos: i64) -> Vec<ModelUsage> {
+    let of = |usage| ModelUsage { model: model.to_owned(), usage, cost_nano_usd: nano(nanos) };
+    used.map(of).into_iter().collect()
+}
+
 fn failure(code: FailureCode, message: &str) -> ReadEvidence {
     ReadEvidence::Failure { code, message: Some(message.to_owned()) }
 }
@@ -39,7 +45,9 @@ fn a_run_that_used_a_tool_is_read_exactly() {
         // 0.014299999999999997 dollars.
         cost: nano(14_300_000),
         cost_basis: CostBasis::ProviderReported,
+        price_book: None,
         usage: usage(2400, 84, 100, 600),
+        usage_by_model: all_by("claude-opus-5-5", usage(2400, 84, 100, 600), 14_300_000),
         model_used: Some("claude-opus-5-5".to_owned()),
         agent_session_id: Some("29ccbe19-73f1-4c03-8430-b2ac525694cd".to_owned()),
         num_turns: Some(2),
@@ -55,7 +63,9 @@ fn a_run_that_was_stopped_while_it_streamed_has_no_outcome_but_its_cost_and_toke
         response_cut: false,
         cost: nano(6_650_000),
         cost_basis: CostBasis::ProviderReported,
+        price_book: None,
         usage: usage(1200, 17, 50, 300),
+        usage_by_model: all_by("claude-opus-5-5", usage(1200, 17, 50, 300), 6_650_000),
         model_used: Some("claude-opus-5-5".to_owned()),
         agent_session_id: Some("f4f4b274-1788-4705-93f5-cbc588dd40b1".to_owned()),
         num_turns: Some(2),
@@ -71,9 +81,14 @@ fn a_run_that_somebody_else_interrupted_failed() {
 }
 
 #[test]
-fn a_run_that_was_killed_while_it_streamed_has_the_tokens_of_its_partial_messages_and_no_cost() {
+fn a_run_that_was_killed_while_it_streamed_has_the_tokens_and_the_cost_of_its_partial_messages() {
     let killed: Vec<&str> = INTERRUPTED.lines().take(11).collect();
+    // By the prices of these tests: 1.2 + 0.002 + 0.005 + 0.9 dollars.
     let expected = Reading {
+        cost: nano(2_107_000_000),
+        cost_basis: CostBasis::DerivedFromPartials,
+        price_book: Some(book().version().to_owned()),
+        usage_by_model: all_by("claude-opus-5-5", usage(1200, 1, 50, 300), 2_107_000_000),
         usage: usage(1200, 1, 50, 300),
         model_used: Some("claude-opus-5-5".to_owned()),
         agent_session_id: Some("f4f4b274-1788-4705-93f5-cbc588dd40b1".to_owned()),
@@ -90,7 +105,9 @@ fn an_api_error_is_a_failure_although_its_line_says_success() {
         response_cut: false,
         cost: nano(0),
         cost_basis: CostBasis::ProviderReported,
+        price_book: None,
         usage: usage(0, 0, 0, 0),
+        usage_by_model: Vec::new(),
         model_used: None,
         agent_session_id: Some("63a4f768-0b53-4b69-9fb0-57c8d5498747".to_owned()),
         num_turns: Some(1),
@@ -150,7 +167,9 @@ fn a_resumed_run_has_only_its_own_cost_and_tokens() {
         // Of 0.010725 dollars that the session has cost in all.
         cost: nano(3_575_000),
         cost_basis: CostBasis::ProviderReported,
+        price_book: None,
         usage: usage(1200, 42, 50, 300),
+        usage_by_model: all_by("claude-sonnet-5-5", usage(1200, 42, 50, 300), 3_575_000),
         model_used: Some("claude-sonnet-5-5".to_owned()),
         agent_session_id: Some("11111111-2222-4333-8444-555555555555".to_owned()),
         num_turns: Some(1),
@@ -196,11 +215,20 @@ fn the_results_of_one_run_add_up_and_the_last_one_is_its_outcome() {
 }
 
 #[test]
-fn what_a_run_used_after_its_last_result_leaves_its_cost_unknown() {
+fn what_a_run_used_after_its_last_result_is_priced_and_added_or_leaves_its_cost_unknown() {
     let cut: Vec<&str> = INTERRUPTED.lines().take(11).collect();
-    let reading = claude(&format!("{TOOL_USE}\n{}", cut.join("\n")), stopped(Exit::Signal(9)));
+    let cut = cut.join("\n");
+    let unpriced = cut.replace("claude-opus-5-5", "claude-nobody-knows");
+    let reading = claude(&format!("{TOOL_USE}\n{unpriced}"), stopped(Exit::Signal(9)));
     assert_eq!((reading.cost, reading.cost_basis), (None, CostBasis::Unknown));
-    assert_eq!(reading.usage, usage(3600, 85, 150, 900));
+    assert_eq!((reading.usage, reading.price_book), (usage(3600, 85, 150, 900), None));
+    let costs: Vec<_> = reading.usage_by_model.iter().map(|of| of.cost_nano_usd).collect();
+    assert_eq!(costs, [None, nano(14_300_000)]);
+    let reading = claude(&format!("{TOOL_USE}\n{cut}"), stopped(Exit::Signal(9)));
+    let sum = 14_300_000 + 2_107_000_000;
+    assert_eq!((reading.cost, reading.cost_basis), (nano(sum), CostBasis::DerivedFromPartials));
+    let of_opus = all_by("claude-opus-5-5", usage(3600, 85, 150, 900), sum);
+    assert_eq!(reading.usage_by_model, of_opus);
     assert_eq!(reading.evidence, ReadEvidence::Success);
 }
 
@@ -218,11 +246,12 @@ fn an_empty_report_of_models_is_no_report_of_a_cost_of_nothing() {
     let streamed: Vec<&str> = INTERRUPTED.lines().take(11).collect();
     let streamed = streamed.join("\n");
     let free = claude(&format!("{streamed}\n{}", result("0")), exited(0));
-    assert_eq!((free.cost, free.cost_basis), (None, CostBasis::Unknown));
+    assert_eq!((free.cost, free.cost_basis), (nano(2_107_000_000), CostBasis::DerivedFromPartials));
     assert_eq!(free.usage, usage(1200, 1, 50, 300));
     let paid = format!("{streamed}\n{}", result("0.5"));
     assert_eq!(claude(&paid, exited(0)).cost, nano(500_000_000));
-    assert_eq!(claude(&paid, Ended { resumed: true, ..exited(0) }).cost, None);
+    let resumed = claude(&paid, Ended { resumed: true, ..exited(0) });
+    assert_eq!(resumed.cost, nano(2_107_000_000), "not the half dollar of the whole session");
 }
 
 #[test]
