@@ -45,19 +45,30 @@ impl FromStr for Digest {
     type Err = DigestError;
 
     fn from_str(text: &str) -> Result<Self, DigestError> {
-        let digit = |c: u8| match c {
-            b'0'..=b'9' => Ok(c - b'0'),
-            b'a'..=b'f' => Ok(c - b'a' + 10),
-            _ => Err(DigestError),
-        };
         let text: &[u8; 64] = text.as_bytes().try_into().map_err(|_| DigestError)?;
         let mut bytes = [0_u8; 32];
-        for (index, byte) in bytes.iter_mut().enumerate() {
-            *byte = digit(text[index * 2])? << 4 | digit(text[index * 2 + 1])?;
+        let mut signs = 0;
+        for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
+            let (high, low) = (NIBBLES[usize::from(pair[0])], NIBBLES[usize::from(pair[1])]);
+            signs |= high | low;
+            *byte = high << 4 | low & 15;
         }
-        Ok(Self(bytes))
+        if signs & NO_NIBBLE == 0 { Ok(Self(bytes)) } else { Err(DigestError) }
     }
 }
+
+/// Set in [`NIBBLES`] for what is no digit.
+const NO_NIBBLE: u8 = 0x80;
+/// The values of lower-case hexadecimal digits, by their characters: digests are read by the million.
+const NIBBLES: [u8; 256] = {
+    let mut values = [NO_NIBBLE; 256];
+    let mut value: u8 = 0;
+    while value < 16 {
+        values[b"0123456789abcdef"[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
+};
 
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -394,6 +394,23 @@ pub trait EventStore: Send + Sync + 'static {
         Ok(all)
     }
 
+    /// Of each of these streams the events at positions that the caller knows, in their order; what
+    /// stands elsewhere is left out. An adapter may go straight to the positions; this reads the
+    /// streams, at most `limit` events of each.
+    async fn read_at(
+        &self,
+        known: &[(StreamName, Vec<Position>)],
+        limit: usize,
+        with: With,
+    ) -> Result<Vec<Vec<Recorded>>, StoreError> {
+        let streams: Vec<StreamName> = known.iter().map(|(stream, _)| stream.clone()).collect();
+        let mut all = self.read_streams(&streams, limit, with).await?;
+        for (events, (_, positions)) in all.iter_mut().zip(known) {
+            events.retain(|event| positions.contains(&event.position));
+        }
+        Ok(all)
+    }
+
     /// Events of all streams after a position, at most `limit`; empty at the head, and only there.
     /// Fewer than `limit` need not mean the head: large events make short pages.
     async fn read_all(

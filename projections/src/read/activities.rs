@@ -9,7 +9,8 @@ use rusqlite::{Connection, Row, params_from_iter};
 use serde_json::json;
 
 use super::filters::scope_condition;
-use super::list::{STREAM_EVENTS_MAX, check_limit, fold};
+use super::list::check_limit;
+use super::records::{STREAM_EVENTS_MAX, fold};
 use crate::columns::{self, Bad};
 use crate::cursor::Cursor;
 use crate::model::{

@@ -5,8 +5,7 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 
 use super::filters::{self, Conditions, Range};
-use super::list::{Hit, hit};
-use super::ranges::{self, FEW_ROWS, merged, probe, with_ids};
+use super::ranges::{self, FEW_ROWS, Place, merged, probe};
 use crate::columns;
 use crate::cursor::Cursor;
 use crate::query::{ExecutionFilters, QueryError};
@@ -20,7 +19,7 @@ pub(super) fn now(
     filters: &ExecutionFilters,
     limit: usize,
     after: Option<Cursor>,
-) -> Result<Vec<Hit>, QueryError> {
+) -> Result<Vec<Place>, QueryError> {
     let after = after_row(&mut conditions, after);
     if let Some(hits) = probed(connection, &conditions, &after, filters, limit)? {
         return Ok(hits);
@@ -34,12 +33,8 @@ pub(super) fn now(
     }
     conditions.and_sql(&format!("e.cost IS NOT NULL AND {after}"));
     let rows = merged("e.cost AS cost, e.no AS no", &ranges, &conditions.all());
-    // The ids come last, for the rows of the page alone: no index holds them.
-    let sql = format!(
-        "SELECT h.no, e.id, h.cost FROM ({rows} ORDER BY 1 DESC, 2 DESC LIMIT {limit}) h
-         CROSS JOIN executions e ON e.no = h.no ORDER BY 3 DESC, 1 DESC"
-    );
-    hits(connection, &sql, &conditions)
+    let sql = format!("{rows} ORDER BY 1 DESC, 2 DESC LIMIT {limit}");
+    places(connection, &sql, &conditions)
 }
 
 /// The first rows along the indexes on costs, if not many have to be looked at for them. Not for
@@ -50,7 +45,7 @@ fn probed(
     after: &str,
     filters: &ExecutionFilters,
     limit: usize,
-) -> Result<Option<Vec<Hit>>, QueryError> {
+) -> Result<Option<Vec<Place>>, QueryError> {
     let ranges = filters::by_cost(filters);
     if conditions.words.is_some() || ranges.is_empty() {
         return Ok(None);
@@ -58,9 +53,7 @@ fn probed(
     let select = format!("e.cost AS cost, e.no AS no, ({}) AS fits", conditions.all());
     let rows = merged(&select, &ranges, after);
     let sql = format!("{rows} ORDER BY 1 DESC, 2 DESC");
-    let place = |row: &rusqlite::Row<'_>| Ok((row.get(1)?, row.get(0)?));
-    let found = probe(connection, &sql, &conditions.values(), limit, place)?;
-    found.map(|found| with_ids(connection, &found)).transpose()
+    probe(connection, &sql, &conditions.values(), limit, place)
 }
 
 /// As of a position, at which no index holds the costs.
@@ -69,17 +62,17 @@ pub(super) fn then(
     mut conditions: Conditions,
     limit: usize,
     after: Option<Cursor>,
-) -> Result<Vec<Hit>, QueryError> {
+) -> Result<Vec<Place>, QueryError> {
     conditions.and_words();
     let after = after_row(&mut conditions, after);
     conditions.and_sql(&after);
     let cost = conditions.columns.cost;
     let sql = format!(
-        "SELECT e.no, e.id, {cost} FROM executions e WHERE {} AND {cost} IS NOT NULL
+        "SELECT {cost}, e.no FROM executions e WHERE {} AND {cost} IS NOT NULL
          ORDER BY {cost} DESC, e.no DESC LIMIT {limit}",
         conditions.all()
     );
-    hits(connection, &sql, &conditions)
+    places(connection, &sql, &conditions)
 }
 
 /// Ranges that hold all rows that are meant, if there are some with few rows. Sees to the words.
@@ -134,12 +127,17 @@ fn after_row(conditions: &mut Conditions, after: Option<Cursor>) -> String {
     format!("({cost}, e.no) < ({key}, {no})")
 }
 
-fn hits(
+/// The rows of a statement whose columns are the cost and the number.
+fn places(
     connection: &Connection,
     sql: &str,
     conditions: &Conditions,
-) -> Result<Vec<Hit>, QueryError> {
+) -> Result<Vec<Place>, QueryError> {
     let mut select = connection.prepare_cached(sql)?;
-    let rows = select.query_map(conditions.values().as_slice(), hit)?;
+    let rows = select.query_map(conditions.values().as_slice(), place)?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn place(row: &rusqlite::Row<'_>) -> rusqlite::Result<Place> {
+    Ok((row.get(1)?, row.get(0)?))
 }

@@ -3,7 +3,7 @@
 use execution_ledger_domain::{ExecutionId, Scope, StreamName};
 use execution_ledger_store::{Position, Recorded, With};
 
-use super::list::{STREAM_EVENTS_MAX, fold};
+use super::records::{STREAM_EVENTS_MAX, fold};
 use crate::model::ExecutionRecord;
 use crate::query::{At, QueryError, Seen};
 use crate::views::Views;

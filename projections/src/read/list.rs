@@ -1,11 +1,11 @@
 //! Pages of executions.
 
-use execution_ledger_domain::{ExecutionId, Scope, StreamName};
-use execution_ledger_store::{Position, Recorded, With};
+use execution_ledger_domain::Scope;
+use execution_ledger_store::{Position, With};
 use rusqlite::Connection;
 
 use super::filters::{self, Conditions};
-use super::ranges::{self, Chosen, Rows};
+use super::ranges::{self, Chosen, Place, Rows};
 use super::{dearest, with_words};
 use crate::columns;
 use crate::cursor::Cursor;
@@ -14,18 +14,6 @@ use crate::query::{
     At, ExecutionQuery, LIST_TEXT_MAX_CHARS, PAGE_MAX, Page, QueryError, Seen, Sort,
 };
 use crate::views::Views;
-
-/// Events of an execution's stream that are read: far more than the rules let one become, but for
-/// corrections of its cost.
-pub(super) const STREAM_EVENTS_MAX: usize = 1_000;
-
-/// A row of a page before its stream is read.
-#[derive(Clone, Copy)]
-pub(super) struct Hit {
-    pub no: u64,
-    pub id: ExecutionId,
-    pub key: i64,
-}
 
 impl Views {
     /// A page of executions.
@@ -51,42 +39,18 @@ impl Views {
         let more = hits.len() > limit;
         hits.truncate(limit);
         let last = hits.last().filter(|_| more);
-        let next_cursor =
-            last.map(|hit| Cursor { key: hit.key, no: hit.no }.encode(&log, &question));
+        let next_cursor = last.map(|(no, key)| {
+            Cursor { key: *key, no: no.unsigned_abs() }.encode(&log, &question)
+        });
         let with = if query.texts { With::Contents } else { With::EventsOnly };
-        let ids: Vec<ExecutionId> = hits.iter().map(|hit| hit.id).collect();
-        let records = self.records(&ids, position, with).await?;
+        let numbers = hits.iter().map(|(no, _)| *no).collect();
+        let records = self.records_by_number(numbers, position, with).await?;
         let mut items: Vec<ExecutionRecord> = records.into_iter().flatten().collect();
         for record in &mut items {
             record.cut_texts(LIST_TEXT_MAX_CHARS);
         }
         Ok(Seen { position, value: Page { items, next_cursor } })
     }
-
-    /// The records of these executions as of `position`, in their order; nothing for one that the log
-    /// did not hold by then.
-    pub(super) async fn records(
-        &self,
-        ids: &[ExecutionId],
-        position: Position,
-        with: With,
-    ) -> Result<Vec<Option<ExecutionRecord>>, QueryError> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let streams: Vec<StreamName> = ids.iter().map(|id| StreamName::execution(*id)).collect();
-        let events = self.store().read_streams(&streams, STREAM_EVENTS_MAX, with).await?;
-        events.iter().map(|events| fold(events, position)).collect()
-    }
-}
-
-/// The record after these events up to a position.
-pub(super) fn fold(
-    events: &[Recorded],
-    position: Position,
-) -> Result<Option<ExecutionRecord>, QueryError> {
-    ExecutionRecord::fold(events, position)
-        .map_err(|error| QueryError::Unreadable(error.to_string()))
 }
 
 pub(super) fn check_limit(limit: u32) -> Result<(), QueryError> {
@@ -109,7 +73,7 @@ fn find(
     scope: &Scope,
     query: &ExecutionQuery,
     after: Option<Cursor>,
-) -> Result<Vec<Hit>, QueryError> {
+) -> Result<Vec<Place>, QueryError> {
     let conditions = Conditions::of(connection, at, scope, &query.filters)?;
     let limit = query.limit as usize + 1;
     if query.sort == Sort::DearestFirst {
@@ -142,13 +106,4 @@ fn find(
         Some(words) => with_words::find(connection, &rows, words, at, start, limit),
         None => rows.page(connection, start, limit),
     }
-}
-
-/// Reads a row of number, id and key.
-pub(super) fn hit(row: &rusqlite::Row<'_>) -> rusqlite::Result<Hit> {
-    Ok(Hit {
-        no: columns::unsigned(row, 0)?,
-        id: ExecutionId(columns::uuid(row, 1)?),
-        key: row.get(2)?,
-    })
 }

@@ -13,6 +13,7 @@ mod filters;
 mod keys;
 mod list;
 mod ranges;
+mod records;
 mod retries;
 mod schedules;
 mod session_work;

@@ -1,10 +1,8 @@
 //! Rows of the executions from parts of indexes: which parts, and the SQL that merges them.
 
-use execution_ledger_domain::ExecutionId;
 use rusqlite::{Connection, ToSql};
 
 use super::filters::{COST_INDEXES, Conditions, Range};
-use super::list::{Hit, hit};
 use crate::columns;
 use crate::query::QueryError;
 
@@ -118,7 +116,7 @@ impl Rows {
         connection: &Connection,
         start: i64,
         limit: usize,
-    ) -> Result<Option<Vec<Hit>>, QueryError> {
+    ) -> Result<Option<Vec<Place>>, QueryError> {
         let first = self.conditions.values().len() + 1;
         let last = first + 1;
         let bounds = format!("e.no >= ?{first} AND e.no <= ?{last}");
@@ -128,8 +126,7 @@ impl Rows {
         let (first, last) = self.bounds(start);
         let mut values = self.conditions.values();
         values.extend([&first as &dyn ToSql, &last]);
-        let found = probe(connection, &sql, &values, limit, |row| Ok((row.get(0)?, 0)))?;
-        found.map(|found| with_ids(connection, &found)).transpose()
+        probe(connection, &sql, &values, limit, |row| Ok((row.get(0)?, 0)))
     }
 
     /// The first rows from a number on.
@@ -138,27 +135,22 @@ impl Rows {
         connection: &Connection,
         start: i64,
         limit: usize,
-    ) -> Result<Vec<Hit>, QueryError> {
+    ) -> Result<Vec<Place>, QueryError> {
         if self.chosen.ranges.is_empty() {
             return Ok(Vec::new());
         }
-        // The ids come last, for the rows of the page alone: no index holds them.
-        let sql = format!(
-            "SELECT h.no, e.id, 0 FROM ({}) h CROSS JOIN executions e ON e.no = h.no ORDER BY 1 {}",
-            self.sql("e.no AS no"),
-            self.order()
-        );
+        let sql = self.sql("e.no AS no");
         let mut select = connection.prepare_cached(&sql)?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let (first, last) = self.bounds(start);
         let mut values = self.conditions.values();
         values.extend([&first as &dyn ToSql, &last, &limit]);
-        let rows = select.query_map(values.as_slice(), hit)?;
+        let rows = select.query_map(values.as_slice(), |row| Ok((row.get(0)?, 0)))?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 }
 
-/// A row's number and what else it is sorted by.
+/// A row's number, and what else it is sorted by.
 pub(super) type Place = (i64, i64);
 
 /// The first rows that fit, along rows in the order of the page, whose last column says whether they
@@ -187,16 +179,4 @@ pub(super) fn probe(
         }
     }
     Ok(Some(found))
-}
-
-/// The rows at these places.
-pub(super) fn with_ids(connection: &Connection, places: &[Place]) -> Result<Vec<Hit>, QueryError> {
-    let mut select = connection.prepare_cached("SELECT id FROM executions WHERE no = ?")?;
-    let mut hits = Vec::with_capacity(places.len());
-    for (no, key) in places {
-        let id = select.query_row([no], |row| columns::uuid(row, 0))?;
-        let no = u64::try_from(*no).unwrap_or_default();
-        hits.push(Hit { no, id: ExecutionId(id), key: *key });
-    }
-    Ok(hits)
 }

@@ -4,8 +4,7 @@
 use execution_ledger_store::Position;
 use rusqlite::{Connection, ToSql};
 
-use super::list::Hit;
-use super::ranges::{FEW_ROWS, Rows, with_ids};
+use super::ranges::{FEW_ROWS, Place, Rows};
 use crate::query::QueryError;
 
 /// Numbers of rows that are read at a time: fewest.
@@ -25,7 +24,7 @@ pub(super) fn find(
     at: Option<Position>,
     start: i64,
     limit: usize,
-) -> Result<Vec<Hit>, QueryError> {
+) -> Result<Vec<Place>, QueryError> {
     if rows.chosen.ranges.is_empty() {
         return Ok(Vec::new());
     }
@@ -78,7 +77,7 @@ pub(super) fn find(
         let met = message == hit(no) || response == hit(no);
         leap = if met { Some(next(no)) } else { nearest(message, response) };
     }
-    with_ids(connection, &found)
+    Ok(found)
 }
 
 /// A number and, of a row, whether its response counts.

@@ -29,11 +29,11 @@ CREATE TABLE activities(
   ended_at INTEGER,
   ended_position INTEGER
 );
+CREATE INDEX activities_source ON activities(source_agent, place) WHERE source_agent IS NOT NULL;
 ";
 
 const INDEXES: &str = "
 CREATE INDEX activities_agent ON activities(agent, place);
-CREATE INDEX activities_source ON activities(source_agent, place) WHERE source_agent IS NOT NULL;
 CREATE INDEX activities_type ON activities(type, place);
 CREATE INDEX activities_state ON activities(state, place);
 CREATE INDEX activities_user ON activities(user, place);

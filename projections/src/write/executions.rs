@@ -16,13 +16,14 @@ use crate::columns;
 /// Its name.
 pub(super) const NAME: &str = "executions";
 /// Raised whenever the same events would lead to other rows.
-pub(super) const VERSION: u32 = 4;
+pub(super) const VERSION: u32 = 5;
 /// Open executions that are kept in memory: most. More are read back when they are needed.
 const CACHE_MAX: usize = 20_000;
 
 /// `executions`: the columns before `status` never change. `started_position` and `ended_position`
 /// bound the intervals in which it was pending, running and ended. `open`: those that have not ended.
-/// `cost_corrections`: what a cost was from a position on.
+/// `cost_corrections`: what a cost was from a position on. The indexes here hold few of the rows: to go
+/// over all of them once for each would take longer than to keep them as rows come.
 pub(super) const TABLES: &str = "
 CREATE TABLE executions(
   no INTEGER PRIMARY KEY,
@@ -50,6 +51,11 @@ CREATE TABLE executions(
   settled_position INTEGER
 );
 CREATE UNIQUE INDEX executions_id ON executions(id);
+CREATE INDEX executions_source ON executions(source_agent, no) WHERE source_agent IS NOT NULL;
+CREATE INDEX executions_retries ON executions(retry_of, no) WHERE retry_of IS NOT NULL;
+CREATE INDEX executions_retry_owed ON executions(no) WHERE retry_owed = 1;
+CREATE INDEX executions_injection_owed ON executions(no)
+  WHERE injects = 1 AND settled_position IS NULL;
 CREATE TABLE open(
   no INTEGER PRIMARY KEY,
   agent TEXT NOT NULL,
@@ -67,22 +73,17 @@ CREATE TABLE cost_corrections(
 ";
 
 /// A page is read from one of these, or from a few ranges of one of them, so that it costs what it
-/// shows, whatever its filters are.
+/// shows, whatever its filters are. What stands after the number spares a look at the rows.
 pub(super) const INDEXES: &str = "
-CREATE INDEX executions_agent_status ON executions(agent, status, triggered_by, no);
+CREATE INDEX executions_agent_status ON executions(agent, status, triggered_by, no, model);
 CREATE INDEX executions_status ON executions(status, triggered_by, no);
 CREATE INDEX executions_agent ON executions(agent, no);
 CREATE INDEX executions_user ON executions(user, no);
-CREATE INDEX executions_source ON executions(source_agent, no) WHERE source_agent IS NOT NULL;
 CREATE INDEX executions_model ON executions(model, no) WHERE model IS NOT NULL;
 CREATE INDEX executions_agent_cost ON executions(agent, status, triggered_by, cost, no)
   WHERE cost IS NOT NULL;
 CREATE INDEX executions_status_cost ON executions(status, triggered_by, cost, no)
   WHERE cost IS NOT NULL;
-CREATE INDEX executions_retries ON executions(retry_of, no) WHERE retry_of IS NOT NULL;
-CREATE INDEX executions_retry_owed ON executions(no) WHERE retry_owed = 1;
-CREATE INDEX executions_injection_owed ON executions(no)
-  WHERE injects = 1 AND settled_position IS NULL;
 CREATE INDEX open_queue ON open(agent, running, chat, rank DESC, no);
 ";
 

@@ -1,7 +1,7 @@
 //! What a projection is.
 
 use execution_ledger_domain::wire::Event;
-use execution_ledger_store::Recorded;
+use execution_ledger_store::{Batch, Recorded};
 use rusqlite::Connection;
 
 use super::row::Row;
@@ -11,6 +11,9 @@ use crate::model::Status;
 pub(crate) struct Change<'a> {
     /// The event as it is stored.
     pub recorded: &'a Recorded,
+    /// The events that came with it, and its place among them: what a projection needs of their texts
+    /// when it writes, it can keep without copying them.
+    pub batch: (&'a Batch, usize),
     /// The event as it is read.
     pub event: &'a Event,
     /// The execution after it, where it is about one and fits it.

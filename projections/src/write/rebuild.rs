@@ -12,9 +12,12 @@ use super::file::{self, BuildError};
 use super::writer::{self, Decoded, Writer};
 use crate::health::{Poison, Progress};
 
-/// Events of one read, and so of one transaction: what is decoded stays in a processor's cache until
-/// it is written, and its memory is soon used again.
+/// Events of one read, and so of one flush of the projections: what is decoded stays in a processor's
+/// cache until it is written, and its memory is soon used again.
 const BATCH_EVENTS: usize = 2_000;
+/// Batches of one transaction. Each transaction leaves a segment of the text index to be merged, so few
+/// are better; but they are kept until it ends, for the case that an event can't be taken in.
+const BATCHES_OF_TRANSACTION: usize = 8;
 /// Batches that wait for the writer: most.
 const BATCHES_WAITING_MAX: usize = 2;
 
@@ -65,11 +68,15 @@ pub async fn rebuild(
 ) -> Result<Rebuilt, RebuildError> {
     let head = store.head().await?;
     let (sender, receiver) = mpsc::channel(BATCHES_WAITING_MAX);
+    let (give_back, used) = mpsc::channel(BATCHES_OF_TRANSACTION + BATCHES_WAITING_MAX);
     let log_id = store.log_id().as_str().to_owned();
     let to = path.to_owned();
     let written =
-        tokio::task::spawn_blocking(move || write_all(&to, &log_id, head, receiver, &mut progress));
-    let read = read_all(store, head, sender).await;
+        tokio::task::spawn_blocking(move || {
+            let batches = Batches { decoded: receiver, give_back };
+            write_all(&to, &log_id, head, batches, &mut progress)
+        });
+    let read = read_all(store, head, sender, used).await;
     let written = written.await.map_err(|panic| {
         RebuildError::Store(StoreError::Fault(format!("the rebuild panicked: {panic}")))
     })?;
@@ -80,20 +87,28 @@ pub async fn rebuild(
     }
 }
 
-/// What the reader hands to the writer; nothing is the end.
-type Batches = mpsc::Sender<Option<Decoded>>;
+/// What the writer gets from the reader and gives back once it is written: whoever made it frees it,
+/// because the reader has time and its memory is at hand.
+struct Batches {
+    /// Nothing is the end.
+    decoded: mpsc::Receiver<Option<Decoded>>,
+    give_back: mpsc::Sender<Decoded>,
+}
 
 async fn read_all(
     store: &Arc<dyn EventStore>,
     head: Position,
-    sender: Batches,
+    sender: mpsc::Sender<Option<Decoded>>,
+    mut used: mpsc::Receiver<Decoded>,
 ) -> Result<(), StoreError> {
     let mut after = Position::START;
     while after < head {
         let events = store.read_all(after, BATCH_EVENTS, With::Contents).await?;
         let Some(last) = events.last() else { break };
         after = last.position;
+        let freed: Vec<Decoded> = std::iter::from_fn(|| used.try_recv().ok()).collect();
         let decode = move || {
+            drop(freed);
             Decoded::of(events.into_iter().filter(|recorded| recorded.position <= head).collect())
         };
         let decoded = tokio::task::spawn_blocking(decode)
@@ -115,7 +130,7 @@ fn write_all(
     path: &Path,
     log_id: &str,
     head: Position,
-    batches: mpsc::Receiver<Option<Decoded>>,
+    batches: Batches,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Rebuilt, RebuildError> {
     let rebuilt = write_new(path, log_id, head, batches, progress);
@@ -131,7 +146,7 @@ fn write_new(
     path: &Path,
     log_id: &str,
     head: Position,
-    mut batches: mpsc::Receiver<Option<Decoded>>,
+    mut batches: Batches,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Rebuilt, RebuildError> {
     let (building, connection) = file::create_building(path)?;
@@ -140,15 +155,29 @@ fn write_new(
     let mut now = Progress { done: 0, head: head.number(), indexing: false };
     progress(now);
     let mut poison = None;
-    while let Some(batch) = batches.blocking_recv().ok_or(RebuildError::Stopped)? {
-        let applied = writer.apply(std::slice::from_ref(&batch))?;
-        now.done += batch.up_to(applied.position) as u64;
-        progress(now);
-        poison = applied.poison;
-        if poison.is_some() {
+    let mut held = Vec::with_capacity(BATCHES_OF_TRANSACTION);
+    let mut committed = 0;
+    while let Some(batch) = batches.decoded.blocking_recv().ok_or(RebuildError::Stopped)? {
+        let taken = writer.go_on(&batch)?;
+        now.done += batch.len() as u64;
+        held.push(batch);
+        if !taken {
+            let applied = writer.apply(&held)?;
+            let events: usize = held.iter().map(|batch| batch.up_to(applied.position)).sum();
+            now.done = committed + events as u64;
+            poison = applied.poison;
             break;
         }
+        progress(now);
+        if held.len() == BATCHES_OF_TRANSACTION {
+            writer.commit()?;
+            committed = now.done;
+            // Where the reader has gone, or is behind, they are freed here.
+            held.drain(..).for_each(|batch| drop(batches.give_back.try_send(batch)));
+        }
     }
+    writer.commit()?;
+    drop(held);
     drop(batches);
     now.indexing = true;
     progress(now);

@@ -2,12 +2,14 @@
 //! a row can be deleted alone, so that a text can be forgotten.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use execution_ledger_domain::erasure::{Beside, ErasureEvent, TextPart};
 use execution_ledger_domain::execution::ExecutionEvent;
 use execution_ledger_domain::wire::Event;
-use execution_ledger_domain::{AgentName, ExecutionId, StreamName};
-use rusqlite::{Connection, OptionalExtension, params};
+use execution_ledger_domain::{AgentName, ContentRef, ExecutionId, StreamName};
+use execution_ledger_store::Batch;
+use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::projection::{Change, Projection, ProjectionError};
 use crate::columns;
@@ -53,9 +55,22 @@ pub(super) struct Search {
     forgotten_responses: BTreeSet<u64>,
 }
 
+/// A text where it came, to be indexed with its agent.
 struct Indexed {
-    text: String,
+    batch: Batch,
+    place: usize,
+    text: ContentRef,
     agent: String,
+}
+
+impl Indexed {
+    fn write(&self, no: u64, insert: &mut CachedStatement<'_>) -> rusqlite::Result<()> {
+        let recorded = self.batch.get(self.place);
+        if let Some(text) = recorded.and_then(|recorded| recorded.text(&self.text)) {
+            insert.execute(params![columns::number(no), text, self.agent])?;
+        }
+        Ok(())
+    }
 }
 
 /// An agent's name as one word of the text index, whatever its characters are.
@@ -98,24 +113,25 @@ impl Projection for Search {
         let Some(transition) = &change.execution else { return Ok(()) };
         let Event::Execution(event) = change.event else { return Ok(()) };
         let no = transition.row.no;
-        let indexed = |text: &str| {
-            let (text, agent) = (text.to_owned(), agent_word(&transition.row.agent));
-            Indexed { text, agent }
+        let indexed = |text: ContentRef| {
+            let (batch, place) = (Arc::clone(change.batch.0), change.batch.1);
+            Indexed { batch, place, text, agent: agent_word(&transition.row.agent) }
         };
+        let is_there = |text: &ContentRef| change.recorded.text(text).is_some();
         let response = match event {
             ExecutionEvent::Pending(pending) => {
                 self.numbers.insert(transition.row.id, no);
-                if let Some(text) = change.recorded.text(&pending.message) {
-                    self.messages.insert(no, indexed(text));
+                if is_there(&pending.message) {
+                    self.messages.insert(no, indexed(pending.message));
                 }
                 return Ok(());
             }
             ended => ended.report().and_then(|report| report.response),
         };
-        let text = response.and_then(|response| change.recorded.text(&response));
-        if let Some(text) = text.filter(|_| transition.is_ending()) {
+        let response = response.filter(|text| transition.is_ending() && is_there(text));
+        if let Some(response) = response {
             self.numbers.insert(transition.row.id, no);
-            self.responses.insert(no, indexed(text));
+            self.responses.insert(no, indexed(response));
         }
         Ok(())
     }
@@ -124,12 +140,12 @@ impl Projection for Search {
         let mut insert = connection
             .prepare_cached("INSERT INTO search_messages(rowid, text, agent) VALUES(?, ?, ?)")?;
         for (no, indexed) in std::mem::take(&mut self.messages) {
-            insert.execute(params![columns::number(no), indexed.text, indexed.agent])?;
+            indexed.write(no, &mut insert)?;
         }
         let mut insert = connection
             .prepare_cached("INSERT INTO search_responses(rowid, text, agent) VALUES(?, ?, ?)")?;
         for (no, indexed) in std::mem::take(&mut self.responses) {
-            insert.execute(params![columns::number(no), indexed.text, indexed.agent])?;
+            indexed.write(no, &mut insert)?;
         }
         self.numbers.clear();
         let messages = std::mem::take(&mut self.forgotten_messages);

@@ -43,10 +43,7 @@ impl Decoded {
 
     /// How many of them stand at `position` or before.
     pub fn up_to(&self, position: Position) -> usize {
-        self.events
-            .iter()
-            .filter(|recorded| recorded.position <= position)
-            .count()
+        self.events.iter().filter(|recorded| recorded.position <= position).count()
     }
 }
 
@@ -65,9 +62,9 @@ fn describe(error: &dyn std::error::Error) -> String {
 /// How far a batch was taken in.
 pub(super) struct Applied {
     /// Position of the last event that is in.
+    pub position: Position,
     /// Whether a text was erased: what is left of it is still to be overwritten.
     pub erased: bool,
-    pub position: Position,
     /// The event after it, where it can't be taken in.
     pub poison: Option<Poison>,
 }
@@ -84,6 +81,8 @@ pub(super) struct Writer {
     executions: Executions,
     others: Vec<Box<dyn Projection>>,
     position: Position,
+    /// Position of the last event of the open transaction.
+    written: Position,
 }
 
 impl Writer {
@@ -91,17 +90,18 @@ impl Writer {
     pub fn new(connection: Connection, position: Position) -> Self {
         connection.set_prepared_statement_cache_capacity(64);
         let executions = Executions::default();
-        Self { connection, executions, others: others(), position, erased: false }
+        let (others, written) = (others(), position);
+        Self { connection, executions, others, position, written, erased: false }
     }
 
     /// Position of the last event that is in.
     pub fn position(&self) -> Position {
+        self.position
+    }
+
     /// The connection, for what no event leads to.
     pub fn connection(&self) -> &Connection {
         &self.connection
-    }
-
-        self.position
     }
 
     /// The connection, once no more is to be written.
@@ -126,10 +126,7 @@ impl Writer {
                     drop(self.roll_back());
                     return Err(error);
                 }
-                Err(Failure::Poison {
-                    before,
-                    poison: found,
-                }) => {
+                Err(Failure::Poison { before, poison: found }) => {
                     self.roll_back()?;
                     count = before;
                     poison = Some(found);
@@ -138,34 +135,61 @@ impl Writer {
         }
     }
 
+    /// Takes in one more batch in a transaction that stays open until [`Self::commit`]; whether it
+    /// could be. Where it couldn't, nothing of the transaction is in: [`Self::apply`] tells why.
+    pub fn go_on(&mut self, batch: &Decoded) -> rusqlite::Result<bool> {
+        if self.connection.is_autocommit() {
+            self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        }
+        let written = self
+            .fold(std::slice::from_ref(batch), batch.len())
+            .and_then(|last| self.flush().map(|()| last).map_err(Failure::Sqlite));
+        match written {
+            Ok(last) => {
+                self.written = last;
+                Ok(true)
+            }
+            Err(Failure::Sqlite(error)) => {
+                drop(self.roll_back());
+                Err(error)
+            }
+            Err(Failure::Poison { .. }) => self.roll_back().map(|()| false),
+        }
+    }
+
+    /// Ends the transaction that [`Self::go_on`] began.
+    pub fn commit(&mut self) -> rusqlite::Result<()> {
+        if self.connection.is_autocommit() { Ok(()) } else { self.commit_at(self.written) }
+    }
+
     fn fold_and_commit(&mut self, batches: &[Decoded], count: usize) -> Result<(), Failure> {
-        let events = batches
-            .iter()
-            .flat_map(|batch| batch.events.iter().zip(&batch.meanings));
+        let last = self.fold(batches, count)?;
+        self.flush().and_then(|()| self.commit_at(last)).map_err(Failure::Sqlite)
+    }
+
+    /// Folds the first events of batches; the position of the last of them.
+    fn fold(&mut self, batches: &[Decoded], count: usize) -> Result<Position, Failure> {
+        let events = batches.iter().flat_map(|batch| {
+            let events = batch.events.iter().zip(&batch.meanings).enumerate();
+            events.map(move |(place, event)| ((&batch.events, place), event))
+        });
         let mut last = self.position;
-        for (before, (recorded, meaning)) in events.take(count).enumerate() {
-            self.fold_one(recorded, meaning)
-                .map_err(|error| match error {
-                    ProjectionError::Sqlite(error) => Failure::Sqlite(error),
-                    ProjectionError::Poison(reason) => {
-                        let (position, event_id) = (recorded.position, recorded.id);
-                        Failure::Poison {
-                            before,
-                            poison: Poison {
-                                position,
-                                event_id,
-                                reason,
-                            },
-                        }
-                    }
-                })?;
+        for (before, (batch, (recorded, meaning))) in events.take(count).enumerate() {
+            self.fold_one(batch, recorded, meaning).map_err(|error| match error {
+                ProjectionError::Sqlite(error) => Failure::Sqlite(error),
+                ProjectionError::Poison(reason) => {
+                    let (position, event_id) = (recorded.position, recorded.id);
+                    Failure::Poison { before, poison: Poison { position, event_id, reason } }
+                }
+            })?;
             last = recorded.position;
         }
-        self.commit(last).map_err(Failure::Sqlite)
+        Ok(last)
     }
 
     fn fold_one(
         &mut self,
+        batch: (&Batch, usize),
         recorded: &Recorded,
         meaning: &Result<Event, String>,
     ) -> Result<(), ProjectionError> {
@@ -184,23 +208,22 @@ impl Writer {
             | Event::Erasure(_)
             | Event::Notary(_) => None,
         };
-        let change = Change {
-            recorded,
-            event,
-            execution,
-        };
+        let change = Change { recorded, batch, event, execution };
         for projection in &mut self.others {
             projection.apply(&self.connection, &change)?;
         }
         Ok(())
     }
 
-    fn commit(&mut self, last: Position) -> rusqlite::Result<()> {
+    fn flush(&mut self) -> rusqlite::Result<()> {
         // Executions last: others read what the last flush wrote of them until then.
         for projection in &mut self.others {
             projection.flush(&self.connection)?;
         }
-        self.executions.flush(&self.connection)?;
+        self.executions.flush(&self.connection)
+    }
+
+    fn commit_at(&mut self, last: Position) -> rusqlite::Result<()> {
         self.connection
             .prepare_cached("UPDATE projections SET position = ?")?
             .execute([columns::number(last.number())])?;
@@ -267,8 +290,6 @@ pub(super) fn make_tables(connection: &Connection, log_id: &str) -> rusqlite::Re
 pub(super) fn make_indexes(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     transaction.execute_batch(executions::INDEXES)?;
-    others()
-        .iter()
-        .try_for_each(|projection| transaction.execute_batch(projection.indexes()))?;
+    others().iter().try_for_each(|projection| transaction.execute_batch(projection.indexes()))?;
     transaction.commit()
 }

@@ -50,6 +50,8 @@ use crate::readers::Readers;
 const ANSWER_WAIT_S: u64 = 30;
 /// How long closing waits for the writer, in seconds.
 const CLOSE_WAIT_S: u64 = 30;
+/// Page cache of each connection that reads, in KiB: what leads to the events of some millions.
+const READER_CACHE_KIB: i32 = 4 * 1024;
 /// Size after which a read of the whole log takes no further event, in bytes.
 const READ_MAX_BYTES: usize = 32 * 1024 * 1024;
 
@@ -181,7 +183,8 @@ impl Drop for SqliteStore {
 }
 
 fn prepare_reader(connection: &Connection) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "query_only", true)
+    connection.pragma_update(None, "query_only", true)?;
+    connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)
 }
 
 #[async_trait]
@@ -259,11 +262,18 @@ impl EventStore for SqliteStore {
     ) -> Result<Vec<Vec<Recorded>>, StoreError> {
         let streams = streams.to_vec();
         self.readers
-            .read(move |connection| {
-                let first = |stream| rows::of_stream(connection, stream, 0, limit, with);
-                streams.iter().map(first).collect()
-            })
+            .read(move |connection| rows::of_streams(connection, &streams, limit, with))
             .await
+    }
+
+    async fn read_at(
+        &self,
+        known: &[(StreamName, Vec<Position>)],
+        limit: usize,
+        with: With,
+    ) -> Result<Vec<Vec<Recorded>>, StoreError> {
+        let known = known.to_vec();
+        self.readers.read(move |connection| rows::at(connection, &known, limit, with)).await
     }
 
     async fn read_all(

@@ -14,11 +14,15 @@ use crate::port::{Position, Recorded, StoreError, StoredContent, With};
 pub(super) const CONTENTS_PER_EVENT_MAX: usize = 16;
 /// Rows that room is made for in advance, whatever the caller's limit.
 const ROOM_MAX: usize = 1_024;
+/// Rows that room is made for where few come.
+const ROOM_FEW: usize = 4;
 
 const OF_STREAM: &str = "SELECT position, stream, revision, event_id, type, version, recorded_at, \
     metadata, data FROM events WHERE stream = ?1 AND revision >= ?2 ORDER BY revision LIMIT ?3";
 const AFTER: &str = "SELECT position, stream, revision, event_id, type, version, recorded_at, \
     metadata, data FROM events WHERE position > ?1 ORDER BY position LIMIT ?2";
+const BETWEEN: &str = "SELECT position, stream, revision, event_id, type, version, recorded_at, \
+    metadata, data FROM events WHERE position >= ?1 AND position <= ?2 ORDER BY position";
 const CONTENTS_FROM: &str =
     "SELECT sha256, salt, body, id FROM contents WHERE id >= ?1 ORDER BY id";
 const CONTENTS_OF: &str =
@@ -41,21 +45,43 @@ pub(super) fn of_stream(
     limit: usize,
     with: With,
 ) -> Result<Vec<Recorded>, StoreError> {
+    let tx = connection.transaction()?;
+    let events = stream_from(&tx, stream, from_revision, limit, with)?;
+    tx.commit()?;
+    Ok(events)
+}
+
+/// The first events of several streams, in the order of the streams.
+pub(super) fn of_streams(
+    connection: &mut Connection,
+    streams: &[StreamName],
+    limit: usize,
+    with: With,
+) -> Result<Vec<Vec<Recorded>>, StoreError> {
+    let tx = connection.transaction()?;
+    let first = |stream| stream_from(&tx, stream, 0, limit, with);
+    let events = streams.iter().map(first).collect::<rusqlite::Result<_>>()?;
+    tx.commit()?;
+    Ok(events)
+}
+
+fn stream_from(
+    tx: &Transaction,
+    stream: &StreamName,
+    from_revision: u64,
+    limit: usize,
+    with: With,
+) -> rusqlite::Result<Vec<Recorded>> {
     let Ok(from) = i64::try_from(from_revision) else { return Ok(Vec::new()) };
     let limit = Limit { events: limit, bytes: usize::MAX };
     let parameters = params![stream.as_str(), from, rows(limit)];
-    let tx = connection.transaction()?;
-    let events = match with {
-        With::EventsOnly => read(&tx, OF_STREAM, parameters, limit, |_| Ok(Vec::new()))?,
+    match with {
+        With::EventsOnly => read(tx, OF_STREAM, parameters, limit, |_| Ok(Vec::new())),
         With::Contents => {
             let mut contents = tx.prepare_cached(CONTENTS_OF)?;
-            read(&tx, OF_STREAM, parameters, limit, |position| {
-                contents_of(&mut contents, position)
-            })?
+            read(tx, OF_STREAM, parameters, limit, |position| contents_of(&mut contents, position))
         }
-    };
-    tx.commit()?;
-    Ok(events)
+    }
 }
 
 /// Events of all streams after a position.
@@ -83,6 +109,57 @@ pub(super) fn after(
     };
     tx.commit()?;
     Ok(events)
+}
+
+/// Of each stream the events at these positions, at most so many of each: by the positions alone, which
+/// costs less than to look up the stream.
+pub(super) fn at(
+    connection: &mut Connection,
+    known: &[(StreamName, Vec<Position>)],
+    limit: usize,
+    with: With,
+) -> Result<Vec<Vec<Recorded>>, StoreError> {
+    let tx = connection.transaction()?;
+    let mut all = Vec::with_capacity(known.len());
+    for (stream, positions) in known {
+        let mut events = Vec::with_capacity(positions.len());
+        let mut rest = positions.as_slice();
+        while let Some((first, last, after)) = adjacent(rest) {
+            rest = after;
+            events.extend(between(&tx, first, last, with)?);
+        }
+        events.retain(|event| event.stream == *stream);
+        events.truncate(limit);
+        all.push(events);
+    }
+    tx.commit()?;
+    Ok(all)
+}
+
+/// The first of these positions, the last of those that follow it without a gap, and the rest.
+fn adjacent(positions: &[Position]) -> Option<(Position, Position, &[Position])> {
+    let first = *positions.first()?;
+    let follows = |pair: &&[Position]| pair[1].number() == pair[0].number().saturating_add(1);
+    let count = 1 + positions.windows(2).take_while(follows).count();
+    Some((first, positions[count - 1], &positions[count..]))
+}
+
+/// The events between two positions, with both of them.
+fn between(
+    tx: &Transaction,
+    first: Position,
+    last: Position,
+    with: With,
+) -> rusqlite::Result<Vec<Recorded>> {
+    let limit = Limit { events: ROOM_FEW, bytes: usize::MAX };
+    let parameters = params![signed(first.number())?, signed(last.number())?];
+    if with == With::EventsOnly {
+        return read(tx, BETWEEN, parameters, limit, |_| Ok(Vec::new()));
+    }
+    let mut contents = tx.prepare_cached(CONTENTS_FROM)?;
+    let mut contents = contents.query([first_content_id(first)?])?;
+    contents.advance()?;
+    read(tx, BETWEEN, parameters, limit, |position| contents_until(&mut contents, position))
 }
 
 /// Position and time of the last event.
