@@ -93,6 +93,10 @@ rights! {
     ManageKeys;
     /// [`Right::ReadKeys`]
     ReadKeys;
+    /// [`Right::ManageBudgets`]
+    ManageBudgets;
+    /// [`Right::ReadBudgets`]
+    ReadBudgets;
 }
 
 /// A caller that was recognised, the request that they make, and until when both hold.

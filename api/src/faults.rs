@@ -4,7 +4,8 @@ use std::convert::Infallible;
 
 use execution_ledger_domain::budget::OverBudget;
 use execution_ledger_domain::policy::NotAdmitted;
-use execution_ledger_domain::{AgentName, agent, key, schedule, session};
+use execution_ledger_domain::{AgentName, agent, key, limits, schedule, session};
+use execution_ledger_process::budgets::BudgetError;
 use execution_ledger_process::keys::{IN_USE_MAX as KEYS_IN_USE_MAX, KeyError};
 use execution_ledger_process::scheduler::ScheduleError;
 use execution_ledger_process::tasks::{
@@ -15,7 +16,7 @@ use execution_ledger_store::{ExecuteError, PositionError, StoreError};
 use serde_json::Value;
 
 use crate::problem::{Code, Problem};
-use crate::routes::no_key;
+use crate::routes::{no_budget, no_key};
 use crate::state::{no_agent, no_execution, no_schedule, no_session};
 
 /// When it is worth trying again after a queue was full, in seconds.
@@ -204,6 +205,21 @@ impl From<MoveError> for Problem {
             MoveError::TooOften(_) => Self::new(Code::TooManyMoves, text),
             MoveError::Write(error) => write_failed(error, |_| no_execution()),
         }
+    }
+}
+
+/// Why a budget was not set or not lifted.
+pub(crate) fn budget_refused(error: BudgetError) -> Problem {
+    let text = error.to_string();
+    match error {
+        BudgetError::NotSet(scope) => no_budget(&scope),
+        BudgetError::UnknownAgent(_) => Problem::new(Code::UnknownAgent, text).field("scope"),
+        BudgetError::TooMany => {
+            Problem::new(Code::TooManyBudgets, text).limit(limits::budget::BUDGETS_MAX as u64)
+        }
+        BudgetError::Invalid { field, problem } => Problem::invalid_field(field, problem),
+        BudgetError::Behind => Problem::new(Code::Overloaded, text).retry_after(BUSY_RETRY_S),
+        BudgetError::Write(error) => not_noted(error),
     }
 }
 

@@ -88,6 +88,16 @@ impl Moment {
         Ok(at)
     }
 
+    /// The moment that an answer is about, as far as the clock tells it: now, or the time that was asked
+    /// for; of a position nothing but its events does.
+    pub(crate) fn clock(self, app: &App) -> Option<Timestamp> {
+        match self.as_of {
+            None => Some(app.now()),
+            Some(AsOf::Time(time)) => Some(time.min(app.now())),
+            Some(AsOf::Position(_)) => None,
+        }
+    }
+
     /// Waits as [`Self::reach`] does, for what is only known of now; `why` says that to a caller who
     /// asks for another moment.
     pub(crate) async fn reach_now(self, app: &App, why: &'static str) -> Result<(), Problem> {

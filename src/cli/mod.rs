@@ -5,6 +5,7 @@ mod agent_settings;
 mod agent_sheet;
 mod agents;
 mod backup;
+mod budgets;
 mod cancel;
 mod completions;
 mod costs;
@@ -172,6 +173,7 @@ enum Command {
     Sessions(sessions::Sessions),
     Schedules(schedules::Schedules),
     Costs(costs::Costs),
+    Budgets(budgets::Budgets),
     Rebuild(rebuild::Rebuild),
     Verify(verify::Verify),
     Prove(prove::Prove),
@@ -214,6 +216,7 @@ impl Cli {
             Command::Keys(keys) => keys.execute(&self.global, &output),
             Command::Schedules(schedules) => schedules.execute(&self.global, &output),
             Command::Costs(costs) => costs.execute(&self.global, &output),
+            Command::Budgets(budgets) => budgets.execute(&self.global, &output),
         };
         done.unwrap_or_else(|failure| {
             output.explain(&failure);

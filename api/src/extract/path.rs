@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
-use execution_ledger_domain::{AgentName, ExecutionId, KeyId, ScheduleId, SessionId};
+use execution_ledger_domain::{AgentName, BudgetScope, ExecutionId, KeyId, ScheduleId, SessionId};
 
 use super::words::{EXECUTION_ID, KEY_ID, SCHEDULE_ID, SESSION_ID};
 use crate::problem::Problem;
@@ -33,6 +33,17 @@ impl<S: Send + Sync> FromRequestParts<S> for AgentPath {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         path_part(parts, state, "name").await.map(Self)
+    }
+}
+
+/// The budget that the path names.
+pub struct BudgetPath(pub BudgetScope);
+
+impl<S: Send + Sync> FromRequestParts<S> for BudgetPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        path_part(parts, state, "scope").await.map(Self)
     }
 }
 

@@ -3,6 +3,7 @@
 mod agent_body;
 mod agents;
 mod answers;
+mod budgets;
 mod bulk;
 mod capacity;
 mod docs;
@@ -42,6 +43,7 @@ use crate::guard::guard;
 use crate::mcp::{self, Mcp};
 use crate::state::App;
 use crate::ws;
+pub(crate) use budgets::no_budget;
 pub(crate) use keys::no_key;
 use rights::{any_key, guarded, needing, open};
 
@@ -108,6 +110,10 @@ fn documented(mcp: OpenApiRouter<App>) -> OpenApiRouter<App> {
         .routes(guarded!(schedule_wishes::enable))
         .routes(guarded!(schedule_wishes::disable))
         .routes(guarded!(schedule_wishes::trigger))
+        .routes(guarded!(budgets::list))
+        .routes(guarded!(budgets::detail))
+        .routes(guarded!(budgets::set))
+        .routes(guarded!(budgets::lift))
         .routes(guarded!(keys::list))
         .routes(guarded!(keys::issue))
         .routes(guarded!(keys::detail))

@@ -69,7 +69,7 @@ impl Life {
             let has_past = parameters.iter().any(|parameter| parameter["name"] == "as_of");
             assert!(has_past, "{path} takes no as_of");
             let category = path.split('/').nth(2).unwrap_or_default();
-            let path = path.replace("{name}", "a");
+            let path = path.replace("{name}", "a").replace("{scope}", "agent-a");
             let path = if path.contains("/executions/{id}") {
                 self.with(&path, "executions")
             } else {
@@ -157,13 +157,16 @@ async fn every_list_and_detail_answers_of_any_moment_what_it_answered_then() {
     let message = json!({"message": "number two", "async_mode": true});
     for (method, path, body) in [
         (Method::POST, format!("/api/sessions/{session}/messages"), message.clone()),
+        (Method::PUT, "/api/budgets/agent-a".to_owned(), json!({"per_day_usd": 3, "per_execution_usd": 1.5})),
         (Method::POST, "/api/agents/a/task".to_owned(), message),
+        (Method::PUT, "/api/budgets/global".to_owned(), json!({"per_month_usd": 10})),
         (Method::POST, terminate, json!({})),
         (Method::PUT, format!("/api/schedules/{schedule}"), json!({"cron": "0 3 1 1 *"})),
         (Method::POST, format!("/api/schedules/{schedule}/disable"), json!({})),
         (Method::DELETE, format!("/api/keys/{key}"), json!({})),
         (Method::DELETE, format!("/api/sessions/{session}"), json!({})),
         (Method::DELETE, format!("/api/schedules/{schedule}"), json!({})),
+        (Method::DELETE, "/api/budgets/agent-a".to_owned(), json!({})),
         (Method::DELETE, "/api/agents/a".to_owned(), json!({})),
     ] {
         life.changed(method, &path, body).await;

@@ -3,6 +3,7 @@
 mod agents;
 mod as_of;
 mod bad_input;
+mod budgets;
 mod catching_up;
 mod issued_keys;
 mod keys;

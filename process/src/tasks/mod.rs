@@ -25,6 +25,7 @@ use execution_ledger_domain::{
 };
 use execution_ledger_store::{Context, ExecuteError, Ledger, Position, StoreError};
 
+use crate::budgets::BudgetBook;
 use crate::desk::Desk;
 use crate::pricing::PriceBook;
 use crate::run_token::LedgerSecret;
@@ -235,6 +236,11 @@ impl Tasks {
     #[must_use]
     pub fn keeping_out_of(self, data_dir: PathBuf) -> Self {
         Self { data_dir: Some(data_dir), ..self }
+    }
+
+    /// What can be done about budgets.
+    pub fn budgets(&self) -> BudgetBook {
+        BudgetBook::new(self.ledger.clone(), Arc::clone(&self.desk))
     }
 
     /// An agent's slots and queue; of the queue at most `most`. `None` where there is no such agent.
