@@ -75,6 +75,8 @@ rights! {
     Read;
     /// [`Right::ReadCosts`]
     ReadCosts;
+    /// [`Right::ReadFeed`]
+    ReadFeed;
     /// [`Right::ReadLog`]
     ReadLog;
     /// [`Right::Chat`]

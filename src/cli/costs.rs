@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 use execution_ledger_domain::Timestamp;
 use serde_json::Value;
 
+use super::feed::Feed;
 use super::task::{text, time};
 use super::{Exit, Failure, Global, block_on};
 use crate::output::{Align, Output, Sheet, Tone, amount, number};
@@ -15,6 +16,7 @@ dollar. Runs whose cost nobody knows are counted, not guessed.
 Examples:
   execution-ledger costs
   execution-ledger costs --by agent --from 2026-11-01T00:00:00Z
+  execution-ledger costs feed --format csv
 ";
 
 /// What costs are grouped by.
@@ -30,10 +32,17 @@ enum By {
     Trigger,
 }
 
+#[derive(Debug, Subcommand)]
+enum Part {
+    Feed(Feed),
+}
+
 /// Sum what runs cost.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Costs {
+    #[command(subcommand)]
+    part: Option<Part>,
     /// What to group by.
     #[arg(long, value_name = "WHAT", default_value = "day")]
     by: By,
@@ -47,6 +56,9 @@ pub struct Costs {
 
 impl Costs {
     pub(super) fn execute(&self, global: &Global, output: &Output) -> Result<Exit, Failure> {
+        if let Some(Part::Feed(feed)) = &self.part {
+            return feed.execute(global, output);
+        }
         let client = global.client()?;
         let (name, head) = match self.by {
             By::Day => ("day", "DAY"),

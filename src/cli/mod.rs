@@ -13,6 +13,7 @@ mod diff;
 mod doctor;
 mod exit;
 mod export;
+mod feed;
 mod filters;
 mod follow;
 mod import;

@@ -51,6 +51,7 @@ fn every_command_is_understood() {
         &format!("sessions post {id} hello --max-turns 2 --allowed-tools Read,Bash"),
         "schedules create demo hello --cron @daily --timeout-s 5 --system-prompt brief",
         &format!("sessions close {id} {id}"),
+        "costs feed --after log-7 --format csv --follow",
         "keys",
         "keys list --role user --user ada --in-use",
         "keys issue ada --role user --may-call a,b",

@@ -52,6 +52,16 @@ pub struct Client {
     authorization: HeaderValue,
 }
 
+/// A page of a feed.
+pub struct Page {
+    /// The rows as they were written.
+    pub body: String,
+    /// The position to go on after.
+    pub resume_after: String,
+    /// Whether more rows stand there already.
+    pub more: bool,
+}
+
 impl Client {
     /// Finds the server and reads the key; sends nothing yet.
     pub fn connect(target: &Target) -> Result<Self, ClientError> {
@@ -98,6 +108,23 @@ impl Client {
         let request = self.request(Method::GET, url).timeout(ANSWER_TIMEOUT);
         let response = self.send_repeatedly(request).await?;
         read_json(response).await
+    }
+
+    /// Asks for a page of a feed, as it is written.
+    pub async fn page(&self, path: &[&str], query: &[(&str, String)]) -> Result<Page, ClientError> {
+        let mut url = self.url(path)?;
+        url.query_pairs_mut().extend_pairs(query);
+        let request = self.request(Method::GET, url).timeout(ANSWER_TIMEOUT);
+        let response = self.send_repeatedly(request).await?;
+        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let resume_after = header("ledger-resume-after").map(str::to_owned);
+        let more = header("link").is_some_and(|link| link.contains("rel=\"next\""));
+        let unexpected = |why: &str| ClientError::Unexpected(why.to_owned());
+        let resume_after =
+            resume_after.ok_or_else(|| unexpected("it does not say where to go on"))?;
+        let body = String::from_utf8(read_body(response).await?)
+            .map_err(|_| unexpected("its answer is no text"))?;
+        Ok(Page { body, resume_after, more })
     }
 
     /// Asks for a change once.

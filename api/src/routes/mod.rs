@@ -10,6 +10,7 @@ mod docs;
 mod event_answer;
 mod events;
 mod executions;
+mod feed;
 mod filters;
 mod keys;
 mod panel;
@@ -86,6 +87,7 @@ fn documented(mcp: OpenApiRouter<App>) -> OpenApiRouter<App> {
         .routes(guarded!(queue::retry))
         .routes(guarded!(panel::activities))
         .routes(guarded!(panel::costs))
+        .routes(guarded!(feed::feed))
         .routes(guarded!(agents::list))
         .routes(guarded!(agents::register))
         .routes(guarded!(agents::detail))

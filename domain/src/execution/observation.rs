@@ -67,6 +67,19 @@ pub enum CostBasis {
     Unknown,
 }
 
+impl CostBasis {
+    /// Its name in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ProviderReported => "provider_reported",
+            Self::DerivedFromPartials => "derived_from_partials",
+            Self::PricedLocally => "priced_locally",
+            Self::Simulated => "simulated",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// The transcript as it was when the run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct TranscriptRef {

@@ -57,7 +57,7 @@ pub(super) fn write(
 
 /// A cell that a spreadsheet shows as the text that it is: what it would take for a formula gets an
 /// apostrophe before it.
-fn push_cell(row: &mut String, text: &str) {
+pub fn push_cell(row: &mut String, text: &str) {
     let formula =
         text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with(['=', '+', '-', '@'])
             || text.starts_with(['\t', '\r', '\n']);

@@ -6,6 +6,8 @@
 mod csv;
 pub(crate) mod line;
 
+pub use csv::push_cell;
+
 use std::io::{self, Write};
 use std::sync::Arc;
 
