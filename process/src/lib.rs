@@ -19,5 +19,6 @@ pub mod status;
 pub mod supervisor;
 pub mod tasks;
 pub mod transcript;
+pub mod webhooks;
 
 pub use salt::{random, salt};

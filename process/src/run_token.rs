@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use execution_ledger_domain::content::Digest;
-use execution_ledger_domain::{ClaimId, ExecutionId};
+use execution_ledger_domain::{ClaimId, ExecutionId, WebhookId};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
@@ -53,6 +53,13 @@ impl LedgerSecret {
     /// A seal on what a browser's cookie says, by which the ledger knows its own cookies again.
     pub fn vouch_for_browser(&self, bytes: &[u8]) -> [u8; 32] {
         self.sign(b"browser", bytes)
+    }
+
+    /// The secret of a generation of a webhook. The same one always has the same, so it is kept nowhere.
+    pub(crate) fn webhook_secret(&self, webhook: WebhookId, generation: u32) -> [u8; 32] {
+        let mut bytes = webhook.0.as_bytes().to_vec();
+        bytes.extend_from_slice(&generation.to_be_bytes());
+        self.sign(b"webhook", &bytes)
     }
 
     fn sign(&self, purpose: &[u8], bytes: &[u8]) -> [u8; 32] {
