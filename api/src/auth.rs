@@ -95,6 +95,10 @@ rights! {
     ManageKeys;
     /// [`Right::ReadKeys`]
     ReadKeys;
+    /// [`Right::ManageWebhooks`]
+    ManageWebhooks;
+    /// [`Right::ReadWebhooks`]
+    ReadWebhooks;
     /// [`Right::ManageBudgets`]
     ManageBudgets;
     /// [`Right::ReadBudgets`]

@@ -11,13 +11,14 @@ use execution_ledger_process::scheduler::ScheduleError;
 use execution_ledger_process::tasks::{
     AgentError, MoveError, RetryError, SessionError, StopError, SubmitError,
 };
+use execution_ledger_process::webhooks::WebhookError;
 use execution_ledger_projections::QueryError;
 use execution_ledger_store::{ExecuteError, PositionError, StoreError};
 use serde_json::Value;
 
 use crate::problem::{Code, Problem};
 use crate::routes::{no_budget, no_key};
-use crate::state::{no_agent, no_execution, no_schedule, no_session};
+use crate::state::{no_agent, no_execution, no_schedule, no_session, no_webhook};
 
 /// When it is worth trying again after a queue was full, in seconds.
 const QUEUE_RETRY_S: u64 = 5;
@@ -305,6 +306,20 @@ pub(crate) fn schedule_refused(error: ScheduleError) -> Problem {
             | schedule::Rejection::Disabled
             | schedule::Rejection::NotNext => Problem::internal(&rule),
         }),
+    }
+}
+
+/// Why a webhook was not registered, changed or tried.
+pub(crate) fn webhook_refused(error: WebhookError) -> Problem {
+    let text = error.to_string();
+    match error {
+        WebhookError::NotFound => no_webhook(),
+        WebhookError::TooMany(most) => Problem::new(Code::TooManyWebhooks, text).limit(most as u64),
+        WebhookError::NotDead => Problem::new(Code::NotDead, text)
+            .hint("GET /api/webhooks/{id}/deliveries?state=dead lists those that were"),
+        WebhookError::Busy => Problem::new(Code::Overloaded, text).retry_after(BUSY_RETRY_S),
+        WebhookError::Field(broken) => Problem::invalid_field(broken.field, broken.problem),
+        WebhookError::Write(error) => write_failed(error, |rule| Problem::internal(&rule)),
     }
 }
 

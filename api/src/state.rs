@@ -11,6 +11,7 @@ use execution_ledger_process::run_token::LedgerSecret;
 use execution_ledger_process::scheduler::Schedules;
 use execution_ledger_process::tasks::{Request, Tasks};
 use execution_ledger_process::transcript::{TranscriptHub, Transcripts};
+use execution_ledger_process::webhooks::Webhooks;
 use execution_ledger_projections::Views;
 use execution_ledger_replay::notary::Notary;
 use execution_ledger_store::{EventStore, ExecuteError, Ledger, LogId, StoreError};
@@ -42,6 +43,8 @@ pub struct Parts {
     pub admin_key: KeyDigest,
     /// What callers can do with schedules.
     pub schedules: Schedules,
+    /// What callers can do with webhooks.
+    pub webhooks: Webhooks,
     /// All other keys.
     pub keys: Keys,
     /// Signs what the log holds; without it `/tlog/` answers 404.
@@ -61,6 +64,7 @@ struct Inner {
     views: Views,
     tasks: Tasks,
     schedules: Schedules,
+    webhooks: Webhooks,
     transcripts: Transcripts,
     hub: TranscriptHub,
     metrics: Option<PrometheusHandle>,
@@ -90,6 +94,7 @@ impl App {
             views: parts.views,
             tasks: parts.tasks,
             schedules: parts.schedules,
+            webhooks: parts.webhooks,
             transcripts: parts.transcripts,
             hub: parts.hub,
             metrics: parts.metrics,
@@ -143,6 +148,10 @@ impl App {
 
     pub(crate) fn schedules(&self) -> &Schedules {
         &self.0.schedules
+    }
+
+    pub(crate) fn webhooks(&self) -> &Webhooks {
+        &self.0.webhooks
     }
 
     pub(crate) fn transcripts(&self) -> &Transcripts {
@@ -222,6 +231,11 @@ pub(crate) fn no_session() -> Problem {
 pub(crate) fn no_schedule() -> Problem {
     let detail = "no schedule that this key may see has that id";
     Problem::new(Code::ScheduleNotFound, detail).field("id")
+}
+
+/// There is no such webhook.
+pub(crate) fn no_webhook() -> Problem {
+    Problem::new(Code::WebhookNotFound, "no webhook has that id").field("id")
 }
 
 /// There is no such agent that the caller may see.

@@ -37,6 +37,8 @@ mod show;
 mod tail;
 mod task;
 mod verify;
+mod webhook_sheet;
+mod webhooks;
 
 #[cfg(test)]
 mod tests;
@@ -171,6 +173,7 @@ enum Command {
     Queue(queue::Queue),
     Agents(agents::Agents),
     Keys(keys::Keys),
+    Webhooks(webhooks::Webhooks),
     Sessions(sessions::Sessions),
     Schedules(schedules::Schedules),
     Costs(costs::Costs),
@@ -214,6 +217,7 @@ impl Cli {
             Command::Queue(queue) => queue.execute(&self.global, &output),
             Command::Agents(agents) => agents.execute(&self.global, &output),
             Command::Sessions(sessions) => sessions.execute(&self.global, &output),
+            Command::Webhooks(webhooks) => webhooks.execute(&self.global, &output),
             Command::Keys(keys) => keys.execute(&self.global, &output),
             Command::Schedules(schedules) => schedules.execute(&self.global, &output),
             Command::Costs(costs) => costs.execute(&self.global, &output),

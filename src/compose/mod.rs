@@ -11,6 +11,7 @@ pub mod secret;
 mod serve;
 pub mod server_file;
 pub mod shutdown;
+mod webhooks;
 
 pub use serve::serve;
 

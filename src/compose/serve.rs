@@ -30,6 +30,7 @@ use super::open_work::{self, Sessions};
 use super::schedules::Scheduler;
 use super::server_file::ServerFile;
 use super::shutdown::Shutdown;
+use super::webhooks::Sender;
 use super::{Foundation, ServeError};
 use crate::config::{HttpUrl, Settings};
 
@@ -135,6 +136,7 @@ async fn with_parts(
     .keeping_out_of(canonical(data_dir.path()))
     .pricing_by(Arc::clone(&foundation.price_book));
     let mut scheduler = Scheduler::start(&views, store, ledger.clone(), tasks.clone()).await?;
+    let mut sender = Sender::start(&views, store, ledger.clone(), secret.clone(), settings).await?;
     let keys = Keys::new(ledger.clone(), Arc::clone(&desk));
     let signing = Signing::start(data_dir, store)?;
     let app = App::new(Parts {
@@ -142,6 +144,7 @@ async fn with_parts(
         views,
         tasks,
         schedules: scheduler.schedules.clone(),
+        webhooks: sender.webhooks.clone(),
         transcripts,
         hub,
         metrics,
@@ -166,9 +169,11 @@ async fn with_parts(
         served = api => served.map_err(|error| part("the HTTP server", &error))?,
         ended = &mut manager_task => return Err(manager_ended(ended)),
         ended = scheduler.ended() => return Err(ended),
+        ended = sender.ended() => return Err(ended),
     }
 
     scheduler.stop().await;
+    sender.stop().await;
 
     stop_manager.send_replace(true);
     if tokio::time::timeout(MANAGER_STOP, manager_task).await.is_err() {

@@ -168,6 +168,9 @@ settings! {
     /// A price book (TOML) for tokens that come without dollars; it takes the place of the built-in one.
     "EXECUTION_LEDGER_PRICE_BOOK"
     price_book: PathBuf => Option<PathBuf> = None;
+    /// Networks outside the public Internet at which webhooks may be, also without TLS.
+    "EXECUTION_LEDGER_WEBHOOKS_ALLOW_PRIVATE"
+    webhooks_allow_private: List<Network> => List<Network> = List::default();
     /// Whether /metrics is served.
     "EXECUTION_LEDGER_METRICS"
     metrics: bool => bool = true;

@@ -7,7 +7,7 @@ mod words;
 
 pub use body::{Json, NoBody, Partial};
 pub(crate) use body::{parse, read_body};
-pub use path::{AgentPath, BudgetPath, ExecutionPath, KeyPath, SchedulePath, SessionPath};
+pub use path::{AgentPath, BudgetPath, ExecutionPath, KeyPath, SchedulePath, SessionPath, WebhookPath};
 #[cfg(test)]
 pub(crate) use query::PARAMETERS_MAX;
 pub use query::{FromQuery, Params, Query};

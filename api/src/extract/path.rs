@@ -4,9 +4,11 @@ use std::str::FromStr;
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
-use execution_ledger_domain::{AgentName, BudgetScope, ExecutionId, KeyId, ScheduleId, SessionId};
+use execution_ledger_domain::{
+    AgentName, BudgetScope, ExecutionId, KeyId, ScheduleId, SessionId, WebhookId,
+};
 
-use super::words::{EXECUTION_ID, KEY_ID, SCHEDULE_ID, SESSION_ID};
+use super::words::{EXECUTION_ID, KEY_ID, SCHEDULE_ID, SESSION_ID, WEBHOOK_ID};
 use crate::problem::Problem;
 
 async fn path_part<T: FromStr, S: Send + Sync>(
@@ -80,6 +82,18 @@ impl<S: Send + Sync> FromRequestParts<S> for SchedulePath {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let id = path_part(parts, state, "id").await;
         id.map(Self).map_err(|_| Problem::invalid_parameter("id", SCHEDULE_ID))
+    }
+}
+
+/// The webhook that the path names.
+pub struct WebhookPath(pub WebhookId);
+
+impl<S: Send + Sync> FromRequestParts<S> for WebhookPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let id = path_part(parts, state, "id").await;
+        id.map(Self).map_err(|_| Problem::invalid_parameter("id", WEBHOOK_ID))
     }
 }
 

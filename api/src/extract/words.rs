@@ -11,6 +11,9 @@ pub(super) const SESSION_ID: &str =
 /// What a schedule's id looks like.
 pub(super) const SCHEDULE_ID: &str =
     "a schedule's id is a UUID such as 0192f0c1-7a3e-7c55-9d0b-3f1e8a2b4c6d";
+/// What a webhook's id looks like.
+pub(super) const WEBHOOK_ID: &str =
+    "a webhook's id is a UUID such as 0192f0c1-7a3e-7c55-9d0b-3f1e8a2b4c6d";
 /// What the id of anything looks like.
 const UUID: &str = "it must be a UUID such as 0192f0c1-7a3e-7c55-9d0b-3f1e8a2b4c6d";
 /// What a number without a sign or a fraction is.

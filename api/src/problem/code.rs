@@ -70,6 +70,8 @@ codes! {
     KeyNotFound = "key_not_found", NOT_FOUND, "There is no such key";
     /// No schedule of that id.
     ScheduleNotFound = "schedule_not_found", NOT_FOUND, "There is no such schedule";
+    /// No webhook of that id.
+    WebhookNotFound = "webhook_not_found", NOT_FOUND, "There is no such webhook";
     /// The path exists, but not for this method.
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "The path does not know this method";
     /// The caller takes no form in which this path answers.
@@ -88,6 +90,10 @@ codes! {
     TooManyBudgets = "too_many_budgets", CONFLICT, "There are too many budgets";
     /// There are as many schedules as may be.
     TooManySchedules = "too_many_schedules", CONFLICT, "There are too many schedules";
+    /// There are as many webhooks as may be.
+    TooManyWebhooks = "too_many_webhooks", CONFLICT, "There are too many webhooks";
+    /// The message to a webhook was not given up, or is tried again already.
+    NotDead = "not_dead", CONFLICT, "The message was not given up";
     /// The execution was moved to the front of its queue as often as may be.
     TooManyMoves = "too_many_moves", CONFLICT, "The execution was moved too often";
     /// The agent takes no more tasks.

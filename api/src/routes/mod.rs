@@ -28,6 +28,9 @@ mod system;
 mod tasks;
 mod tlog;
 mod transcripts;
+mod webhook_answer;
+mod webhook_deliveries;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -116,6 +119,15 @@ fn documented(mcp: OpenApiRouter<App>) -> OpenApiRouter<App> {
         .routes(guarded!(budgets::detail))
         .routes(guarded!(budgets::set))
         .routes(guarded!(budgets::lift))
+        .routes(guarded!(webhooks::list))
+        .routes(guarded!(webhooks::register))
+        .routes(guarded!(webhooks::detail))
+        .routes(guarded!(webhooks::change))
+        .routes(guarded!(webhooks::delete))
+        .routes(guarded!(webhooks::rotate))
+        .routes(guarded!(webhook_deliveries::list))
+        .routes(guarded!(webhook_deliveries::redrive))
+        .routes(guarded!(webhook_deliveries::test))
         .routes(guarded!(keys::list))
         .routes(guarded!(keys::issue))
         .routes(guarded!(keys::detail))

@@ -10,8 +10,10 @@ use axum::body::Body;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use execution_ledger_api::{App, KeyDigest, Options, Parts, router, serve};
+use execution_ledger_domain::billing::BillingRow;
 use execution_ledger_domain::policy::{Ceiling, Policy};
-use execution_ledger_domain::{AgentName, ExecutionId, Scope, SessionId};
+use execution_ledger_domain::webhook::Kind;
+use execution_ledger_domain::{AgentName, ExecutionId, Scope, SessionId, WebhookId};
 use execution_ledger_process::desk::Desk;
 use execution_ledger_process::keys::Keys;
 use execution_ledger_process::manager::{Manager, ManagerOptions};
@@ -20,6 +22,7 @@ use execution_ledger_process::run_token::LedgerSecret;
 use execution_ledger_process::scheduler::Schedules;
 use execution_ledger_process::tasks::{SessionIndex, Tasks};
 use execution_ledger_process::transcript::{TranscriptHub, Transcripts};
+use execution_ledger_process::webhooks::{Allowed, Outbox, Owed, Webhooks};
 use execution_ledger_projections::{Views, ViewsOptions};
 use execution_ledger_replay::notary::Notary;
 use execution_ledger_store::sqlite::{SqliteOptions, SqliteStore};
@@ -51,6 +54,26 @@ impl SessionIndex for NoSessions {
         _: usize,
     ) -> Result<Vec<ExecutionId>, StoreError> {
         Ok(Vec::new())
+    }
+}
+
+/// What webhooks are owed stays in the read models: nothing is sent here.
+struct NoOutbox;
+
+#[async_trait::async_trait]
+impl Outbox for NoOutbox {
+    async fn owed(
+        &self,
+        _: WebhookId,
+        _: Option<(Position, Kind)>,
+        _: usize,
+        _: Position,
+    ) -> Result<Vec<Owed>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn billing_row(&self, _: Position) -> Result<Option<BillingRow>, StoreError> {
+        Ok(None)
     }
 }
 
@@ -165,11 +188,19 @@ impl Server {
             // An error means that nobody can stop it any more, which is a stop as well.
             signing.run(async { drop(notary_stop.wait_for(|stop| *stop).await) }).await;
         });
+        let webhooks = Webhooks::new(
+            ledger.clone(),
+            Arc::new(NoOutbox),
+            secret.clone(),
+            Allowed::default(),
+            Vec::new(),
+        );
         let app = App::new(Parts {
             ledger: ledger.clone(),
             views: views.clone(),
             tasks,
             schedules,
+            webhooks,
             transcripts,
             hub,
             metrics: Some(
