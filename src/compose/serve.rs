@@ -157,7 +157,7 @@ async fn with_parts(
     let sign_in = app.new_sign_in_token().map_err(|error| part("the sign-in link", &error))?;
     announce(foundation, server, url, &sign_in)?;
     let (stopping, draining) = (shutdown.clone(), Arc::clone(&desk));
-    let api = execution_ledger_api::serve(listener, tls, app, async move {
+    let api = execution_ledger_api::serve(listener, tls, app, execution_ledger_web::around, async move {
         stopping.requested().await;
         if drain {
             // Answered meanwhile: people watch and cancel what is waited for, and runs call back.

@@ -302,7 +302,9 @@ impl Server {
         let address = listener.local_addr().expect("an address");
         let (stop, stopped) = oneshot::channel::<()>();
         let app = self.app.clone();
-        let task = tokio::spawn(serve(listener, None, app, async move { drop(stopped.await) }));
+        let task = tokio::spawn(serve(listener, None, app, |interface| interface, async move {
+            drop(stopped.await);
+        }));
         Listening { address, stop, task }
     }
 }
