@@ -328,6 +328,9 @@ impl Subscription {
 /// Texts that one append takes away: most.
 pub const ERASE_MAX_PLACES: usize = 1_024;
 
+/// Events that [`EventStore::read_at`] reads of a stream at a time.
+const KNOWN_PAGE_EVENTS: usize = 100;
+
 /// An event store.
 ///
 /// Guarantees that every adapter gives and the contract suite checks:
@@ -394,19 +397,25 @@ pub trait EventStore: Send + Sync + 'static {
         Ok(all)
     }
 
-    /// Of each of these streams the events at positions that the caller knows, in their order; what
+    /// Of each of these streams the events at positions that the caller knows, which ascend; what
     /// stands elsewhere is left out. An adapter may go straight to the positions; this reads the
-    /// streams, at most `limit` events of each.
+    /// streams up to the last of them.
     async fn read_at(
         &self,
         known: &[(StreamName, Vec<Position>)],
-        limit: usize,
         with: With,
     ) -> Result<Vec<Vec<Recorded>>, StoreError> {
-        let streams: Vec<StreamName> = known.iter().map(|(stream, _)| stream.clone()).collect();
-        let mut all = self.read_streams(&streams, limit, with).await?;
-        for (events, (_, positions)) in all.iter_mut().zip(known) {
-            events.retain(|event| positions.contains(&event.position));
+        let mut all = Vec::with_capacity(known.len());
+        for (stream, positions) in known {
+            let mut events = Vec::with_capacity(positions.len());
+            let (mut revision, mut more) = (0, !positions.is_empty());
+            while more {
+                let page = self.read_stream(stream, revision, KNOWN_PAGE_EVENTS, with).await?;
+                revision += page.len() as u64;
+                more = page.last().is_some_and(|last| Some(&last.position) < positions.last());
+                events.extend(page.into_iter().filter(|e| positions.contains(&e.position)));
+            }
+            all.push(events);
         }
         Ok(all)
     }

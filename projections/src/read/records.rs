@@ -65,7 +65,7 @@ impl Views {
             async move {
                 let find = move |connection: &Connection, _| events_of(connection, &part, position);
                 let known = views.ask(At::Now, find).await?.value;
-                let events = views.store().read_at(&known, STREAM_EVENTS_MAX, with).await?;
+                let events = views.store().read_at(&known, with).await?;
                 events.iter().map(|events| fold(events, position)).collect()
             }
         })
@@ -92,8 +92,7 @@ fn events_of(
         let mut positions = vec![*no];
         positions.extend(changed.into_iter().flatten().filter(|position| *position <= until));
         if corrected {
-            let last: Option<i64> =
-                correction.query_row(params![no, until], |row| row.get(0))?;
+            let last: Option<i64> = correction.query_row(params![no, until], |row| row.get(0))?;
             positions.extend(last);
         }
         positions.sort_unstable();
@@ -138,8 +137,8 @@ where
     }
     let mut done: Vec<Vec<R>> = (0..parts).map(|_| Vec::new()).collect();
     while let Some(joined) = jobs.join_next().await {
-        let (number, part) = joined
-            .map_err(|panic| StoreError::Fault(format!("a reader panicked: {panic}")))?;
+        let (number, part) =
+            joined.map_err(|panic| StoreError::Fault(format!("a reader panicked: {panic}")))?;
         done[number] = part?;
     }
     Ok(done.into_iter().flatten().collect())

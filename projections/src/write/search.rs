@@ -64,6 +64,7 @@ struct Indexed {
 }
 
 impl Indexed {
+    /// Writes it, unless it was erased by the time at which the log was read.
     fn write(&self, no: u64, insert: &mut CachedStatement<'_>) -> rusqlite::Result<()> {
         let recorded = self.batch.get(self.place);
         if let Some(text) = recorded.and_then(|recorded| recorded.text(&self.text)) {
@@ -117,18 +118,15 @@ impl Projection for Search {
             let (batch, place) = (Arc::clone(change.batch.0), change.batch.1);
             Indexed { batch, place, text, agent: agent_word(&transition.row.agent) }
         };
-        let is_there = |text: &ContentRef| change.recorded.text(text).is_some();
         let response = match event {
             ExecutionEvent::Pending(pending) => {
                 self.numbers.insert(transition.row.id, no);
-                if is_there(&pending.message) {
-                    self.messages.insert(no, indexed(pending.message));
-                }
+                self.messages.insert(no, indexed(pending.message));
                 return Ok(());
             }
             ended => ended.report().and_then(|report| report.response),
         };
-        let response = response.filter(|text| transition.is_ending() && is_there(text));
+        let response = response.filter(|_| transition.is_ending());
         if let Some(response) = response {
             self.numbers.insert(transition.row.id, no);
             self.responses.insert(no, indexed(response));

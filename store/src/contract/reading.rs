@@ -96,6 +96,33 @@ pub(super) async fn several_streams_are_read_as_if_each_was_read_alone(store: &d
     }
 }
 
+pub(super) async fn events_at_known_positions_are_those_of_their_stream(store: &dyn EventStore) {
+    for number in 0..12 {
+        append_one(store, &format!("known-{}", number % 2 * (number % 3)), number).await;
+    }
+    let everywhere: Vec<Position> =
+        ok("read", store.read_all(Position::START, 100, With::EventsOnly).await)
+            .iter()
+            .map(|event| event.position)
+            .chain([Position::new(1_000_000)])
+            .collect();
+    for with in [With::Contents, With::EventsOnly] {
+        let mut known =
+            vec![(stream("absent"), everywhere.clone()), (stream("known-0"), Vec::new())];
+        let mut expected = vec![Vec::new(), Vec::new()];
+        for name in ["known-0", "known-1", "known-2"].map(stream) {
+            let mut events = ok("read", store.read_stream(&name, 0, 100, with).await);
+            // Those of other streams are left out, and so are those that nobody asked for.
+            known.push((name.clone(), everywhere.clone()));
+            expected.push(events.clone());
+            events.remove(0);
+            known.push((name, events.iter().map(|event| event.position).collect()));
+            expected.push(events);
+        }
+        assert_eq!(ok("read", store.read_at(&known, with).await), expected);
+    }
+}
+
 pub(super) async fn what_is_beyond_the_end_is_empty(store: &dyn EventStore) {
     let last = append_one(store, "end", 0).await.position;
     let beyond = [last, Position::new(last.number() + 10), Position::new(u64::MAX)];

@@ -269,11 +269,10 @@ impl EventStore for SqliteStore {
     async fn read_at(
         &self,
         known: &[(StreamName, Vec<Position>)],
-        limit: usize,
         with: With,
     ) -> Result<Vec<Vec<Recorded>>, StoreError> {
         let known = known.to_vec();
-        self.readers.read(move |connection| rows::at(connection, &known, limit, with)).await
+        self.readers.read(move |connection| rows::at(connection, &known, with)).await
     }
 
     async fn read_all(

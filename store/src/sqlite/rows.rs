@@ -111,12 +111,11 @@ pub(super) fn after(
     Ok(events)
 }
 
-/// Of each stream the events at these positions, at most so many of each: by the positions alone, which
-/// costs less than to look up the stream.
+/// Of each stream the events at these positions: by the positions alone, which costs less than to look
+/// up the stream.
 pub(super) fn at(
     connection: &mut Connection,
     known: &[(StreamName, Vec<Position>)],
-    limit: usize,
     with: With,
 ) -> Result<Vec<Vec<Recorded>>, StoreError> {
     let tx = connection.transaction()?;
@@ -129,7 +128,6 @@ pub(super) fn at(
             events.extend(between(&tx, first, last, with)?);
         }
         events.retain(|event| event.stream == *stream);
-        events.truncate(limit);
         all.push(events);
     }
     tx.commit()?;
