@@ -99,6 +99,10 @@ rights! {
     ManageWebhooks;
     /// [`Right::ReadWebhooks`]
     ReadWebhooks;
+    /// [`Right::ManagePayments`]
+    ManagePayments;
+    /// [`Right::ReadPayments`]
+    ReadPayments;
     /// [`Right::ManageBudgets`]
     ManageBudgets;
     /// [`Right::ReadBudgets`]
@@ -206,6 +210,11 @@ pub(crate) async fn access(parts: &Parts, app: &App) -> Result<Access, Problem> 
 /// Says what to answer to a request that showed no key that holds.
 pub(crate) fn turned_away(app: &App, request: &RequestInfo) -> Problem {
     app.gate().failed_attempt(request.source)
+}
+
+/// What a request shows as its key, whatever that is.
+pub(crate) fn bearer_of(headers: &HeaderMap) -> Option<&str> {
+    bearer(headers)
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

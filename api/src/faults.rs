@@ -7,6 +7,7 @@ use execution_ledger_domain::policy::NotAdmitted;
 use execution_ledger_domain::{AgentName, agent, key, limits, schedule, session};
 use execution_ledger_process::budgets::BudgetError;
 use execution_ledger_process::keys::{IN_USE_MAX as KEYS_IN_USE_MAX, KeyError};
+use execution_ledger_process::paid::{PaidError, ResolveError};
 use execution_ledger_process::scheduler::ScheduleError;
 use execution_ledger_process::tasks::{
     AgentError, MoveError, RetryError, SessionError, StopError, SubmitError,
@@ -17,13 +18,15 @@ use execution_ledger_store::{ExecuteError, PositionError, StoreError};
 use serde_json::Value;
 
 use crate::problem::{Code, Problem};
-use crate::routes::{no_budget, no_key};
+use crate::routes::{no_budget, no_key, no_payment};
 use crate::state::{no_agent, no_execution, no_schedule, no_session, no_webhook};
 
 /// When it is worth trying again after a queue was full, in seconds.
 const QUEUE_RETRY_S: u64 = 5;
 /// When it is worth trying again after the log was busy, in seconds.
 const BUSY_RETRY_S: u64 = 1;
+/// When it is worth trying again after the facilitator did not answer, in seconds.
+const FACILITATOR_RETRY_S: u64 = 5;
 /// When it is worth trying again while the read models are rebuilt, in seconds.
 const REBUILD_RETRY_S: u64 = 2;
 /// When it is worth trying again after a disk was full, in seconds.
@@ -320,6 +323,43 @@ pub(crate) fn webhook_refused(error: WebhookError) -> Problem {
         WebhookError::Busy => Problem::new(Code::Overloaded, text).retry_after(BUSY_RETRY_S),
         WebhookError::Field(broken) => Problem::invalid_field(broken.field, broken.problem),
         WebhookError::Write(error) => write_failed(error, |rule| Problem::internal(&rule)),
+    }
+}
+
+/// Why a payment was not taken: nobody was charged.
+pub(crate) fn paid_refused(agent: &AgentName, error: PaidError) -> Problem {
+    let text = error.to_string();
+    match error {
+        PaidError::NotForSale(_) => Problem::new(Code::NotForSale, text)
+            .field("name")
+            .hint("what is sold stands in the file that the setting paid_config names"),
+        PaidError::NotTaken { .. } => Problem::new(Code::PaymentRequired, text),
+        PaidError::Reused(first) => Problem::new(Code::PaymentReused, text)
+            .field("PAYMENT-SIGNATURE")
+            .member("execution_id", Value::from(first.to_string()))
+            .hint("send the same body again, or pay anew"),
+        PaidError::NoFacilitator(why) => {
+            tracing::warn!(%agent, why, "a payment could not be verified");
+            let detail = "it does not say whether the payment is good; nobody was charged";
+            Problem::new(Code::FacilitatorUnavailable, detail).retry_after(FACILITATOR_RETRY_S)
+        }
+        PaidError::TooMany => Problem::new(Code::Overloaded, text).retry_after(BUSY_RETRY_S),
+        PaidError::Task(error) => error.into(),
+        PaidError::Write(error) => write_failed(error, |rule| Problem::internal(&rule)),
+        PaidError::Store(fault) => fault.into(),
+    }
+}
+
+/// Why a person's decision about a payment was not recorded.
+pub(crate) fn resolution_refused(error: ResolveError) -> Problem {
+    let text = error.to_string();
+    match error {
+        ResolveError::NotFound => no_payment(),
+        ResolveError::NotUnknown(status) => Problem::new(Code::PaymentNotUnknown, text)
+            .member("payment_status", Value::from(status)),
+        ResolveError::Invalid { field, problem } => Problem::invalid_field(field, problem),
+        ResolveError::Write(error) => write_failed(error, |rule| Problem::internal(&rule)),
+        ResolveError::Store(fault) => fault.into(),
     }
 }
 

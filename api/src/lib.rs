@@ -12,6 +12,7 @@ mod gate;
 mod guard;
 mod mcp;
 mod options;
+mod paid;
 mod position;
 mod problem;
 mod refusals;

@@ -7,6 +7,7 @@ use execution_ledger_domain::execution::Execution;
 use execution_ledger_domain::scope::Ownership;
 use execution_ledger_domain::{AgentName, ExecutionId, Scope, StreamName, Timestamp};
 use execution_ledger_process::keys::Keys;
+use execution_ledger_process::paid::Payments;
 use execution_ledger_process::run_token::LedgerSecret;
 use execution_ledger_process::scheduler::Schedules;
 use execution_ledger_process::tasks::{Request, Tasks};
@@ -22,6 +23,7 @@ use crate::auth::KeyDigest;
 use crate::feed::ActivityFeed;
 use crate::gate::{Gate, RequestInfo};
 use crate::options::Options;
+use crate::paid::PaidGate;
 use crate::problem::{Code, Problem};
 use crate::sign_in::SignIn;
 
@@ -47,6 +49,8 @@ pub struct Parts {
     pub webhooks: Webhooks,
     /// All other keys.
     pub keys: Keys,
+    /// Takes payments.
+    pub payments: Payments,
     /// Signs what the log holds; without it `/tlog/` answers 404.
     pub notary: Option<Notary>,
     /// Vouches for the cookies of browsers.
@@ -70,6 +74,9 @@ struct Inner {
     metrics: Option<PrometheusHandle>,
     admin_key: KeyDigest,
     keys: Keys,
+    payments: Payments,
+    paid_gate: PaidGate,
+    secret: LedgerSecret,
     notary: Option<Notary>,
     sign_in: Arc<SignIn>,
     access_log: AccessLog,
@@ -86,6 +93,9 @@ impl App {
             log_id: store.log_id().clone(),
             feed: Arc::new(ActivityFeed::new(store, parts.views.clone())),
             gate: Arc::new(Gate::new(parts.options)),
+            secret: parts.secret.clone(),
+            paid_gate: PaidGate::new(parts.payments.requests_per_min()),
+            payments: parts.payments,
             sign_in: Arc::new(SignIn::new(parts.secret, Arc::clone(parts.ledger.clock()))),
             access_log: AccessLog::new(parts.ledger.clone()),
             keys: parts.keys,
@@ -115,6 +125,18 @@ impl App {
 
     pub(crate) fn keys(&self) -> &Keys {
         &self.0.keys
+    }
+
+    pub(crate) fn payments(&self) -> &Payments {
+        &self.0.payments
+    }
+
+    pub(crate) fn paid_gate(&self) -> &PaidGate {
+        &self.0.paid_gate
+    }
+
+    pub(crate) fn secret(&self) -> &LedgerSecret {
+        &self.0.secret
     }
 
     pub(crate) fn notary(&self) -> Option<&Notary> {

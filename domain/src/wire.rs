@@ -209,6 +209,10 @@ impl Event {
             Self::Payment(PaymentEvent::Verified(event)) => {
                 asked(event.asked.pending.message, event.asked.pending.system_prompt)
             }
+            Self::Payment(PaymentEvent::Settled(event)) => [(TextPart::Reason, event.note), NO_TEXT],
+            Self::Payment(PaymentEvent::SettlementFailed(event)) => {
+                [(TextPart::Reason, event.note), NO_TEXT]
+            }
             Self::Execution(event @ (E::Completed(_) | E::Failed(_) | E::Cancelled(_))) => {
                 let message = match event {
                     E::Failed(failed) => failed.message,
@@ -234,7 +238,11 @@ impl Event {
             | Self::Session(_)
             | Self::Key(_)
             | Self::Access(_)
-            | Self::Payment(_)
+            | Self::Payment(
+                PaymentEvent::SettlementRequested(_)
+                | PaymentEvent::SettlementUnknown(_)
+                | PaymentEvent::RefundOwed(_),
+            )
             | Self::Budget(_)
             | Self::Webhook(_)
             | Self::Notary(_) => return Vec::new(),
@@ -242,6 +250,9 @@ impl Event {
         texts.into_iter().filter_map(|(part, text)| Some((part, text?))).collect()
     }
 }
+
+/// In the place of a second text, where there is none.
+const NO_TEXT: (TextPart, Option<ContentRef>) = (TextPart::Reason, None);
 
 /// The texts of what an agent is to do.
 fn asked(

@@ -9,6 +9,7 @@ pub mod failpoint;
 pub mod keys;
 pub mod manager;
 pub mod orders;
+pub mod paid;
 pub mod pricing;
 pub mod redact;
 pub mod run_token;

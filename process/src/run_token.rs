@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use execution_ledger_domain::content::Digest;
-use execution_ledger_domain::{ClaimId, ExecutionId, WebhookId};
+use execution_ledger_domain::{ClaimId, ExecutionId, PaymentId, WebhookId};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
@@ -11,6 +11,9 @@ use uuid::Uuid;
 
 /// How every run token begins.
 pub const PREFIX: &str = "elr_";
+
+/// How every result token begins.
+pub const RESULT_PREFIX: &str = "elp_";
 
 /// The ledger's own secret: signs run tokens and marks requests. Thirty-two random bytes that live
 /// as long as the data directory.
@@ -43,6 +46,23 @@ impl LedgerSecret {
         let (execution, claim) = named.split_at_checked(16)?;
         let id = |bytes| Uuid::from_slice(bytes).ok();
         genuine.then_some((ExecutionId(id(execution)?), ClaimId(id(claim)?)))
+    }
+
+    /// The token by which whoever made a payment may look at what it pays for. The same payment always
+    /// has the same token, so nothing of it is stored.
+    pub fn result_token(&self, payment: PaymentId) -> String {
+        let mut bytes = payment.0.0.to_vec();
+        bytes.extend_from_slice(&self.sign(b"result token", &payment.0.0));
+        format!("{RESULT_PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))
+    }
+
+    /// The payment that a result token was made for, if this ledger made it.
+    pub fn verify_result_token(&self, token: &str) -> Option<PaymentId> {
+        let bytes = URL_SAFE_NO_PAD.decode(token.strip_prefix(RESULT_PREFIX)?).ok()?;
+        let (named, signature) = bytes.split_at_checked(32)?;
+        let genuine: bool = self.sign(b"result token", named).ct_eq(signature).into();
+        let payment = named.try_into().ok()?;
+        genuine.then_some(PaymentId(Digest(payment)))
     }
 
     /// A mark by which an equal request is known again, and which tells nobody else what it was.
@@ -89,6 +109,11 @@ mod tests {
             let changed = String::from_utf8(changed).expect("still ASCII");
             assert_eq!(secret.verify(&changed), None, "byte {index}");
         }
+        let payment = PaymentId(Digest([3; 32]));
+        let result = secret.result_token(payment);
+        assert_eq!(secret.verify_result_token(&result), Some(payment));
+        assert_eq!(LedgerSecret::new([8; 32]).verify_result_token(&result), None);
+        assert_eq!(secret.verify_result_token(&token), None);
         for nonsense in ["", "elr_", "elr_!!", "elk_abc"] {
             assert_eq!(secret.verify(nonsense), None);
         }

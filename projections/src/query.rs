@@ -176,6 +176,21 @@ pub struct KeyQuery {
     pub cursor: Option<String>,
 }
 
+/// A page of payments, the newest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaymentQuery {
+    /// For this agent.
+    pub agent: Option<AgentName>,
+    /// Of this status.
+    pub status: Option<&'static str>,
+    /// Of this payer: an address in lower case.
+    pub payer: Option<String>,
+    /// Rows of the page, 1 to [`PAGE_MAX`].
+    pub limit: u32,
+    /// Where the page begins, as the page before said.
+    pub cursor: Option<String>,
+}
+
 /// A page of schedules, the newest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScheduleQuery {

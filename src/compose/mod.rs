@@ -6,6 +6,7 @@ mod first_start;
 mod metrics;
 mod notary;
 mod open_work;
+pub mod paid;
 mod schedules;
 pub mod secret;
 mod serve;

@@ -27,6 +27,7 @@ use tokio::task::JoinHandle;
 use super::first_start;
 use super::notary::Signing;
 use super::open_work::{self, Sessions};
+use super::paid::Till;
 use super::schedules::Scheduler;
 use super::server_file::ServerFile;
 use super::shutdown::Shutdown;
@@ -137,6 +138,8 @@ async fn with_parts(
     .pricing_by(Arc::clone(&foundation.price_book));
     let mut scheduler = Scheduler::start(&views, store, ledger.clone(), tasks.clone()).await?;
     let mut sender = Sender::start(&views, store, ledger.clone(), secret.clone(), settings).await?;
+    let mut till =
+        Till::start(&views, store, ledger.clone(), tasks.clone(), settings).await?;
     let keys = Keys::new(ledger.clone(), Arc::clone(&desk));
     let signing = Signing::start(data_dir, store)?;
     let app = App::new(Parts {
@@ -144,6 +147,7 @@ async fn with_parts(
         views,
         tasks,
         schedules: scheduler.schedules.clone(),
+        payments: till.payments.clone(),
         webhooks: sender.webhooks.clone(),
         transcripts,
         hub,
@@ -169,10 +173,12 @@ async fn with_parts(
         served = api => served.map_err(|error| part("the HTTP server", &error))?,
         ended = &mut manager_task => return Err(manager_ended(ended)),
         ended = scheduler.ended() => return Err(ended),
+        ended = till.ended() => return Err(ended),
         ended = sender.ended() => return Err(ended),
     }
 
     scheduler.stop().await;
+    till.stop().await;
     sender.stop().await;
 
     stop_manager.send_replace(true);

@@ -171,6 +171,9 @@ settings! {
     /// Networks outside the public Internet at which webhooks may be, also without TLS.
     "EXECUTION_LEDGER_WEBHOOKS_ALLOW_PRIVATE"
     webhooks_allow_private: List<Network> => List<Network> = List::default();
+    /// What is sold for money over x402, for how much, and by whose help: a file (TOML). Without it, nothing is.
+    "EXECUTION_LEDGER_PAID_CONFIG"
+    paid_config: PathBuf => Option<PathBuf> = None;
     /// Whether /metrics is served.
     "EXECUTION_LEDGER_METRICS"
     metrics: bool => bool = true;

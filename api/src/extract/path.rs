@@ -11,7 +11,7 @@ use execution_ledger_domain::{
 use super::words::{EXECUTION_ID, KEY_ID, SCHEDULE_ID, SESSION_ID, WEBHOOK_ID};
 use crate::problem::Problem;
 
-async fn path_part<T: FromStr, S: Send + Sync>(
+pub(super) async fn path_part<T: FromStr, S: Send + Sync>(
     parts: &mut Parts,
     state: &S,
     wanted: &str,

@@ -44,6 +44,10 @@ codes! {
     MalformedRequest = "malformed_request", BAD_REQUEST, "The request is malformed";
     /// No key, or none that holds.
     Unauthorized = "unauthorized", UNAUTHORIZED, "A valid key is needed";
+    /// It has to be paid for, and was not, or not well.
+    PaymentRequired = "payment_required", PAYMENT_REQUIRED, "A payment is needed";
+    /// The money did not come: nothing was charged, and nothing runs.
+    SettlementFailed = "settlement_failed", PAYMENT_REQUIRED, "The payment was not settled";
     /// The key holds, but not for this.
     Forbidden = "forbidden", FORBIDDEN, "This key does not allow that";
     /// The caller may not give tasks to that agent.
@@ -72,6 +76,10 @@ codes! {
     ScheduleNotFound = "schedule_not_found", NOT_FOUND, "There is no such schedule";
     /// No webhook of that id.
     WebhookNotFound = "webhook_not_found", NOT_FOUND, "There is no such webhook";
+    /// Nothing is sold, or not this agent.
+    NotForSale = "not_for_sale", NOT_FOUND, "The agent is not for sale";
+    /// No payment of that id.
+    PaymentNotFound = "payment_not_found", NOT_FOUND, "There is no such payment";
     /// The path exists, but not for this method.
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "The path does not know this method";
     /// The caller takes no form in which this path answers.
@@ -110,6 +118,8 @@ codes! {
     NotEnded = "not_ended", CONFLICT, "The execution has not ended";
     /// A turn of a chat session is not tried again: it is posted again.
     ChatTurn = "chat_turn", CONFLICT, "The execution was a chat turn";
+    /// What came of the payment is known.
+    PaymentNotUnknown = "payment_not_unknown", CONFLICT, "Nobody doubts that payment";
     /// Others kept changing the same thing.
     Contended = "contended", CONFLICT, "Others kept changing the same thing";
     /// The text that is needed was erased.
@@ -170,6 +180,8 @@ codes! {
     ForeignParent = "foreign_parent", UNPROCESSABLE_ENTITY, "A run is the parent of what it starts";
     /// The idempotency key stands for another request already.
     IdempotencyKeyReused = "idempotency_key_reused", UNPROCESSABLE_ENTITY, "The idempotency key stands for another request";
+    /// The payment stands for another request already.
+    PaymentReused = "payment_reused", UNPROCESSABLE_ENTITY, "The payment stands for another request";
     /// Calls of agents by agents are nested too deeply.
     CallDepthExceeded = "call_depth_exceeded", UNPROCESSABLE_ENTITY, "Agents call agents too deeply";
     /// The path speaks WebSocket only.
@@ -188,6 +200,8 @@ codes! {
     Overloaded = "overloaded", SERVICE_UNAVAILABLE, "The ledger is busy";
     /// It has started, but can't answer this yet.
     NotReady = "not_ready", SERVICE_UNAVAILABLE, "The ledger is not ready";
+    /// The facilitator does not say whether a payment is good.
+    FacilitatorUnavailable = "facilitator_unavailable", SERVICE_UNAVAILABLE, "The facilitator can't be asked";
     /// It is being stopped.
     ShuttingDown = "shutting_down", SERVICE_UNAVAILABLE, "The ledger is being stopped";
     /// The read models have not seen the position in time.

@@ -13,7 +13,9 @@ mod executions;
 mod feed;
 mod filters;
 mod keys;
+mod paid;
 mod panel;
+mod payments;
 mod queue;
 pub(crate) mod rights;
 mod schedule_body;
@@ -49,6 +51,7 @@ use crate::state::App;
 use crate::ws;
 pub(crate) use budgets::no_budget;
 pub(crate) use keys::no_key;
+pub(crate) use payments::no_payment;
 use rights::{any_key, guarded, needing, open};
 
 /// All paths, with what every request passes around them.
@@ -128,6 +131,11 @@ fn documented(mcp: OpenApiRouter<App>) -> OpenApiRouter<App> {
         .routes(guarded!(webhook_deliveries::list))
         .routes(guarded!(webhook_deliveries::redrive))
         .routes(guarded!(webhook_deliveries::test))
+        .routes(open(routes!(paid::submit)))
+        .routes(open(routes!(paid::execution)))
+        .routes(guarded!(payments::list))
+        .routes(guarded!(payments::detail))
+        .routes(guarded!(payments::resolve))
         .routes(guarded!(keys::list))
         .routes(guarded!(keys::issue))
         .routes(guarded!(keys::detail))

@@ -16,6 +16,8 @@ use execution_ledger_domain::webhook::Kind;
 use execution_ledger_domain::{AgentName, ExecutionId, Scope, SessionId, WebhookId};
 use execution_ledger_process::desk::Desk;
 use execution_ledger_process::keys::Keys;
+use execution_ledger_process::paid::Payments;
+use execution_ledger_process::paid::config::Selling;
 use execution_ledger_process::manager::{Manager, ManagerOptions};
 use execution_ledger_process::pricing::PriceBook;
 use execution_ledger_process::run_token::LedgerSecret;
@@ -123,6 +125,12 @@ impl Server {
     }
 
     pub async fn with(options: Options) -> Self {
+        Self::selling(options, None).await
+    }
+
+    /// One that sells what is said.
+    pub async fn selling(options: Options, selling: Option<Selling>) -> Self {
+        install_crypto();
         let folder = tempfile::tempdir().expect("a folder");
         let path = |name: &str| folder.path().join(name);
         for name in ["runs", "transcripts", "work"] {
@@ -195,8 +203,13 @@ impl Server {
             Allowed::default(),
             Vec::new(),
         );
+        let payments = Payments::new(ledger.clone(), tasks.clone(), selling, Vec::new());
+        let payments = payments.expect("a client");
+        let log = store.subscribe(Position::START).await.expect("a subscription");
+        tokio::spawn(payments.clone().run(log, stop.subscribe()));
         let app = App::new(Parts {
             ledger: ledger.clone(),
+            payments,
             views: views.clone(),
             tasks,
             schedules,
@@ -307,6 +320,12 @@ impl Server {
         }));
         Listening { address, stop, task }
     }
+}
+
+/// Chooses the cryptography of TLS for this process, once: clients of HTTP want to know it.
+fn install_crypto() {
+    // An error means that it was chosen already, which is just as well.
+    drop(rustls::crypto::ring::default_provider().install_default());
 }
 
 pub struct Listening {

@@ -2,6 +2,7 @@
 
 mod again;
 mod agents;
+mod paid;
 mod retried;
 mod scheduled;
 mod sessions;
@@ -31,6 +32,8 @@ use crate::pricing::PriceBook;
 use crate::run_token::LedgerSecret;
 pub use again::{MoveError, RetryError};
 pub use agents::AgentError;
+pub use paid::PaidTask;
+pub(crate) use paid::{PreparedPaid, payer};
 pub use retried::ANSWERS_AFTER_END_S;
 pub(crate) use scheduled::{FiredTask, Prepared, ToReserve, scheduler};
 pub use sessions::{OpenedSession, SessionError};

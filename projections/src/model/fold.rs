@@ -7,7 +7,7 @@ use execution_ledger_domain::wire::WireError;
 use execution_ledger_domain::{ContentRef, Event};
 use execution_ledger_store::{Position, Recorded};
 
-use super::record::{ErrorInfo, ExecutionRecord, Status};
+use super::record::{ErrorInfo, ExecutionRecord, PaidWith, Status};
 
 impl ExecutionRecord {
     /// The record after the events of one stream, in their order, up to and including `until`.
@@ -156,7 +156,7 @@ impl ExecutionRecord {
             attempt: pending.attempt,
             not_before: pending.not_before,
             schedule_id: pending.schedule_id,
-            payment: pending.payment_id.clone(),
+            payment: pending.payment_id.clone().map(|payment_id| PaidWith { payment_id }),
             timeout_s: pending.timeout_s,
             max_cost: pending.max_cost_nano_usd,
             transcript: None,

@@ -6,6 +6,7 @@ mod budget;
 mod fold;
 mod key;
 mod open;
+mod payment;
 mod record;
 mod schedule;
 mod session;
@@ -19,6 +20,7 @@ pub(crate) use billing::{PaymentFacts, basis_code, basis_from_code, kind_code, k
 pub use budget::{BudgetRow, BudgetSums, BudgetWork, Budgeted, OpenKept};
 pub use key::KeyRow;
 pub use open::OpenExecution;
+pub use payment::PaymentRow;
 pub use record::{ErrorInfo, ExecutionRecord, Status};
 pub(crate) use record::{trigger_code, trigger_from_code};
 pub use schedule::{ScheduleHead, ScheduleRow, ScheduleRun, TickRow};

@@ -79,6 +79,13 @@ pub struct ErrorInfo {
     pub message: Option<String>,
 }
 
+/// The payment that an execution was paid with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PaidWith {
+    /// Its id, as `/api/payments/{id}` takes it.
+    pub payment_id: String,
+}
+
 /// All that is known of one execution. Fields that are not known, or not yet, are null.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct ExecutionRecord {
@@ -169,7 +176,7 @@ pub struct ExecutionRecord {
     #[schema(value_type = Option<String>, format = Uuid)]
     pub schedule_id: Option<ScheduleId>,
     /// The payment that it was paid with.
-    pub payment: Option<String>,
+    pub payment: Option<PaidWith>,
     /// How long its run may take, in seconds.
     pub timeout_s: u64,
     /// What its run may cost, in dollars.

@@ -12,6 +12,7 @@ mod earned;
 mod filters;
 mod keys;
 mod list;
+mod payments;
 mod ranges;
 mod records;
 mod retries;

@@ -11,6 +11,8 @@ mod budgets;
 mod executions;
 mod file;
 mod keys;
+mod payment_work;
+mod payments;
 mod projection;
 mod rebuild;
 mod row;
@@ -31,6 +33,7 @@ pub(crate) use billing_sums::{DAY_MICROS, NANOS, OF_AGENT, OF_MODEL, OF_TRIGGER}
 pub(crate) use budgets::{BudgetVersion, Budgets};
 pub(crate) use file::prepare_reader;
 pub(crate) use keys::{KeyVersion, Keys};
+pub(crate) use payments::{PaymentVersion, Payments};
 pub use rebuild::{RebuildError, Rebuilt, rebuild};
 pub(crate) use runner::run;
 pub(crate) use schedule_ticks::{HEAD_COLUMNS, head};

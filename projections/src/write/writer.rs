@@ -259,6 +259,8 @@ fn others() -> Vec<Box<dyn Projection>> {
         Box::new(schedule_ticks::ScheduleTicks::default()),
         Box::new(Versions::<webhooks::Webhooks>::default()),
         Box::new(webhook_deliveries::WebhookDeliveries::default()),
+        Box::new(Versions::<super::payments::Payments>::default()),
+        Box::new(super::payment_work::PaymentWork),
         Box::new(search::Search::default()),
     ]
 }
