@@ -1,9 +1,10 @@
 //! What becomes of ticks: fired, overlapped, missed, refused.
 
 use execution_ledger_domain::agent::{self, AgentConfig, Runtime};
+use execution_ledger_domain::budget::{BudgetEvent, BudgetSet};
 use execution_ledger_domain::execution::{Execution, Trigger};
 use execution_ledger_domain::schedule::{CatchUp, Overlap, ScheduleEvent};
-use execution_ledger_domain::{ActorKind, Event, ExecutionId, StreamName};
+use execution_ledger_domain::{ActorKind, BudgetScope, Event, ExecutionId, NanoUsd, StreamName};
 
 use super::world::{World, at, draft};
 use crate::scheduler::Draft;
@@ -167,4 +168,27 @@ async fn what_the_agent_does_not_take_is_skipped_with_the_reason() {
         panic!("not skipped")
     };
     assert_eq!(skipped.code.as_deref(), Some("model_not_listed"));
+}
+
+#[tokio::test]
+async fn a_tick_that_a_budget_does_not_allow_is_skipped_and_the_refusal_stands_with_the_budget() {
+    let mut world = World::new(50).await;
+    let id = world.schedule(Overlap::Queue, CatchUp::One).await;
+    let set = BudgetSet { per_day_nano_usd: Some(NanoUsd::ZERO), ..BudgetSet::default() };
+    let (scope, set) = (BudgetScope::Global, BudgetEvent::BudgetSet(set));
+    world.desk.policy().budgets_mut().apply_budget(at("10:00:00"), &scope, &set);
+    world.decide_at(at("10:05:00")).await;
+    assert_eq!(world.decided(id).await, ["refused 10:05"]);
+    let events = world.events(&StreamName::schedule(id)).await;
+    let Event::Schedule(ScheduleEvent::Skipped(skipped)) = events[1].event().expect("readable")
+    else {
+        panic!("not skipped")
+    };
+    assert_eq!(skipped.code.as_deref(), Some("budget_exceeded"));
+    let refused = world.events(&StreamName::budget(&scope)).await;
+    let [one] = &refused[..] else { panic!("{refused:?}") };
+    let Event::Budget(BudgetEvent::BudgetRefused(refused)) = one.event().expect("readable") else {
+        panic!("not refused")
+    };
+    assert_eq!((refused.requested_by.id.as_str(), refused.user.as_str()), ("scheduler", "ada"));
 }
