@@ -5,13 +5,16 @@
 #   make bench   the measurements of docs/PERFORMANCE.md, which it writes (about ten minutes)
 #   make bench-quick   the same with small sizes, to see that it works; writes nothing
 #   make bench-parts   the parts alone: events, store, read models, redaction, supervisor
-#   make paid-try   a chain of play money and a facilitator on this machine: try paid runs (docs/API.md)
+#   make paid-try   a chain of play money and a facilitator on this machine: see docs/OPERATIONS.md
 #   make lint    formatting, clippy with warnings as errors, and licences where cargo-deny is there
 
 CARGO ?= cargo
 NPM ?= npm
 # Arguments for the server, for example: make run ARGS="--listen 127.0.0.1:8080"
 ARGS ?=
+
+# What the pages take from npm, which is built into the binary.
+PAGES := web/node_modules/.installed
 
 # The agents that tests run: where npm installs them, and what says that it has.
 CLAUDE_CODE := target/test-tools/claude-code
@@ -20,21 +23,28 @@ INSTALLED := node_modules/.installed
 
 .PHONY: run test test-programs test-tools paid-try bench bench-quick bench-parts lint fmt clean
 
-run:
+run: $(PAGES)
 	$(CARGO) run --release --locked --bin execution-ledger -- serve $(ARGS)
 
-test: test-programs test-tools
+test: test-programs test-tools $(PAGES)
 	$(CARGO) test --workspace --locked --lib --bins --tests
+
+$(PAGES): web/package.json web/package-lock.json
+	@command -v $(NPM) >/dev/null || { \
+	  echo "npm is needed: it fetches what the pages are made with (Debian: apt-get install npm)" >&2; \
+	  exit 1; }
+	cd web && $(NPM) ci --no-audit --no-fund
+	touch $@
 
 # What agents of the tests are written in, and what makes their certificates.
 test-programs:
-	@missing=; for program in python3 openssl setsid; do \
+	@missing=; for program in python3 openssl setsid chromium; do \
 	  command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	python3 -c 'import ensurepip' 2>/dev/null || missing="$$missing python3-venv"; \
 	[ -z "$$missing" ] || if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
-	  apt-get update -q && apt-get install -y -q python3 python3-venv openssl util-linux; \
+	  apt-get update -q && apt-get install -y -q python3 python3-venv openssl util-linux chromium; \
 	else \
-	  echo "the tests need:$$missing (Debian: apt-get install python3 python3-venv openssl util-linux)" >&2; exit 1; fi
+	  echo "the tests need:$$missing (Debian: apt-get install python3 python3-venv openssl util-linux chromium)" >&2; exit 1; fi
 
 # The real agents (Claude Code, codex, gemini-cli, opencode), which tests run against models of
 # their own.
@@ -74,6 +84,20 @@ $(MCP_CLIENTS)/.installed: $(addprefix tests/tools/mcp/,package.json package-loc
 	$(MCP_CLIENTS)/python/bin/python -m pip install -q --require-hashes -r $(MCP_CLIENTS)/requirements.txt
 	touch $@
 
+# The official library that verifies signed webhooks.
+WEBHOOKS := target/test-tools/webhooks
+
+test-tools: $(WEBHOOKS)/$(INSTALLED)
+
+$(WEBHOOKS)/$(INSTALLED): tests/tools/webhooks/package.json tests/tools/webhooks/package-lock.json
+	@command -v $(NPM) >/dev/null || { \
+	  echo "npm is needed: the tests install a library with it (Debian: apt-get install npm)" >&2; \
+	  exit 1; }
+	mkdir -p $(WEBHOOKS)
+	cp $^ $(WEBHOOKS)/
+	cd $(WEBHOOKS) && $(NPM) ci --ignore-scripts --no-audit --no-fund
+	touch $@
+
 # A chain, a facilitator and a client that pay for paid runs, all of the official packages. Not `ci`, as
 # for the agents: anvil has a package for each platform. No package's install script is needed.
 X402 := target/test-tools/x402
@@ -89,22 +113,33 @@ $(X402)/$(INSTALLED): tests/tools/x402/package.json tests/tools/x402/package-loc
 	cd $(X402) && $(NPM) install --no-save --ignore-scripts --no-audit --no-fund
 	touch $@
 
+# The browser's driver and the rules of accessibility, for the stories of the pages.
+PAGE_TOOLS := target/test-tools/pages
+
+test-tools: $(PAGE_TOOLS)/$(INSTALLED)
+
+$(PAGE_TOOLS)/$(INSTALLED): tests/tools/pages/package.json tests/tools/pages/package-lock.json
+	mkdir -p $(PAGE_TOOLS)
+	cp $^ $(PAGE_TOOLS)/
+	cd $(PAGE_TOOLS) && $(NPM) ci --ignore-scripts --no-audit --no-fund
+	touch $@
+
 paid-try: $(X402)/$(INSTALLED)
 	node tests/tools/x402/try.mjs --file target/paid.toml
 
 # One selection of packages for all of them, so that nothing is built twice.
 BENCH := $(CARGO) bench --workspace --locked
 
-bench:
+bench: $(PAGES)
 	$(BENCH) --bench load -- --document docs/PERFORMANCE.md --json target/bench/load.json
 
-bench-quick:
+bench-quick: $(PAGES)
 	$(BENCH) --bench load -- --quick
 
-bench-parts:
+bench-parts: $(PAGES)
 	$(BENCH) --bench events --bench append --bench views --bench redact --bench lifecycles
 
-lint:
+lint: $(PAGES)
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --locked check; \

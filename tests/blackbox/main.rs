@@ -12,6 +12,7 @@ mod misbehaving;
 mod model_api;
 mod opencode;
 mod operating;
+mod pages;
 mod real_agent;
 mod replaying;
 mod retries;

@@ -1,0 +1,42 @@
+//! The pages in a real browser (Debian's Chromium), over the real server: the stories stand in
+//! tests/pages, a file for each part.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::{Server, repository};
+
+/// Where `make test-tools` puts what the stories need.
+const TOOLS: &str = "target/test-tools/pages";
+/// Where a system keeps Chromium.
+const CHROMIUM: [&str; 3] = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+
+fn chromium() -> &'static Path {
+    let found = CHROMIUM.iter().map(Path::new).find(|path| path.exists());
+    found.expect("Chromium is missing: run `make test`, or apt-get install chromium")
+}
+
+fn tools() -> PathBuf {
+    let tools = repository(TOOLS);
+    let missing = "the stories' tools are missing: run `make test-tools`";
+    assert!(tools.join("node_modules/playwright-core").exists(), "{missing}");
+    tools
+}
+
+/// Has a browser tell the stories of a file. `PAGE_SHOTS` names a folder for pictures.
+async fn told(file: &str, server: &Server) {
+    let mut stories = Command::new("node");
+    stories.arg(repository("tests/pages").join(file));
+    stories.env("LEDGER_URL", &server.url).env("LEDGER_KEY", &server.key);
+    stories.env("PAGE_TOOLS", tools()).env("CHROMIUM", chromium());
+    let told = tokio::task::spawn_blocking(move || stories.output()).await.expect("not cancelled");
+    let told = told.expect("node runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(told.status.success(), "{}\n{}", text(&told.stdout), text(&told.stderr));
+}
+
+#[tokio::test]
+async fn executions_are_read_given_watched_and_stopped_in_a_browser() {
+    let server = Server::start(&[]).await;
+    told("executions.mjs", &server).await;
+}
