@@ -59,11 +59,8 @@ CREATE TABLE billing_open(
   payment TEXT PRIMARY KEY,
   data TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE INDEX billing_payments ON billing(position) WHERE payment IS NOT NULL;
 ";
-
-/// Rows of payments are summed one by one.
-const INDEXES: &str =
-    "CREATE INDEX billing_payments ON billing(position) WHERE payment IS NOT NULL;\n";
 
 /// Rows since the last flush.
 #[derive(Default)]
@@ -110,7 +107,7 @@ impl Projection for Billing {
     }
 
     fn indexes(&self) -> &'static str {
-        INDEXES
+        ""
     }
 
     fn apply(

@@ -144,8 +144,15 @@ impl Projection for BudgetSpending {
         for ((day, agent, user), amount) in self.days.drain() {
             add.execute(params![day, agent.as_str(), user.as_str(), amount])?;
         }
+        // Where nothing was ever kept, as most often, there is nothing to release.
+        let mut keeps = connection
+            .prepare_cached("SELECT EXISTS(SELECT 1 FROM budget_kept)")?
+            .query_row([], |row| row.get::<_, bool>(0))?;
         for keeping in self.keeping.drain(..) {
-            write(connection, &keeping)?;
+            keeps |= matches!(keeping, Keeping::Begin { .. });
+            if keeps {
+                write(connection, &keeping)?;
+            }
         }
         self.known.clear();
         Ok(())
