@@ -1,6 +1,7 @@
 //! The whole product, as its users meet it: the real binary, started and spoken to.
 
 mod auditing;
+mod billing;
 mod claude_code;
 mod cli;
 mod codex;
