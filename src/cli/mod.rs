@@ -20,6 +20,7 @@ mod import;
 mod keys;
 mod list;
 mod pages;
+mod payments;
 mod prove;
 mod queue;
 mod rebuild;
@@ -177,6 +178,7 @@ enum Command {
     Sessions(sessions::Sessions),
     Schedules(schedules::Schedules),
     Costs(costs::Costs),
+    Payments(payments::Payments),
     Budgets(budgets::Budgets),
     Rebuild(rebuild::Rebuild),
     Verify(verify::Verify),
@@ -221,6 +223,7 @@ impl Cli {
             Command::Keys(keys) => keys.execute(&self.global, &output),
             Command::Schedules(schedules) => schedules.execute(&self.global, &output),
             Command::Costs(costs) => costs.execute(&self.global, &output),
+            Command::Payments(payments) => payments.execute(&self.global, &output),
             Command::Budgets(budgets) => budgets.execute(&self.global, &output),
         };
         done.unwrap_or_else(|failure| {

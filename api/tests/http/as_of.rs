@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use crate::support::Server;
 
 /// What has no past, and says so: live streams and what is known of now alone.
-const OF_NOW: [&str; 5] = [
+const OF_NOW: [&str; 6] = [
+    "/api/paid/executions/{id}",
     "/api/agents/{name}/capacity",
     "/api/agents/{name}/executions/{id}/log",
     "/api/agents/{name}/executions/{id}/stream",

@@ -11,6 +11,7 @@ mod keys;
 mod limits;
 mod mcp;
 mod openapi;
+mod paid;
 mod positions;
 mod queue;
 mod roles;

@@ -20,9 +20,6 @@ mod resolve;
 mod work;
 mod x402;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;

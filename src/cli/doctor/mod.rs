@@ -2,6 +2,7 @@
 
 mod agents;
 mod checks;
+mod paid;
 mod system;
 
 use clap::Args;
@@ -85,6 +86,7 @@ pub fn execute(global: &Global, output: &Output) -> Result<Exit, Failure> {
             findings.push(Finding::ok("settings", "every setting is within its range"));
             findings.extend(checks::files(&settings));
             findings.extend(checks::server(global, &settings));
+            findings.extend(paid::all(&settings));
         }
         Err(failure) => findings.push(Finding::fail(
             "settings",
