@@ -1,7 +1,7 @@
 //! (g) Starting on a large log, and doing nothing.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::figures::{Figure, Section, Target};
 use crate::server::Server;
@@ -15,11 +15,6 @@ const MEMORY_MB: f64 = 80.0;
 const CPU_PERCENT: f64 = 1.0;
 /// How long a started server settles before it is watched.
 const SETTLE: Duration = Duration::from_secs(2);
-/// How long the notary may take for a log that it has not seen.
-const NOTARY_MAX: Duration = Duration::from_mins(10);
-/// How often it is asked whether it is done.
-const LOOK: Duration = Duration::from_millis(100);
-
 /// Measures it on the large log, and on an empty one as the baseline.
 pub async fn measure(folder: &Path, work: &Path, sizes: &Sizes) -> Result<Section, Failure> {
     let empty = tempfile::tempdir_in(folder)?;
@@ -94,19 +89,7 @@ async fn watched(work: &Path, sizes: &Sizes) -> Result<Idle, Failure> {
 /// Starts it on a log that its notary has not seen, and tells how long the tree took.
 async fn first_start(work: &Path) -> Result<Duration, Failure> {
     let server = Server::start(work, &[]).await?;
-    let began = Instant::now();
-    let mut client = server.client().await?;
-    loop {
-        let ready = client.ask(&server.get("/readyz")).await?.json(200)?;
-        if ready["notary"] == "live" {
-            break;
-        }
-        if began.elapsed() > NOTARY_MAX {
-            return Err(format!("the notary is not done: {ready}").into());
-        }
-        tokio::time::sleep(LOOK).await;
-    }
-    let took = began.elapsed();
+    let took = server.notary_is_live().await?;
     server.stop().await?;
     Ok(took)
 }

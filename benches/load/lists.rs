@@ -42,6 +42,7 @@ const CASES: [(&str, &str); 14] = [
 /// Measures it on the large log, whose read models are there.
 pub async fn measure(work: &Path, sizes: &Sizes) -> Result<Section, Failure> {
     let server = Server::start(work, &[]).await?;
+    server.notary_is_live().await?;
     let mut client = server.client().await?;
     let bare = bare(&server, &mut client, &work.join("data/views.db"), sizes.pages).await?;
     let mut figures = Vec::new();

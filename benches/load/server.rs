@@ -19,6 +19,11 @@ const PATIENCE: Duration = Duration::from_mins(5);
 /// Between two looks at a server that starts or stops.
 const LOOK: Duration = Duration::from_millis(2);
 
+/// How long the notary may take for a log that it has not seen.
+const NOTARY_MAX: Duration = Duration::from_mins(10);
+/// How often it is asked whether it is done.
+const NOTARY_LOOK: Duration = Duration::from_millis(100);
+
 /// A running server. Dropping it kills it.
 pub struct Server {
     child: Child,
@@ -64,6 +69,23 @@ impl Server {
     async fn is_ready(&self) -> bool {
         let Ok(mut client) = Client::connect(self.address).await else { return false };
         client.ask(&self.get("/readyz")).await.is_ok_and(|answer| answer.status == 200)
+    }
+
+    /// Waits until its notary has seen the whole log: at the very first start that takes a while, and
+    /// a processor. Tells how long.
+    pub async fn notary_is_live(&self) -> Result<Duration, Failure> {
+        let began = Instant::now();
+        let mut client = self.client().await?;
+        loop {
+            let ready = client.ask(&self.get("/readyz")).await?.json(200)?;
+            if ready["notary"] == "live" {
+                return Ok(began.elapsed());
+            }
+            if began.elapsed() > NOTARY_MAX {
+                return Err(format!("the notary is not done: {ready}").into());
+            }
+            tokio::time::sleep(NOTARY_LOOK).await;
+        }
     }
 
     /// A connection to it.
