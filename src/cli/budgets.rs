@@ -107,7 +107,10 @@ impl Budgets {
                 }
                 Command::Show { scope, as_of } => {
                     let query: Vec<_> = as_of.map(|at| ("as_of", at)).into_iter().collect();
-                    show(&client.get(&["api", "budgets", &scope.to_string()], &query).await?, output)
+                    show(
+                        &client.get(&["api", "budgets", &scope.to_string()], &query).await?,
+                        output,
+                    )
                 }
                 Command::Set(set) => {
                     let usd = |amount: Option<NanoUsd>| amount.map(NanoUsd::to_usd);
@@ -236,7 +239,8 @@ mod tests {
         let shown = sheet(&[budget]).render(false);
         let lines: Vec<_> = shown.lines().collect();
         assert_eq!(lines.len(), 3, "{shown}");
-        for part in ["global", "day", "$20.00", "$12.50", "$4.00", "$3.50", "████████░░ 82 %"] {
+        for part in ["global", "day", "$20.00", "$12.50", "$4.00", "$3.50", "████████░░ 82 %"]
+        {
             assert!(lines[1].contains(part), "{part}: {shown}");
         }
         assert!(lines[2].contains("execution") && lines[2].contains("$2.00"), "{shown}");

@@ -2,6 +2,7 @@
 
 mod auditing;
 mod billing;
+mod budgets;
 mod claude_code;
 mod cli;
 mod codex;

@@ -170,7 +170,10 @@ async fn a_limit_of_one_execution_lowers_its_most_and_refuses_who_asks_for_more(
     assert_eq!(first["max_cost_nano_usd"], json!(500_000_000));
     let refused = task(&server, Some(0.6)).await;
     assert_eq!(refused.problem(), (403, "budget_exceeded".to_owned(), None));
-    assert_eq!((&refused.json()["period"], &refused.json()["resets_at"]), (&json!("execution"), &Value::Null));
+    assert_eq!(
+        (&refused.json()["period"], &refused.json()["resets_at"]),
+        (&json!("execution"), &Value::Null)
+    );
     let retried = format!("/api/agents/a/executions/{lowered}/retry");
     set(&server, "user-admin", &json!({"per_execution_usd": 0.25})).await;
     let terminate = format!("/api/agents/a/executions/{lowered}/terminate");
@@ -245,7 +248,9 @@ async fn budgets_are_listed_in_pages_and_lifted() {
     let first = server.get("/api/budgets?limit=2").await.json();
     let names = |page: &Value| {
         let rows = page["budgets"].as_array().expect("rows");
-        rows.iter().map(|row| row["budget"].as_str().expect("a name").to_owned()).collect::<Vec<_>>()
+        rows.iter()
+            .map(|row| row["budget"].as_str().expect("a name").to_owned())
+            .collect::<Vec<_>>()
     };
     assert_eq!(names(&first), ["user-ada", "agent-a"]);
     let cursor = first["next_cursor"].as_str().expect("a cursor");
@@ -268,7 +273,12 @@ async fn a_budget_that_can_not_be_is_refused_by_name() {
         ("global", json!({}), "invalid_field", "per_day_usd"),
         ("global", json!({"per_day_usd": -1}), "invalid_field", "per_day_usd"),
         ("global", json!({"per_month_usd": 1e12}), "invalid_field", "per_month_usd"),
-        ("global", json!({"per_execution_usd": 0.000_000_000_1}), "invalid_field", "per_execution_usd"),
+        (
+            "global",
+            json!({"per_execution_usd": 0.000_000_000_1}),
+            "invalid_field",
+            "per_execution_usd",
+        ),
         ("global", json!({"per_day_usd": "1"}), "invalid_field", "per_day_usd"),
         ("global", json!({"per_week_usd": 1}), "unknown_field", "per_week_usd"),
         ("agent-none", json!({"per_day_usd": 1}), "unknown_agent", "scope"),
@@ -276,7 +286,11 @@ async fn a_budget_that_can_not_be_is_refused_by_name() {
         ("agent-%2e%2e%2f", json!({"per_day_usd": 1}), "invalid_parameter", "scope"),
     ] {
         let answer = set(&server, scope, &body).await;
-        assert_eq!(answer.problem(), (422, code.to_owned(), Some(field.to_owned())), "{scope} {body}");
+        assert_eq!(
+            answer.problem(),
+            (422, code.to_owned(), Some(field.to_owned())),
+            "{scope} {body}"
+        );
     }
     assert_eq!(server.head().await, Position::START, "nothing was recorded");
     let unknown = server.get("/api/budgets?kind=agent").await;
