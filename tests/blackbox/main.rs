@@ -14,6 +14,7 @@ mod misbehaving;
 mod model_api;
 mod opencode;
 mod operating;
+mod paid;
 mod pages;
 mod real_agent;
 mod replaying;

@@ -35,7 +35,7 @@ pub fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-fn install_crypto() {
+pub fn install_crypto() {
     // An error means that another test of this process was first.
     drop(rustls::crypto::ring::default_provider().install_default());
 }

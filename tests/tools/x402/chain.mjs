@@ -101,12 +101,24 @@ export function chainAt(rpcUrl) {
   });
 }
 
-/// Reads and writes the chain as one of the accounts that have ether.
+/// Reads and writes the chain as one of the accounts that have ether: one transaction after another,
+/// since each account numbers its own.
 export function walletOf(rpcUrl, account) {
   const settings = { chain: chainAt(rpcUrl), transport: http(rpcUrl), pollingInterval: POLLING_MS };
   const reader = createPublicClient(settings);
-  const writer = createWalletClient({ ...settings, account });
-  return { account, reader, writer };
+  const wallet = createWalletClient({ ...settings, account });
+  let last = Promise.resolve();
+  const inTurn = (send) => {
+    const sent = last.then(send);
+    last = sent.catch(() => {});
+    return sent;
+  };
+  const writer = {
+    deployContract: (what) => inTurn(() => wallet.deployContract(what)),
+    sendTransaction: (what) => inTurn(() => wallet.sendTransaction(what)),
+    writeContract: (what) => inTurn(() => wallet.writeContract(what)),
+  };
+  return { reader, writer };
 }
 
 /// An account that has ether.

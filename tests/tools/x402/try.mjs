@@ -41,7 +41,8 @@ price = { test = "${price}" }
 );
 const pay = relative(process.cwd(), beside("pay.mjs"));
 const url = `http://127.0.0.1:7171/api/paid/${agent}/task`;
-console.log(`The chain is at ${rpcUrl}, the facilitator at ${facilitator}; ${path} is written.
+console.log(`The chain is at ${rpcUrl}, the facilitator at ${facilitator}.
+${path} is written.
 
 1. In another terminal, start the ledger (or start it again):
    execution-ledger serve --paid-config ${path}
