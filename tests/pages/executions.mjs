@@ -13,6 +13,19 @@ const all = {
     await page.fill("#key", process.env.LEDGER_KEY);
     await page.click("#form button");
     await page.waitForURL(`${url}/?status=failed`);
+    await page.getByRole("button", { name: /sign out/ }).click();
+    await page.waitForURL(`${url}/sign-in`);
+    await page.goto(url);
+    expect(page.url().startsWith(`${url}/sign-in`), "signed out");
+  },
+
+  async "on a phone the places are behind a menu, also without scripts"({ page }) {
+    await page.setViewportSize({ width: 390, height: 844 });
+    await page.goto(url);
+    expect(!await page.locator("#places").isVisible(), "closed at first");
+    await page.getByRole("button", { name: "Menu" }).click();
+    await page.locator("#places").getByRole("link", { name: "Executions" }).click();
+    await page.locator("#places").waitFor({ state: "hidden" });
   },
 
   async "the list is read, filtered, searched and ordered, and its address says how"({ page }) {

@@ -1,0 +1,12 @@
+// What makes the pages live. Without it they can be read, and tasks given and stopped, all the same.
+import { start as startPage } from "./page.js";
+import { start as startLive } from "./live.js";
+import { start as startTimes } from "./times.js";
+import { start as startKeys } from "./keys.js";
+import { start as startTranscript } from "./transcript.js";
+
+startTimes();
+startPage();
+startTranscript();
+startLive();
+startKeys();

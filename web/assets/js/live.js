@@ -1,0 +1,107 @@
+// Follows the ledger by its WebSocket: says whether it does, and has what is shown follow too.
+import { morph, now, onArrival } from "./page.js";
+import { refresh } from "./times.js";
+
+const WORDS = { live: "Live", "catching-up": "Catching up", offline: "Offline", off: "Not live" };
+const RETRY_MS = [500, 1000, 2000, 5000, 10000];
+let last = null;
+let failures = 0;
+let wanted = false;
+let working = false;
+
+function state(name) {
+  const live = document.getElementById("live");
+  live.dataset.state = name;
+  live.querySelector(".live-text").textContent = WORDS[name];
+}
+
+function connect() {
+  const address = new URL("/ws", location.href);
+  address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
+  if (last) address.searchParams.set("last_event_id", last);
+  const socket = new WebSocket(address);
+  socket.onopen = () => { failures = 0; state("live"); want(); };
+  socket.onmessage = (event) => {
+    const told = JSON.parse(event.data);
+    if (told.position) last = told.position;
+    want();
+  };
+  socket.onclose = () => {
+    state(navigator.onLine && failures < 2 ? "catching-up" : "offline");
+    // A position that is refused, of another log perhaps, must not keep the page from ever following.
+    if (failures > 2) last = null;
+    setTimeout(connect, RETRY_MS[Math.min(failures++, RETRY_MS.length - 1)]);
+  };
+}
+
+/// Something happened: what is shown follows, twice a second at most, and only while it is looked at.
+function want() {
+  wanted = true;
+  if (!working && !document.hidden) work();
+}
+
+async function work() {
+  working = true;
+  while (wanted && !document.hidden) {
+    wanted = false;
+    const page = await now();
+    if (page) follow(page);
+    await new Promise((done) => setTimeout(done, 500));
+  }
+  working = false;
+}
+
+function follow(page) {
+  const rows = document.getElementById("rows");
+  const next = page.getElementById("rows");
+  if (rows && next && isRead()) { morph(page, "#totals"); inPlace(rows, next, page); } else if (document.getElementById("facts")) {
+    for (const part of ["#state", "#answer", "#facts", "#happened", "#actions"]) morph(page, part);
+  } else if (!document.querySelector("main :is(input, textarea):focus")) { morph(page); marked(); }
+  counted();
+  refresh();
+}
+
+/// Whether somebody reads the list: then nothing may move.
+function isRead() {
+  const list = document.querySelector(".table-wrap");
+  return scrollY > 40 || list.matches(":hover") || list.contains(document.activeElement) || String(getSelection()) !== "";
+}
+
+/// Changes the rows that are there, and says how many there would be more.
+function inPlace(rows, next, page) {
+  let fresh = 0;
+  for (const row of next.rows) {
+    const old = document.getElementById(row.id);
+    if (!old) fresh += 1; else if (old.innerHTML !== row.innerHTML) { refresh(row); old.replaceChildren(...row.cloneNode(true).childNodes); old.dataset.status = row.dataset.status; }
+  }
+  const news = document.getElementById("news");
+  news.hidden = fresh === 0;
+  const button = news.querySelector("button");
+  button.textContent = fresh === 1 ? "1 new execution" : `${fresh} new executions`;
+  button.onclick = () => { news.hidden = true; morph(page); refresh(); scrollTo({ top: 0 }); };
+}
+
+let known = new Set();
+function marked() {
+  const ids = [...document.querySelectorAll("#rows tr")].map((row) => row.id);
+  if (known.size) for (const id of ids) if (!known.has(id)) document.getElementById(id).classList.add("is-new");
+  known = new Set(ids);
+}
+
+/// How many run, beside the name of the list.
+async function counted() {
+  const answer = await fetch("/api/executions/stats?status=running").catch(() => null);
+  if (!answer?.ok) return;
+  const { running } = await answer.json();
+  const count = document.getElementById("running-count");
+  count.textContent = running;
+  count.hidden = running === 0;
+}
+
+export function start() {
+  marked();
+  counted();
+  onArrival(() => { known = new Set(); marked(); counted(); });
+  document.addEventListener("visibilitychange", () => { if (!document.hidden && wanted) want(); });
+  connect();
+}

@@ -1,0 +1,115 @@
+// Going from page to page without losing one's place: what changed is changed, the rest stays.
+import { Idiomorph } from "./idiomorph.js";
+import { refresh } from "./times.js";
+
+let asked = null;
+/// What is told when a page has taken the place of another.
+const arrived = [];
+
+export function onArrival(act) { arrived.push(act); }
+
+export function say(text) {
+  const said = document.getElementById("said");
+  said.textContent = text;
+  clearTimeout(said.timer);
+  said.timer = setTimeout(() => { said.textContent = ""; }, 6000);
+}
+
+async function fetched(address, options = {}) {
+  asked?.abort();
+  asked = new AbortController();
+  const response = await fetch(address, { headers: { accept: "text/html" }, signal: asked.signal, ...options });
+  if (!(response.headers.get("content-type") ?? "").startsWith("text/html")) throw new Error("not a page");
+  return { address: response.url, page: new DOMParser().parseFromString(await response.text(), "text/html") };
+}
+
+/// What a reader has opened stays open, what they type stays typed.
+function keeps(old, next) {
+  if (old.nodeType !== 1) return true;
+  if (old === document.activeElement && old.matches("input, select, textarea")) return false;
+  if (old.matches("details") && old.open !== next.open) next.open = old.open;
+  return !old.matches("#parts");
+}
+
+export function morph(page, selector = "main") {
+  const [old, next] = [document.querySelector(selector), page.querySelector(selector)];
+  if (!old || !next) return false;
+  refresh(next);
+  Idiomorph.morph(old, next, { callbacks: { beforeNodeMorphed: keeps } });
+  return true;
+}
+
+/// Goes to a page. With `replace`, in place of the one that is shown.
+export async function go(address, { replace = false, options } = {}) {
+  let got;
+  try { got = await fetched(address, options); } catch (error) {
+    if (error.name !== "AbortError") location.assign(address);
+    return;
+  }
+  const same = new URL(got.address).pathname === location.pathname;
+  if (!got.page.querySelector("#places")) { location.assign(got.address); return; }
+  history[replace ? "replaceState" : "pushState"]({}, "", got.address);
+  document.title = got.page.title;
+  document.getElementById("places").hidePopover();
+  morph(got.page, "#places");
+  if (same) morph(got.page); else {
+    document.querySelector("main").replaceWith(document.adoptNode(got.page.querySelector("main")));
+    scrollTo(0, 0);
+    document.getElementById("main").focus({ preventScroll: true });
+  }
+  refresh();
+  for (const act of arrived) act();
+}
+
+/// The page that is shown, as it is now; nothing where it can't be had.
+export async function now() {
+  try { return (await fetched(location.href)).page; } catch { return null; }
+}
+
+/// What is no page: the interface and its guide, files, the way in.
+const NO_PAGES = /^\/(api|docs|assets|openapi\.json|metrics|sign-in|tlog)(\/|$)/;
+const isOurs = (link) => link.origin === location.origin && !link.hasAttribute("data-plain") && !link.target
+  && !link.download && !NO_PAGES.test(link.pathname);
+
+function onClick(event) {
+  const link = event.target.closest?.("a[href]");
+  if (!link || event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+  if (!isOurs(link) || (link.hash && link.pathname === location.pathname)) return;
+  event.preventDefault();
+  go(link.href);
+}
+
+function chosen(form) {
+  const query = new URLSearchParams([...new FormData(form)].filter(([, value]) => value !== ""));
+  return form.getAttribute("action") + (query.size ? `?${query}` : "");
+}
+
+async function onSubmit(event) {
+  const form = event.target;
+  if (form.method === "get" && form.id === "filters") { event.preventDefault(); go(chosen(form)); return; }
+  if (form.method !== "post") return;
+  event.preventDefault();
+  const button = event.submitter;
+  if (button) button.disabled = true;
+  await go(form.action, { options: { method: "POST", body: new URLSearchParams(new FormData(form)) } });
+  if (button?.isConnected) button.disabled = false;
+}
+
+export function start() {
+  document.addEventListener("click", onClick);
+  document.addEventListener("submit", onSubmit);
+  addEventListener("popstate", () => go(location.href, { replace: true }));
+  let typing;
+  document.addEventListener("input", (event) => {
+    if (event.target.id !== "search") return;
+    clearTimeout(typing);
+    typing = setTimeout(() => go(chosen(event.target.form), { replace: true }), 250);
+  });
+  document.addEventListener("change", (event) => {
+    const form = event.target.form;
+    if (form?.id === "filters" && event.target.id !== "search") go(chosen(form));
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && event.target.matches("textarea")) event.target.form?.requestSubmit();
+  });
+}

@@ -1,0 +1,280 @@
+//! One execution: what it was asked, what it printed, what happened to it, what can be done.
+
+mod conversation;
+mod events;
+mod facts;
+mod transcript;
+
+use axum::Router;
+use axum::extract::{Path, RawQuery, State};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use maud::{Markup, html};
+use serde_json::{Value, json};
+
+use crate::answers::{Accepted, Detail, Execution, Lines};
+use crate::error_page::Instead;
+use crate::executions::row_title;
+use crate::interface::{Interface, Problem, Visitor, quoted};
+use crate::layout::{self, Me, Place};
+use crate::shown;
+use crate::words::{icon, number, status};
+use transcript::PART_LINES;
+
+/// The addresses of this part.
+pub(crate) fn routes() -> Router<Interface> {
+    Router::new()
+        .route("/agents/{name}/executions/{id}", get(page))
+        .route("/agents/{name}/executions/{id}/transcript", get(transcript_part))
+        .route("/agents/{name}/executions/{id}/stop", post(stop))
+        .route("/agents/{name}/executions/{id}/retry", post(retry))
+}
+
+/// Which execution, as its address says.
+type Which = Path<(String, String)>;
+
+fn asked(which: &(String, String)) -> String {
+    format!("/api/agents/{}/executions/{}", quoted(&which.0), quoted(&which.1))
+}
+
+/// The page of an execution.
+async fn page(
+    State(interface): State<Interface>,
+    visitor: Visitor,
+    Path(which): Which,
+) -> Response {
+    shown(whole(&interface, &visitor, &asked(&which)).await)
+}
+
+async fn whole(interface: &Interface, visitor: &Visitor, address: &str) -> crate::Shown {
+    let me = Me::expected(interface, visitor).await?;
+    let fail = |problem| Instead::of(problem, visitor, Some(&me));
+    let log = format!("{address}/log?after_seq=0&limit={PART_LINES}");
+    let (detail, lines) = futures::join!(
+        interface.get::<Detail>(visitor, address),
+        interface.get::<Lines>(visitor, &log),
+    );
+    let detail = detail.map_err(fail)?;
+    let record = &detail.record;
+    let body = html! {
+        nav .crumbs aria-label="Where this is" {
+            a href="/" { "Executions" } span aria-hidden="true" { "/" }
+            a href={ "/?agent=" (record.agent_name) } { (record.agent_name) }
+        }
+        header .page-head {
+            div {
+                h1 .task-title { (row_title(record)) }
+                p #state .state { (status(&record.status)) (reason(record)) }
+            }
+            @if me.may("operate") { (actions(record)) }
+        }
+        div .columns {
+            div .main-column {
+                (message(record))
+                (answer(record))
+                (printed(record, &lines))
+            }
+            aside .side-column aria-label="Facts" {
+                (facts::facts(&detail))
+                section #happened { h2 { "What happened" } (events::events(&detail.events)) }
+            }
+        }
+    };
+    let title = record.message.as_deref().unwrap_or("An execution");
+    Ok(layout::page(Some(&me), Place::Executions, &crate::words::first_line(title, 60), &body))
+}
+
+/// Why it is as it is, where that needs words.
+fn reason(record: &Execution) -> Markup {
+    html! {
+        @if let Some(error) = &record.error { span .error-code { (error.code.replace('_', " ")) } }
+        @if record.status == "running" && record.cancellation_requested_at.is_some() {
+            span .quiet { "is being stopped" }
+        }
+        @if let Some(waiting) = record.waiting.as_ref().filter(|waiting| waiting.is_object()) {
+            span .quiet { (why_waiting(waiting)) }
+        }
+    }
+}
+
+fn why_waiting(waiting: &Value) -> String {
+    let blocker = waiting["blocker"].as_str().or(waiting["reason"].as_str()).unwrap_or("waits");
+    let place = waiting["place"].as_u64().map(|place| format!(", place {place} in its queue"));
+    format!("{}{}", blocker.replace('_', " "), place.unwrap_or_default())
+}
+
+fn actions(record: &Execution) -> Markup {
+    let address = record.address();
+    html! {
+        div #actions .actions {
+            @if record.is_open() {
+                form method="post" action={ (address) "/stop" } {
+                    button .button.is-danger disabled[record.cancellation_requested_at.is_some()] {
+                        (icon("stop")) @if record.status == "pending" { "Cancel" } @else { "Stop" }
+                    }
+                }
+            } @else {
+                form method="post" action={ (address) "/retry" } {
+                    button .button { (icon("again")) "Run again" }
+                }
+            }
+        }
+    }
+}
+
+fn message(record: &Execution) -> Markup {
+    html! {
+        section .block { h2 { "Task" }
+            @match &record.message {
+                Some(text) => div .prose.card { (text) },
+                None => p .quiet { "The text was erased." },
+            }
+            @if record.redactions > 0 {
+                p .quiet { (record.redactions) " secrets were removed before it was stored." }
+            }
+        }
+    }
+}
+
+fn answer(record: &Execution) -> Markup {
+    let erased = |part: &str| record.erased.iter().any(|erased| erased == part);
+    html! {
+        div #answer {
+            @if let Some(text) = &record.response {
+                section .block { h2 { "Response" } div .prose.card { (text) }
+                    @if record.response_cut { p .quiet { "Cut here; it is whole in the transcript." } }
+                }
+            } @else if erased("response") {
+                section .block { h2 { "Response" } p .quiet { "The text was erased." } }
+            }
+            @if let Some(error) = &record.error {
+                section .block { h2 { "Error" }
+                    div .prose.card.is-bad {
+                        @match &error.message { Some(text) => (text), None => (error.code.replace('_', " ")) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn printed(record: &Execution, lines: &Result<Lines, Problem>) -> Markup {
+    let address = record.address();
+    let live = record.is_open();
+    html! {
+        section #transcript .block data-address=(address) data-live[live] {
+            header .block-head {
+                h2 { "Transcript" }
+                span #transcript-live .live data-state=(if live { "live" } else { "ended" }) {
+                    span .dot {} span .live-text { @if live { "Live" } @else { "Ended" } }
+                }
+                span .spacer {}
+                label .search hidden { span .sr { "Search in the transcript" } (icon("search"))
+                    input #transcript-search type="search" placeholder="Search in it" autocomplete="off";
+                }
+                span #transcript-found .quiet role="status" {}
+                label #follow-box .check hidden { input #follow type="checkbox" checked; " Follow" }
+                a .button.is-plain href={ "/api" (address) "/log" } data-plain { "Raw" }
+            }
+            @match lines {
+                Ok(lines) => {
+                    @if lines.lines.is_empty() {
+                        p .quiet.nothing-printed { "Nothing was printed" @if live { " yet" } "." }
+                    }
+                    div #parts .parts { (transcript::part(lines)) }
+                    @if let Some(next) = lines.next_after_seq {
+                        p #more-parts { a .button href={ (address) "/transcript?after_seq=" (next) } { "Show more" } }
+                    }
+                },
+                Err(problem) => p .quiet { (problem.detail) },
+            }
+        }
+    }
+}
+
+/// A further part of a transcript: for a page that shows the parts before it, or alone.
+async fn transcript_part(
+    State(interface): State<Interface>,
+    visitor: Visitor,
+    Path(which): Which,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let query = query.unwrap_or_default();
+    let after = query.split('&').find_map(|pair| pair.strip_prefix("after_seq=")).unwrap_or("0");
+    let address = format!("{}/log?after_seq={}&limit={PART_LINES}", asked(&which), quoted(after));
+    let page = async {
+        let me = Me::expected(&interface, &visitor).await?;
+        let lines = interface.get::<Lines>(&visitor, &address).await;
+        let lines = lines.map_err(|problem| Instead::of(problem, &visitor, Some(&me)))?;
+        let back = format!("/agents/{}/executions/{}", quoted(&which.0), quoted(&which.1));
+        let body = html! {
+            nav .crumbs aria-label="Where this is" { a href=(back) { "To the execution" } }
+            h1 { "Transcript after line " (number(after.parse().unwrap_or(0))) }
+            div #parts .parts { (transcript::part(&lines)) }
+            @if let Some(next) = lines.next_after_seq {
+                p #more-parts { a .button href={ (back) "/transcript?after_seq=" (next) } { "Show more" } }
+            }
+        };
+        Ok(layout::page(Some(&me), Place::Executions, "Transcript", &body))
+    };
+    shown(page.await)
+}
+
+/// Stops an execution, or cancels one that waits.
+async fn stop(
+    State(interface): State<Interface>,
+    visitor: Visitor,
+    Path(which): Which,
+) -> Response {
+    let address = format!("{}/terminate", asked(&which));
+    let done = interface.post::<Value>(&visitor, &address, &json!({})).await;
+    let back = format!("/agents/{}/executions/{}", quoted(&which.0), quoted(&which.1));
+    then(&interface, &visitor, done.map(|_| back)).await
+}
+
+/// Runs it again: as a new attempt where it failed or was cancelled, as a new task where it succeeded.
+async fn retry(
+    State(interface): State<Interface>,
+    visitor: Visitor,
+    Path(which): Which,
+) -> Response {
+    let address = format!("{}/retry", asked(&which));
+    let done = match interface.post::<Accepted>(&visitor, &address, &json!({})).await {
+        Err(problem) if problem.status == 409 => again(&interface, &visitor, &which).await,
+        other => other,
+    };
+    let next = done.map(|new| {
+        format!("/agents/{}/executions/{}", quoted(&which.0), quoted(&new.execution_id))
+    });
+    then(&interface, &visitor, next).await
+}
+
+/// The same task once more.
+async fn again(
+    interface: &Interface,
+    visitor: &Visitor,
+    which: &(String, String),
+) -> Result<Accepted, Problem> {
+    let before: Detail = interface.get(visitor, &asked(which)).await?;
+    let record = before.record;
+    let mut task =
+        json!({"message": record.message, "async_mode": true, "timeout_s": record.timeout_s});
+    if let Some(model) = record.model_requested {
+        task["model"] = model.into();
+    }
+    if let Some(most) = record.max_cost_usd {
+        task["max_cost_usd"] = most.into();
+    }
+    let address = format!("/api/agents/{}/task", quoted(&which.0));
+    interface.post(visitor, &address, &task).await
+}
+
+async fn then(interface: &Interface, visitor: &Visitor, done: Result<String, Problem>) -> Response {
+    match done {
+        Ok(address) => Redirect::to(&address).into_response(),
+        Err(problem) => {
+            let me = Me::of(interface, visitor).await.ok();
+            Instead::of(problem, visitor, me.as_ref()).into_response()
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The list of executions.
+
+mod filters;
+mod row;
+
+use axum::Router;
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use axum::routing::get;
+use maud::{Markup, html};
+
+use crate::answers::{AgentList, ExecutionList, Stats};
+use crate::error_page::Instead;
+use crate::interface::{Interface, Visitor};
+use crate::layout::{self, Me, Place};
+use crate::words::{dollars, duration, icon, number};
+use crate::{new_task, shown};
+use filters::Filters;
+pub(crate) use row::title as row_title;
+
+/// The addresses of this part.
+pub(crate) fn routes() -> Router<Interface> {
+    Router::new().route("/", get(page))
+}
+
+/// The page of executions, filtered and ordered as its address says.
+async fn page(
+    State(interface): State<Interface>,
+    visitor: Visitor,
+    RawQuery(query): RawQuery,
+) -> Response {
+    shown(list(&interface, &visitor, query.as_deref().unwrap_or("")).await)
+}
+
+async fn list(interface: &Interface, visitor: &Visitor, query: &str) -> crate::Shown {
+    let me = Me::expected(interface, visitor).await?;
+    let filters = Filters::read(query);
+    let fail = |problem| Instead::of(problem, visitor, Some(&me));
+    let rows = format!("/api/executions?{}", filters.for_rows());
+    let sums = format!("/api/executions/stats?{}", filters.for_sums());
+    let (rows, sums, agents) = futures::join!(
+        interface.get::<ExecutionList>(visitor, &rows),
+        interface.get::<Stats>(visitor, &sums),
+        interface.get::<AgentList>(visitor, "/api/agents"),
+    );
+    let (rows, sums) = (rows.map_err(fail)?, sums.map_err(fail)?);
+    let agents = agents.map(|list| list.agents).unwrap_or_default();
+    let body = html! {
+        header .page-head {
+            h1 { "Executions" }
+            @if me.may("operate") { (new_task::form(&agents, filters.value("agent"))) }
+        }
+        (totals(&sums, &filters))
+        (filters.form(&agents))
+        (table(&rows, &filters))
+    };
+    Ok(layout::page(Some(&me), Place::Executions, "Executions", &body))
+}
+
+fn totals(sums: &Stats, filters: &Filters) -> Markup {
+    let rate =
+        sums.success_rate.map_or_else(|| "–".to_owned(), |rate| format!("{:.1} %", rate * 100.0));
+    let took = |ms: Option<u64>| ms.map_or_else(|| "–".to_owned(), duration);
+    let of = if filters.is_narrowed() { "of those that match" } else { "of all" };
+    html! {
+        section #totals aria-label={ "Totals " (of) } {
+            dl .totals {
+                div { dt { "Total" } dd { (number(sums.total)) } }
+                div { dt { "Success rate" } dd { (rate) } }
+                div .is-running[sums.running > 0] {
+                    dt { "Running" }
+                    dd {
+                        (number(sums.running))
+                        @if sums.pending > 0 { small { (number(sums.pending)) " waiting" } }
+                    }
+                }
+                div {
+                    dt { "Cost" }
+                    dd {
+                        (dollars(sums.cost_usd))
+                        @if sums.cost_unknown > 0 {
+                            small title="Runs whose cost nobody knows" {
+                                "+ " (number(sums.cost_unknown)) " unknown"
+                            }
+                        }
+                    }
+                }
+                div { dt { "Half took at most" } dd { (took(sums.duration_ms_p50)) } }
+                div { dt { "95 of 100 took at most" } dd { (took(sums.duration_ms_p95)) } }
+            }
+        }
+    }
+}
+
+fn table(rows: &ExecutionList, filters: &Filters) -> Markup {
+    if rows.executions.is_empty() {
+        return empty(filters);
+    }
+    html! {
+        div #news .news hidden { button .button type="button" {} }
+        div .table-wrap {
+            table .executions {
+                caption .sr { "Executions" }
+                thead { tr {
+                    th scope="col" { "Status" }
+                    th scope="col" { "Task" }
+                    th scope="col" { "Agent" }
+                    th scope="col" { "Trigger" }
+                    th scope="col" { "Model" }
+                    th scope="col" { (filters.order("Created", "-created_at", "created_at")) }
+                    th scope="col" .number { "Duration" }
+                    th scope="col" .number { (filters.order("Cost", "-cost", "-cost")) }
+                } }
+                tbody #rows {
+                    @for execution in &rows.executions { (row::row(execution)) }
+                }
+            }
+        }
+        nav .pager aria-label="Pages" {
+            @if filters.value("cursor").is_some() {
+                a .button href=(filters.without("cursor")) rel="first" { "First page" }
+            }
+            @if let Some(cursor) = &rows.next_cursor {
+                a .button href=(filters.with("cursor", cursor)) rel="next" { "Next page " (icon("down")) }
+            }
+        }
+    }
+}
+
+fn empty(filters: &Filters) -> Markup {
+    html! {
+        section .empty {
+            @if filters.is_narrowed() {
+                h2 { "Nothing matches" }
+                p { "No execution fits all of these filters." }
+                p { a .button href="/" { "Clear the filters" } }
+            } @else {
+                h2 { "Nothing has run yet" }
+                p { "Give an agent its first task: by “New task” above, or from a terminal." }
+                pre { code { "execution-ledger run demo \"Say hello\"" } }
+                p .quiet { "The agent demo is simulated: it needs no model and costs nothing." }
+            }
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The interface, asked in the same process as a browser's holder of a key.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Request};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, ORIGIN};
+use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use axum::response::Response;
+use http_body_util::{BodyExt, Limited};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tower::ServiceExt;
+
+/// An answer of the interface that a page is made of: largest, in bytes. A page of a transcript is about
+/// 4 MiB at most.
+const ANSWER_MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// What of a browser's request goes on to the interface: who is asking, and from where.
+const PASSED_ON: [HeaderName; 6] = [
+    AUTHORIZATION,
+    COOKIE,
+    HOST,
+    ORIGIN,
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("traceparent"),
+];
+
+/// Who looks at a page.
+#[derive(Clone)]
+pub(crate) struct Visitor {
+    headers: HeaderMap,
+    extensions: Extensions,
+    /// What they asked for.
+    pub uri: Uri,
+}
+
+impl Visitor {
+    /// Whoever makes this request.
+    pub fn of(request: &Request) -> Self {
+        Self::from_head(request.headers(), request.extensions(), request.uri())
+    }
+
+    fn from_head(headers: &HeaderMap, extensions: &Extensions, uri: &Uri) -> Self {
+        let mut passed = HeaderMap::new();
+        for name in PASSED_ON {
+            for value in headers.get_all(&name) {
+                passed.append(&name, value.clone());
+            }
+        }
+        Self { headers: passed, extensions: extensions.clone(), uri: uri.clone() }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Visitor {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::from_head(&parts.headers, &parts.extensions, &parts.uri))
+    }
+}
+
+/// Why the interface did not do what it was asked: its own words.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Problem {
+    /// The status of HTTP.
+    pub status: u16,
+    /// A stable code.
+    pub code: String,
+    /// What kind of problem.
+    pub title: String,
+    /// What is wrong.
+    pub detail: String,
+    /// Which field or parameter.
+    pub field: Option<String>,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+impl Problem {
+    /// Something that the interface does not say but by its answer.
+    pub fn of(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            status: status.as_u16(),
+            code: "unexpected_answer".to_owned(),
+            title: status.canonical_reason().unwrap_or("It did not work").to_owned(),
+            detail: detail.into(),
+            field: None,
+            hint: None,
+        }
+    }
+}
+
+/// The interface.
+#[derive(Clone)]
+pub(crate) struct Interface(Arc<Router>);
+
+impl Interface {
+    /// Over its routes.
+    pub fn new(router: Router) -> Self {
+        Self(Arc::new(router))
+    }
+
+    /// Has a request answered as it is.
+    pub async fn pass(&self, request: Request) -> Response {
+        match self.0.as_ref().clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+
+    /// Asks for something.
+    pub async fn get<T: DeserializeOwned>(
+        &self,
+        visitor: &Visitor,
+        address: &str,
+    ) -> Result<T, Problem> {
+        self.ask(visitor, Method::GET, address, Body::empty()).await
+    }
+
+    /// Has something done.
+    pub async fn post<T: DeserializeOwned>(
+        &self,
+        visitor: &Visitor,
+        address: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Problem> {
+        let json = serde_json::to_vec(body).unwrap_or_else(|error| {
+            unreachable!("what pages ask for is plain structs and strings: {error}")
+        });
+        self.ask(visitor, Method::POST, address, Body::from(json)).await
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        visitor: &Visitor,
+        method: Method,
+        address: &str,
+        body: Body,
+    ) -> Result<T, Problem> {
+        let mut request = Request::new(body);
+        *request.uri_mut() = address.parse().map_err(|_| {
+            Problem::of(StatusCode::NOT_FOUND, "nothing has an address that can't be read")
+        })?;
+        if method == Method::POST {
+            let json = HeaderValue::from_static("application/json");
+            request.headers_mut().insert(CONTENT_TYPE, json);
+        }
+        *request.method_mut() = method;
+        request.headers_mut().extend(visitor.headers.clone());
+        *request.extensions_mut() = visitor.extensions.clone();
+        read(self.pass(request).await).await
+    }
+}
+
+/// What the interface answered.
+pub(crate) async fn read<T: DeserializeOwned>(response: Response) -> Result<T, Problem> {
+    let status = response.status();
+    let body = Limited::new(response.into_body(), ANSWER_MAX_BYTES).collect().await;
+    let body = body.map_err(|error| {
+        tracing::warn!(%error, "an answer for a page could not be read");
+        Problem::of(StatusCode::BAD_GATEWAY, "the answer could not be read; try again")
+    })?;
+    let body = body.to_bytes();
+    if status.is_success() {
+        return serde_json::from_slice(&body).map_err(|error| {
+            tracing::error!(%error, "an answer of the interface does not fit its page");
+            Problem::of(StatusCode::BAD_GATEWAY, "the answer does not fit this page")
+        });
+    }
+    let problem = serde_json::from_slice(&body);
+    Err(problem.unwrap_or_else(|_| Problem::of(status, "no reason was given")))
+}
+
+/// A text as part of an address.
+pub(crate) fn quoted(text: &str) -> String {
+    use std::fmt::Write as _;
+    text.bytes().fold(String::with_capacity(text.len()), |mut quoted, byte| {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+            quoted.push(char::from(byte));
+        } else {
+            // A string takes whatever is written.
+            let written = write!(quoted, "%{byte:02X}");
+            debug_assert!(written.is_ok());
+        }
+        quoted
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_in_an_address_can_not_leave_its_place() {
+        assert_eq!(quoted("a b&c=d/é?#"), "a%20b%26c%3Dd%2F%C3%A9%3F%23");
+        assert_eq!(quoted("demo-1_x.y~z"), "demo-1_x.y~z");
+    }
+}

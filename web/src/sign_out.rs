@@ -1,0 +1,31 @@
+//! The way out.
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::header::SET_COOKIE;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::post;
+
+use crate::error_page;
+use crate::interface::{Interface, Visitor};
+
+/// The addresses of this part.
+pub(crate) fn routes() -> Router<Interface> {
+    Router::new().route("/sign-out", post(sign_out))
+}
+
+/// Ends the browser's session and goes to where one signs in.
+async fn sign_out(State(interface): State<Interface>, request: Request) -> Response {
+    let visitor = Visitor::of(&request);
+    let (mut parts, body) = request.into_parts();
+    parts.uri = axum::http::Uri::from_static("/api/sign-out");
+    let answer = interface.pass(Request::from_parts(parts, body)).await;
+    if !answer.status().is_success() {
+        return error_page::instead_of(&interface, &visitor, answer).await;
+    }
+    let mut response = Redirect::to("/sign-in").into_response();
+    for cookie in answer.headers().get_all(SET_COOKIE) {
+        response.headers_mut().append(SET_COOKIE, cookie.clone());
+    }
+    response
+}
