@@ -40,16 +40,18 @@ const METRICS_EVERY: Duration = Duration::from_secs(5);
 
 /// Answers connections of `listener` until `shutdown` is ready: then accepts no more, finishes what
 /// is being answered, ends streams with a reason, and waits for both no longer than the settings say.
+/// `around` may put other routes around the interface.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<Arc<rustls::ServerConfig>>,
     app: App,
+    around: impl FnOnce(Router) -> Router,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
     let gate = Arc::clone(app.gate());
     tokio::spawn(keep_metrics(app.clone()));
     tokio::spawn(access_log::keep(app.clone()));
-    let router = routes::router(app.clone());
+    let router = around(routes::router(app.clone()));
     let acceptor = tls.map(TlsAcceptor::from);
     let places = Arc::new(Semaphore::new(gate.options.connections_max));
     tokio::pin!(shutdown);

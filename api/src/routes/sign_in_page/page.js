@@ -8,8 +8,14 @@ function say(text) {
   said.textContent = text;
 }
 
-// Where one lands once signed in.
-const NEXT = "/docs/";
+// Where one lands once signed in: where one wanted to go, if that is a place of this server.
+function next() {
+  const then = new URLSearchParams(wanted).get("then") ?? "/";
+  const place = new URL(then, location.origin);
+  return then.startsWith("/") && place.origin === location.origin ? place.href : "/";
+}
+
+const wanted = location.search;
 
 async function signIn(body) {
   say("Signing in …");
@@ -26,7 +32,7 @@ async function signIn(body) {
   }
   if (answer.ok) {
     say("Signed in.");
-    location.replace(NEXT);
+    location.replace(next());
     return;
   }
   if (answer.status === 429) {
