@@ -1,5 +1,7 @@
 //! `export`: the history as a file.
 
+mod download;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -16,6 +18,7 @@ use serde_json::json;
 
 use super::task::{now, time};
 use super::{Exit, Failure, Global, block_on};
+use crate::client::{Client, ClientError};
 use crate::compose::data_dir::DataDir;
 use crate::output::{Output, number, size};
 
@@ -23,9 +26,10 @@ use crate::output::{Output, number, size};
 const BUFFER_BYTES: usize = 256 * 1024;
 
 const AFTER_HELP: &str = "\
-The log is read where it lies, in the data directory; a server may run on it
-meanwhile. The file holds the events up to the moment of the command, with all
-texts that were not erased: keep it as safe as the data directory. Transcripts
+A server that runs on the data directory, or that is named by --url, gives the
+file and records who took it; where none runs, or with --offline, the log is
+read where it lies. The file holds the events up to the moment of the command,
+with all texts that were not erased: keep it as safe as the data directory. Transcripts
 are files of their own and are not in it.
 
 NDJSON without a filter is what `import` takes. Its last line tells a whole file
@@ -69,6 +73,15 @@ pub struct Export {
     /// Only what was recorded before this time (RFC 3339).
     #[arg(long, value_name = "TIME", value_parser = time)]
     to: Option<Timestamp>,
+    /// Read the data directory itself, also while a server runs on it; nothing is recorded then.
+    #[arg(long)]
+    offline: bool,
+}
+
+/// Where the history comes from.
+enum Source {
+    Server(Box<Client>),
+    Log(Arc<dyn EventStore>),
 }
 
 fn known_type(text: &str) -> Result<String, String> {
@@ -82,13 +95,10 @@ fn known_type(text: &str) -> Result<String, String> {
 
 impl Export {
     pub(super) fn execute(&self, global: &Global, output: &Output) -> Result<Exit, Failure> {
-        let settings = global.settings_from_environment()?;
-        let data_dir = DataDir::at(&settings.data_dir);
-        let store: Arc<dyn EventStore> = SqliteStore::open_read_only(&data_dir.events())
-            .map_err(|error| Failure::Fault(error.to_string()))?;
+        let source = self.source(global)?;
         let Some(path) = &self.output else {
             let out = BufWriter::with_capacity(BUFFER_BYTES, io::stdout());
-            return match self.write(&store, out) {
+            return match self.write(&source, out) {
                 Ok((exported, _)) => {
                     output.remark(&said(&exported, "standard output"));
                     Ok(Exit::Success)
@@ -100,7 +110,7 @@ impl Export {
                 Err(error) => Err(Failure::Fault(error.to_string())),
             };
         };
-        let exported = self.write_file(&store, path)?;
+        let exported = self.write_file(&source, path)?;
         if output.is_json() {
             let mut answer = json!(exported);
             answer["file"] = json!(path.display().to_string());
@@ -111,11 +121,56 @@ impl Export {
         Ok(Exit::Success)
     }
 
+    fn source(&self, global: &Global) -> Result<Source, Failure> {
+        if !self.offline {
+            match global.client() {
+                Ok(client) => return Ok(Source::Server(Box::new(client))),
+                Err(ClientError::NoServer { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let settings = global.settings_from_environment()?;
+        let data_dir = DataDir::at(&settings.data_dir);
+        let store = SqliteStore::open_read_only(&data_dir.events())
+            .map_err(|error| Failure::Fault(error.to_string()))?;
+        Ok(Source::Log(store))
+    }
+
+    /// What the server is asked.
+    fn query(&self) -> Vec<(&'static str, String)> {
+        let format = match self.format {
+            Form::Ndjson => "ndjson",
+            Form::Csv => "csv",
+        };
+        let moment = |time: Option<Timestamp>| time.map(|time| time.to_string());
+        let given = [
+            ("format", Some(format.to_owned())),
+            ("stream", self.stream.clone()),
+            ("type", self.type_name.clone()),
+            ("from", moment(self.from)),
+            ("to", moment(self.to)),
+        ];
+        given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+
     fn write<W: Write + Send>(
         &self,
-        store: &Arc<dyn EventStore>,
+        source: &Source,
         mut out: W,
     ) -> Result<(Exported, W), ExportError> {
+        let store = match source {
+            Source::Log(store) => store,
+            Source::Server(client) => {
+                let whole = self.format == Form::Ndjson;
+                let taken = block_on(async {
+                    Ok(download::history(client, &self.query(), whole, &mut out).await)
+                });
+                let exported = taken.unwrap_or_else(|failure| {
+                    Err(ExportError::Write(io::Error::other(failure.to_string())))
+                })?;
+                return Ok((exported, out));
+            }
+        };
         let filter = ExportFilter {
             stream: self.stream.clone(),
             type_name: self.type_name.clone(),
@@ -147,7 +202,7 @@ impl Export {
     }
 
     /// Under its name only when it is whole and on the disk; nothing is overwritten.
-    fn write_file(&self, store: &Arc<dyn EventStore>, path: &Path) -> Result<Exported, Failure> {
+    fn write_file(&self, source: &Source, path: &Path) -> Result<Exported, Failure> {
         if path.exists() {
             let why = "it is there already; nothing is overwritten";
             return Err(Failure::Argument(format!("{}: {why}", path.display())));
@@ -165,7 +220,7 @@ impl Export {
             opened => opened.map_err(failed)?,
         };
         let written = self
-            .write(store, BufWriter::with_capacity(BUFFER_BYTES, file))
+            .write(source, BufWriter::with_capacity(BUFFER_BYTES, file))
             .map_err(|error| Failure::Fault(error.to_string()))
             .and_then(|(exported, out)| {
                 let file = out.into_inner().map_err(|error| failed(error.into_error()))?;

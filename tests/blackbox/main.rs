@@ -8,6 +8,7 @@ mod cli;
 mod codex;
 mod crash;
 mod gemini;
+mod erasing;
 mod keys;
 mod mcp;
 mod misbehaving;
