@@ -1,4 +1,4 @@
-//! What the log is told of access: who read transcripts, and how often callers were turned away.
+//! What the log is told of access: who read transcripts or took exports, and how often callers were turned away.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -75,16 +75,33 @@ impl AccessLog {
         Ok(())
     }
 
+    /// Tells the log that the history is taken as a file, before any of it is answered: each time.
+    pub async fn exported(&self, access: &Access) -> Result<(), Problem> {
+        let read = Read { execution_id: None, kind: ReadKind::Export };
+        self.tell_of(access, read, access.request.id.to_string(), self.ledger.now()).await
+    }
+
     async fn tell_read(
         &self,
         access: &Access,
         execution_id: ExecutionId,
         now: Timestamp,
     ) -> Result<(), Problem> {
-        let fact = AccessEvent::Read(Read { execution_id: Some(execution_id), kind: ReadKind::Transcript });
+        let read = Read { execution_id: Some(execution_id), kind: ReadKind::Transcript };
+        self.tell_of(access, read, execution_id.to_string(), now).await
+    }
+
+    async fn tell_of(
+        &self,
+        access: &Access,
+        read: Read,
+        story: String,
+        now: Timestamp,
+    ) -> Result<(), Problem> {
+        let fact = AccessEvent::Read(read);
         let context = Context {
             actor: access.caller.actor.clone(),
-            correlation_id: Some(execution_id.to_string()),
+            correlation_id: Some(story),
             causation_id: Some(access.request.id.to_string()),
             traceparent: access.request.traceparent.clone(),
         };

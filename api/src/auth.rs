@@ -101,6 +101,8 @@ rights! {
     ReadWebhooks;
     /// [`Right::ManagePayments`]
     ManagePayments;
+    /// [`Right::Erase`]
+    Erase;
     /// [`Right::ReadPayments`]
     ReadPayments;
     /// [`Right::ManageBudgets`]

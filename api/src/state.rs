@@ -6,6 +6,7 @@ use execution_ledger_domain::agent::{Agent, AgentConfig};
 use execution_ledger_domain::execution::Execution;
 use execution_ledger_domain::scope::Ownership;
 use execution_ledger_domain::{AgentName, ExecutionId, Scope, StreamName, Timestamp};
+use execution_ledger_process::erasing::Eraser;
 use execution_ledger_process::keys::Keys;
 use execution_ledger_process::paid::Payments;
 use execution_ledger_process::run_token::LedgerSecret;
@@ -80,6 +81,7 @@ struct Inner {
     notary: Option<Notary>,
     sign_in: Arc<SignIn>,
     access_log: AccessLog,
+    eraser: Eraser,
     gate: Arc<Gate>,
     feed: Arc<ActivityFeed>,
     log_id: LogId,
@@ -98,6 +100,7 @@ impl App {
             payments: parts.payments,
             sign_in: Arc::new(SignIn::new(parts.secret, Arc::clone(parts.ledger.clock()))),
             access_log: AccessLog::new(parts.ledger.clone()),
+            eraser: Eraser::new(parts.ledger.clone(), parts.transcripts.clone()),
             keys: parts.keys,
             notary: parts.notary,
             ledger: parts.ledger,
@@ -149,6 +152,10 @@ impl App {
 
     pub(crate) fn access_log(&self) -> &AccessLog {
         &self.0.access_log
+    }
+
+    pub(crate) fn eraser(&self) -> &Eraser {
+        &self.0.eraser
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn EventStore> {

@@ -12,7 +12,7 @@ pub mod verify;
 
 pub use compare::{CompareError, Comparison, Difference, compare_views};
 pub use export::{
-    EXPORT_FORMAT, ExportError, ExportFilter, ExportFormat, ExportHeader, ExportProgress,
+    EXPORT_FORMAT, Export, ExportError, ExportFilter, ExportFormat, ExportHeader, ExportProgress,
     ExportTrailer, Exported, export, push_cell,
 };
 pub use import::{ImportFileError, Imported, import};

@@ -29,8 +29,8 @@ const AFTER_HELP: &str = "\
 A server that runs on the data directory, or that is named by --url, gives the
 file and records who took it; where none runs, or with --offline, the log is
 read where it lies. The file holds the events up to the moment of the command,
-with all texts that were not erased: keep it as safe as the data directory. Transcripts
-are files of their own and are not in it.
+with all texts that were not erased: keep it as safe as the data directory.
+Transcripts are files of their own and are not in it.
 
 NDJSON without a filter is what `import` takes. Its last line tells a whole file
 from one that was cut off or changed. A table (CSV) is for people; what a

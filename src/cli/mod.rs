@@ -11,6 +11,7 @@ mod completions;
 mod costs;
 mod diff;
 mod doctor;
+mod erase;
 mod exit;
 mod export;
 mod feed;
@@ -188,6 +189,7 @@ enum Command {
     Export(export::Export),
     Import(import::Import),
     Replay(replay::Replay),
+    Erase(erase::Erase),
     Diff(diff::Diff),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
@@ -209,6 +211,7 @@ impl Cli {
             Command::Export(export) => export.execute(&self.global, &output),
             Command::Import(import) => import.execute(&self.global, &output),
             Command::Replay(replay) => replay.execute(&self.global, &output),
+            Command::Erase(erase) => erase.execute(&self.global, &output),
             Command::Diff(diff) => diff.execute(&self.global, &output),
             Command::Run(run) => run.execute(&self.global, &output),
             Command::List(list) => list.execute(&self.global, &output),

@@ -241,9 +241,10 @@ fn tell(report: &Report, took_ms: u64, output: &Output) -> Result<(), Failure> {
             n(report.kept_checkpoints)
         ),
         format!(
-            "transcripts  {}{}",
+            "transcripts  {}{}{}",
             n(report.transcripts),
-            missing(report.transcripts_absent, "not there any more")
+            missing(report.transcripts_absent, "not there any more"),
+            missing(report.transcripts_erased, "erased")
         ),
         format!("read models  {rows}"),
         format!("tree         {}", report.root),

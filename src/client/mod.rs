@@ -169,6 +169,18 @@ impl Client {
         Ok(Stream::new(accepted(response).await?))
     }
 
+    /// Opens a file of any length, which comes in parts.
+    pub async fn download(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+    ) -> Result<Response, ClientError> {
+        let mut url = self.url(path)?;
+        url.query_pairs_mut().extend_pairs(query);
+        let response = self.request(Method::GET, url).send().await;
+        accepted(response.map_err(|error| self.unreachable(error))?).await
+    }
+
     fn request(&self, method: Method, url: Url) -> RequestBuilder {
         self.http.request(method, url).header(AUTHORIZATION, self.authorization.clone())
     }

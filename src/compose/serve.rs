@@ -10,6 +10,7 @@ use std::time::Duration;
 use execution_ledger_api::{App, KeyDigest, Options, Parts};
 use execution_ledger_domain::policy::Ceiling;
 use execution_ledger_process::desk::Desk;
+use execution_ledger_process::erasing::Eraser;
 use execution_ledger_process::keys::Keys;
 use execution_ledger_process::manager::{Manager, ManagerError, ManagerOptions};
 use execution_ledger_process::run_token::LedgerSecret;
@@ -115,6 +116,7 @@ async fn with_parts(
     let desk = Arc::new(Desk::new(policy, position));
     open_work::load_keys(&views, position, &desk).await?;
     let transcripts = Transcripts::new(data_dir.runs(), data_dir.transcripts());
+    finish_erasures(&ledger, &transcripts).await;
     let hub = TranscriptHub::new(transcripts.clone());
     let (stop_manager, manager_stop) = watch::channel(false);
     let manager = Manager::new(
@@ -194,6 +196,15 @@ async fn with_parts(
 }
 
 /// A directory by its real name, where it has one.
+/// Ends what was begun and cut off: a transcript that is half erased goes, or comes back.
+async fn finish_erasures(ledger: &Ledger, transcripts: &Transcripts) {
+    match Eraser::new(ledger.clone(), transcripts.clone()).recover().await {
+        Ok(0) => {}
+        Ok(gone) => tracing::info!(gone, "transcripts whose erasure was cut off are removed"),
+        Err(error) => tracing::error!(%error, "an erasure that was cut off can't be finished"),
+    }
+}
+
 fn canonical(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }

@@ -70,6 +70,8 @@ codes! {
     SessionNotFound = "session_not_found", NOT_FOUND, "There is no such chat session";
     /// No budget of that name, or one that was lifted.
     BudgetNotFound = "budget_not_found", NOT_FOUND, "There is no such budget";
+    /// No text of that digest, or nothing of a user of that name.
+    NothingToErase = "nothing_to_erase", NOT_FOUND, "There is nothing of that to erase";
     /// No key of that id.
     KeyNotFound = "key_not_found", NOT_FOUND, "There is no such key";
     /// No schedule of that id.

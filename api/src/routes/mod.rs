@@ -8,9 +8,11 @@ mod bulk;
 mod capacity;
 mod docs;
 mod event_answer;
+mod erase;
 mod events;
 mod executions;
 mod feed;
+mod export;
 mod filters;
 mod keys;
 mod paid;
@@ -147,6 +149,8 @@ fn documented(mcp: OpenApiRouter<App>) -> OpenApiRouter<App> {
         .routes(guarded!(ws::watch))
         .routes(guarded!(tlog::checkpoint))
         .routes(guarded!(tlog::tile))
+        .routes(guarded!(erase::erase))
+        .routes(guarded!(export::export))
         .routes(guarded!(tlog::entries))
         .merge(mcp)
         .routes(needing(Right::ReadLog, routes!(system::metrics)))

@@ -137,9 +137,13 @@ async fn check_kept(app: &App, path: &ExecutionPath, state: &Execution) -> Resul
         return Ok(());
     }
     let view = app.views().execution(&Scope::All, At::Now, id).await?;
-    let lines = view.value.and_then(|record| record.transcript).map_or(0, |kept| kept.lines);
+    let Some(kept) = view.value.and_then(|record| record.transcript) else { return Ok(()) };
+    let lines = kept.lines;
     if lines == 0 {
         return Ok(());
+    }
+    if app.eraser().is_transcript_erased(id, kept.sha256).await? {
+        return Err(Problem::new(Code::ContentErased, "the transcript was erased"));
     }
     let detail = format!("its {lines} lines were removed, as the settings for transcripts say");
     Err(Problem::new(Code::TranscriptExpired, detail))

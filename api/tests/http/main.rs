@@ -7,6 +7,7 @@ mod budgets;
 mod catching_up;
 mod feed;
 mod issued_keys;
+mod erasing;
 mod keys;
 mod limits;
 mod mcp;

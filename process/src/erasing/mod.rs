@@ -225,6 +225,21 @@ impl Eraser {
         Ok(gone)
     }
 
+    /// Whether the log tells that the transcript of an execution was erased, given its digest.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub async fn is_transcript_erased(
+        &self,
+        execution: ExecutionId,
+        transcript: Digest,
+    ) -> Result<bool, StoreError> {
+        let stream = StreamName::content(transcript);
+        let of = StreamName::execution(execution);
+        let events = self.ledger.store().read_stream(&stream, 0, PLACES_MAX, With::EventsOnly);
+        Ok(events.await?.iter().any(|recorded| recorded.data.contains(of.as_str())))
+    }
+
     async fn look(
         &self,
         found: &Found,
@@ -322,14 +337,10 @@ impl Eraser {
     ) -> Result<Position, EraseError> {
         let digest = erased.content.sha256;
         let contents = std::slice::from_ref(reason);
-        let places = |events: &[execution_ledger_domain::erasure::ErasureEvent]| {
-            let execution_ledger_domain::erasure::ErasureEvent::Erased(erased) = match events {
-                [one, ..] => one,
-                [] => return Vec::new(),
-            };
-            let place =
-                |beside: &Beside| ContentPlace { event_id: beside.event_id, sha256: digest };
-            erased.beside.iter().map(place).collect()
+        let place = |beside: &Beside| ContentPlace { event_id: beside.event_id, sha256: digest };
+        let places = |events: &[ErasureEvent]| {
+            let beside = events.iter().flat_map(|ErasureEvent::Erased(erased)| &erased.beside);
+            beside.map(place).collect()
         };
         let command = Command::Erase(Box::new(erased));
         let stream = StreamName::content(digest);
@@ -351,23 +362,6 @@ fn reason(text: &str) -> Result<Content, EraseError> {
     }
     let (text, _) = Redactor::global().redact(text);
     Ok(Content::new(salt()?, text.into_owned()))
-}
-
-impl Eraser {
-    /// Whether the log tells that the transcript of an execution was erased, given its digest.
-    ///
-    /// # Errors
-    /// The log can't be read.
-    pub async fn is_transcript_erased(
-        &self,
-        execution: ExecutionId,
-        transcript: Digest,
-    ) -> Result<bool, StoreError> {
-        let stream = StreamName::content(transcript);
-        let of = StreamName::execution(execution);
-        let events = self.ledger.store().read_stream(&stream, 0, PLACES_MAX, With::EventsOnly);
-        Ok(events.await?.iter().any(|recorded| recorded.data.contains(of.as_str())))
-    }
 }
 
 #[cfg(test)]

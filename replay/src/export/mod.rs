@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 /// The version of the file's format.
 pub const EXPORT_FORMAT: u32 = 1;
 /// Events that are read from the log at a time.
-const READ_AT_ONCE: usize = 1_000;
+const READ_AT_ONCE: usize = 500;
 
 /// Which events are written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,79 +145,173 @@ pub async fn export(
     out: &mut (impl Write + Send),
     mut progress: impl FnMut(ExportProgress) + Send,
 ) -> Result<Exported, ExportError> {
-    let until = store.head().await?;
-    let mut out = Hashing { out, sha256: Sha256::new(), bytes: 0 };
-    let named = LogPosition { log: store.log_id().clone(), position: until }.to_string();
-    match format {
-        ExportFormat::Ndjson => out.json_line(&ExportHeader {
-            execution_ledger_export: EXPORT_FORMAT,
-            log_id: store.log_id().to_string(),
-            until: named.clone(),
-            exported_at: now,
-            filter: filter.clone(),
-        })?,
-        ExportFormat::Csv => out.write_all(csv::HEAD.as_bytes())?,
+    let mut parts = Export::begin(store, filter, format, now).await?;
+    while let Some(part) = parts.next().await? {
+        out.write_all(&part)?;
+        progress(parts.progress());
     }
-    let (mut events, mut erased_texts, mut at, mut over) = (0, 0, Position::START, false);
-    while at < until && !over {
-        let page = store.read_all(at, READ_AT_ONCE, With::Contents).await?;
+    out.flush()?;
+    Ok(parts.exported())
+}
+
+/// The history in parts, one after the other: each is made when it is asked for, and bounded.
+pub struct Export {
+    store: Arc<dyn EventStore>,
+    filter: ExportFilter,
+    format: ExportFormat,
+    now: Timestamp,
+    at: Position,
+    until: Position,
+    events: u64,
+    erased_texts: u64,
+    bytes: u64,
+    sha256: Sha256,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Head,
+    Events,
+    End,
+    Over,
+}
+
+impl Export {
+    /// Of the events up to the log's present end that pass the filter.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub async fn begin(
+        store: &Arc<dyn EventStore>,
+        filter: &ExportFilter,
+        format: ExportFormat,
+        now: Timestamp,
+    ) -> Result<Self, ExportError> {
+        Ok(Self {
+            until: store.head().await?,
+            store: Arc::clone(store),
+            filter: filter.clone(),
+            format,
+            now,
+            at: Position::START,
+            events: 0,
+            erased_texts: 0,
+            bytes: 0,
+            sha256: Sha256::new(),
+            stage: Stage::Head,
+        })
+    }
+
+    /// The position up to which the log is written.
+    pub fn until(&self) -> Position {
+        self.until
+    }
+
+    /// How far it is.
+    pub fn progress(&self) -> ExportProgress {
+        ExportProgress { at: self.at, until: self.until }
+    }
+
+    /// What was written so far; all of it once [`Export::next`] gives nothing more.
+    pub fn exported(&self) -> Exported {
+        Exported {
+            events: self.events,
+            erased_texts: self.erased_texts,
+            bytes: self.bytes,
+            until: self.named(),
+            sha256: self.digest(),
+        }
+    }
+
+    /// The next part, never empty; nothing after the last one.
+    ///
+    /// # Errors
+    /// [`ExportError`]; what came until then has no last line.
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, ExportError> {
+        loop {
+            let part = match self.stage {
+                Stage::Head => {
+                    self.stage = Stage::Events;
+                    self.head()?
+                }
+                Stage::Events => self.page().await?,
+                Stage::End => {
+                    self.stage = Stage::Over;
+                    let trailer = ExportTrailer { events: self.events, sha256: self.digest() };
+                    let ending = match self.format {
+                        ExportFormat::Ndjson => json_line(&trailer)?,
+                        ExportFormat::Csv => Vec::new(),
+                    };
+                    // The last line holds the digest of what is before it.
+                    self.bytes += ending.len() as u64;
+                    return Ok(Some(ending).filter(|ending| !ending.is_empty()));
+                }
+                Stage::Over => return Ok(None),
+            };
+            if !part.is_empty() {
+                self.sha256.update(&part);
+                self.bytes += part.len() as u64;
+                return Ok(Some(part));
+            }
+        }
+    }
+
+    fn head(&self) -> Result<Vec<u8>, ExportError> {
+        match self.format {
+            ExportFormat::Ndjson => json_line(&ExportHeader {
+                execution_ledger_export: EXPORT_FORMAT,
+                log_id: self.store.log_id().to_string(),
+                until: self.named(),
+                exported_at: self.now,
+                filter: self.filter.clone(),
+            }),
+            ExportFormat::Csv => Ok(csv::HEAD.as_bytes().to_vec()),
+        }
+    }
+
+    /// The lines of one page of the log: none where none of its events passes the filter.
+    async fn page(&mut self) -> Result<Vec<u8>, ExportError> {
+        let mut out = Vec::new();
+        if self.at >= self.until {
+            self.stage = Stage::End;
+            return Ok(out);
+        }
+        let page = self.store.read_all(self.at, READ_AT_ONCE, With::Contents).await?;
         if page.is_empty() {
-            break;
+            self.stage = Stage::End;
         }
         for event in &page {
-            over = event.position > until || filter.to.is_some_and(|to| event.recorded_at >= to);
-            if over {
+            let late = self.filter.to.is_some_and(|to| event.recorded_at >= to);
+            if event.position > self.until || late {
+                self.stage = Stage::End;
                 break;
             }
-            at = event.position;
-            if filter.fits(event) {
-                match format {
-                    ExportFormat::Ndjson => line::write(&mut out, store.log_id(), event)?,
-                    ExportFormat::Csv => csv::write(&mut out, store.log_id(), event)?,
+            self.at = event.position;
+            if self.filter.fits(event) {
+                match self.format {
+                    ExportFormat::Ndjson => line::write(&mut out, self.store.log_id(), event)?,
+                    ExportFormat::Csv => csv::write(&mut out, self.store.log_id(), event)?,
                 }
-                events += 1;
+                self.events += 1;
                 let erased = event.contents.iter().filter(|stored| stored.content.is_none());
-                erased_texts += erased.count() as u64;
+                self.erased_texts += erased.count() as u64;
             }
         }
-        progress(ExportProgress { at, until });
+        Ok(out)
     }
-    let sha256 = Digest(out.sha256.clone().finalize().into());
-    if format == ExportFormat::Ndjson {
-        out.json_line(&ExportTrailer { events, sha256 })?;
+
+    fn named(&self) -> String {
+        LogPosition { log: self.store.log_id().clone(), position: self.until }.to_string()
     }
-    out.out.flush()?;
-    Ok(Exported { events, erased_texts, bytes: out.bytes, until: named, sha256 })
-}
 
-/// Counts and hashes what passes to the output.
-struct Hashing<W> {
-    out: W,
-    sha256: Sha256,
-    bytes: u64,
-}
-
-impl<W: Write> Hashing<W> {
-    fn json_line(&mut self, value: &impl Serialize) -> io::Result<()> {
-        let mut line = serde_json::to_vec(value)?;
-        line.push(b'\n');
-        self.write_all(&line)
+    fn digest(&self) -> Digest {
+        Digest(self.sha256.clone().finalize().into())
     }
 }
 
-impl<W: Write> Write for Hashing<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_all(bytes).map(|()| bytes.len())
-    }
-
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.out.write_all(bytes)?;
-        self.sha256.update(bytes);
-        self.bytes += bytes.len() as u64;
-        Ok(())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
+fn json_line(value: &impl Serialize) -> Result<Vec<u8>, ExportError> {
+    let mut line = serde_json::to_vec(value).map_err(io::Error::from)?;
+    line.push(b'\n');
+    Ok(line)
 }

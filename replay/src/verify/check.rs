@@ -1,5 +1,7 @@
 //! All checks of a log, event by event.
 
+use execution_ledger_domain::StreamName;
+use execution_ledger_domain::erasure::Beside;
 use execution_ledger_store::Recorded;
 
 use super::events::EventChecks;
@@ -38,6 +40,18 @@ impl Checks {
         let place = format!("the event after position {after}");
         let problem = format!("it can't be read, and nothing after it was checked: {problem}");
         self.report.add(Check::Event, place, problem);
+    }
+
+    /// Texts that are gone, and of whose erasure nothing was told so far: the stream that would tell.
+    pub(super) fn unexplained(&self) -> Vec<(StreamName, Beside, String)> {
+        self.events.unexplained()
+    }
+
+    /// A text is gone, and no event tells of it.
+    pub(super) fn untold(&mut self, beside: &Beside, place: &str) {
+        let problem =
+            format!("its {} is gone, and no content.erased tells of it", beside.part.as_str());
+        self.report.add(Check::Content, place, problem);
     }
 
     pub(super) fn end(mut self) -> Report {

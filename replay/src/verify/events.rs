@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 
-use execution_ledger_domain::{Event, StreamName, Timestamp};
+use execution_ledger_domain::erasure::{Beside, Erased, ErasureEvent, TextPart};
+use execution_ledger_domain::{Digest, Event, StreamName, Timestamp};
 use execution_ledger_store::Recorded;
 
 use super::report::{Check, Report};
@@ -17,6 +18,14 @@ pub(super) struct EventChecks {
     next: HashMap<u128, u64>,
     hashers: [RandomState; 2],
     last_recorded_at: Option<Timestamp>,
+    /// Texts that are gone, and transcripts that are not there, until an erasure tells of them.
+    unexplained: HashMap<Beside, Gone>,
+}
+
+/// Something that is not there.
+struct Gone {
+    place: String,
+    sha256: Digest,
 }
 
 impl EventChecks {
@@ -41,8 +50,11 @@ impl EventChecks {
         match recorded.event() {
             Err(error) => report.add(Check::Schema, place(recorded), error.to_string()),
             Ok(event) => {
-                contents(recorded, &event, report);
-                transcript(recorded, &event, transcripts, report);
+                self.contents(recorded, &event, report);
+                self.transcript(recorded, &event, transcripts, report);
+                if let Event::Erasure(ErasureEvent::Erased(erased)) = &event {
+                    self.erased(recorded, erased, report);
+                }
             }
         }
     }
@@ -88,42 +100,93 @@ fn place(recorded: &Recorded) -> String {
     Place::of(recorded).to_string()
 }
 
-fn contents(recorded: &Recorded, event: &Event, report: &mut Report) {
-    let references = event.content_refs();
-    if references.len() != recorded.contents.len() {
-        let (is, should) = (recorded.contents.len(), references.len());
-        let problem = format!("{is} texts lie beside it, and it speaks of {should}");
-        report.add(Check::Content, place(recorded), problem);
-    }
-    for (number, (reference, stored)) in references.iter().zip(&recorded.contents).enumerate() {
-        let same = match &stored.content {
-            None => {
-                report.contents_erased += 1;
-                stored.sha256 == reference.sha256
-            }
-            Some(content) => {
-                report.contents += 1;
-                stored.sha256 == reference.sha256 && content.reference() == *reference
-            }
-        };
-        if !same {
-            let problem = format!("text {} beside it is not what it recorded", number + 1);
+impl EventChecks {
+    fn contents(&mut self, recorded: &Recorded, event: &Event, report: &mut Report) {
+        let references = event.texts();
+        if references.len() != recorded.contents.len() {
+            let (is, should) = (recorded.contents.len(), references.len());
+            let problem = format!("{is} texts lie beside it, and it speaks of {should}");
             report.add(Check::Content, place(recorded), problem);
         }
-    }
-}
-
-fn transcript(recorded: &Recorded, event: &Event, transcripts: &Transcripts, report: &mut Report) {
-    let Event::Execution(event) = event else { return };
-    let Some(expected) = event.report().and_then(|report| report.transcript.as_ref()) else {
-        return;
-    };
-    let Some(execution) = recorded.stream.execution_id() else { return };
-    match transcripts(execution, expected) {
-        TranscriptState::Same => report.transcripts += 1,
-        TranscriptState::Absent => report.transcripts_absent += 1,
-        TranscriptState::Changed(why) => {
-            report.add(Check::Transcript, format!("execution {execution}"), why);
+        let both = references.iter().zip(&recorded.contents);
+        for (number, ((part, reference), stored)) in both.enumerate() {
+            let same = match &stored.content {
+                None => {
+                    report.contents_erased += 1;
+                    self.gone(recorded, *part, reference.sha256);
+                    stored.sha256 == reference.sha256
+                }
+                Some(content) => {
+                    report.contents += 1;
+                    stored.sha256 == reference.sha256 && content.reference() == *reference
+                }
+            };
+            if !same {
+                let problem = format!("text {} beside it is not what it recorded", number + 1);
+                report.add(Check::Content, place(recorded), problem);
+            }
         }
+    }
+
+    fn transcript(
+        &mut self,
+        recorded: &Recorded,
+        event: &Event,
+        transcripts: &Transcripts,
+        report: &mut Report,
+    ) {
+        let Event::Execution(event) = event else { return };
+        let Some(expected) = event.report().and_then(|report| report.transcript.as_ref()) else {
+            return;
+        };
+        let Some(execution) = recorded.stream.execution_id() else { return };
+        match transcripts(execution, expected) {
+            TranscriptState::Same => report.transcripts += 1,
+            TranscriptState::Absent => {
+                report.transcripts_absent += 1;
+                self.gone(recorded, TextPart::Transcript, expected.sha256);
+            }
+            TranscriptState::Changed(why) => {
+                report.add(Check::Transcript, format!("execution {execution}"), why);
+            }
+        }
+    }
+
+    fn gone(&mut self, recorded: &Recorded, part: TextPart, sha256: Digest) {
+        let stream = recorded.stream.to_string();
+        let beside = Beside { stream, event_id: recorded.id, part };
+        self.unexplained.insert(beside, Gone { place: place(recorded), sha256 });
+    }
+
+    /// What an erasure tells must be so: it names what is gone, and nothing that is still there.
+    fn erased(&mut self, recorded: &Recorded, erased: &Erased, report: &mut Report) {
+        for beside in &erased.beside {
+            let is_transcript = beside.part == TextPart::Transcript;
+            let check = if is_transcript { Check::Transcript } else { Check::Content };
+            match self.unexplained.remove(beside) {
+                Some(gone) if gone.sha256 == erased.content.sha256 => {
+                    if is_transcript {
+                        report.transcripts_absent -= 1;
+                        report.transcripts_erased += 1;
+                    }
+                }
+                _ => {
+                    let (part, stream) = (beside.part.as_str(), &beside.stream);
+                    let problem = format!("it tells that the {part} of {stream} was erased");
+                    let problem = format!("{problem}, which is still there or was told before");
+                    report.add(check, place(recorded), problem);
+                }
+            }
+        }
+    }
+
+    /// Texts that are gone, and of whose erasure nothing was told so far.
+    pub(super) fn unexplained(&self) -> Vec<(StreamName, Beside, String)> {
+        let texts =
+            self.unexplained.iter().filter(|(beside, _)| beside.part != TextPart::Transcript);
+        let told = texts.map(|(beside, gone)| {
+            (StreamName::content(gone.sha256), beside.clone(), gone.place.clone())
+        });
+        told.collect()
     }
 }

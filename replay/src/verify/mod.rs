@@ -10,8 +10,9 @@ mod tree;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use execution_ledger_domain::ExecutionId;
+use execution_ledger_domain::erasure::{Beside, ErasureEvent};
 use execution_ledger_domain::execution::TranscriptRef;
+use execution_ledger_domain::{Event, ExecutionId, StreamName};
 use execution_ledger_store::{EventStore, Position, Recorded, StoreError, With};
 
 pub use report::{Check, Problem, Report};
@@ -123,8 +124,38 @@ pub async fn verify(
     }
     if let Some(problem) = page.unreadable {
         checks.unreadable(after.number(), &problem);
+        return Ok(checks.end());
+    }
+    // A server that erases meanwhile tells of it behind the head.
+    for (stream, beside, place) in checks.unexplained() {
+        if !is_told(store, &stream, &beside).await? {
+            checks.untold(&beside, &place);
+        }
     }
     Ok(checks.end())
+}
+
+/// Whether the stream of a text tells that it was erased there.
+async fn is_told(
+    store: &Arc<dyn EventStore>,
+    stream: &StreamName,
+    beside: &Beside,
+) -> Result<bool, StoreError> {
+    let mut revision = 0;
+    loop {
+        let page = store.read_stream(stream, revision, PAGE_EVENTS, With::EventsOnly).await?;
+        for recorded in &page {
+            revision = recorded.revision.saturating_add(1);
+            if let Ok(Event::Erasure(ErasureEvent::Erased(erased))) = recorded.event()
+                && erased.beside.contains(beside)
+            {
+                return Ok(true);
+            }
+        }
+        if page.len() < PAGE_EVENTS {
+            return Ok(false);
+        }
+    }
 }
 
 fn joined(

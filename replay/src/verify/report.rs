@@ -80,8 +80,10 @@ pub struct Report {
     pub kept_checkpoints: u64,
     /// Transcripts that were compared.
     pub transcripts: u64,
-    /// Transcripts that are not there any more.
+    /// Transcripts that are not there any more: old ones are removed.
     pub transcripts_absent: u64,
+    /// Transcripts that were erased.
+    pub transcripts_erased: u64,
     /// Rows of the read models that were compared; absent where they were not.
     pub rows: Option<u64>,
     /// The key that must have signed the checkpoints.
