@@ -2,6 +2,7 @@
 
 mod answers;
 mod billing;
+mod budgets;
 mod erasing;
 mod history;
 mod keys;

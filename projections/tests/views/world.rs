@@ -435,6 +435,12 @@ impl Default for Submission {
     }
 }
 
+/// Some say the most that they may cost.
+fn max_cost(submission: &Submission) -> Option<NanoUsd> {
+    let named = submission.text.len().is_multiple_of(2);
+    named.then(|| NanoUsd::from_nanos(400).expect("an amount"))
+}
+
 /// What is accepted with a task.
 fn pending(submission: &Submission, text: &Content, now: Timestamp) -> Pending {
     Pending {
@@ -459,7 +465,7 @@ fn pending(submission: &Submission, text: &Content, now: Timestamp) -> Pending {
         payment_id: None,
         model_requested: submission.model.map(str::to_owned),
         timeout_s: 900,
-        max_cost_nano_usd: None,
+        max_cost_nano_usd: max_cost(submission),
         allowed_tools: None,
         system_prompt: None,
         max_turns: None,
