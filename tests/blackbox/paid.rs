@@ -3,6 +3,7 @@
 
 mod charges;
 mod kills;
+mod people;
 mod refusals;
 mod shop;
 mod stage;

@@ -37,9 +37,19 @@ impl Shop {
 
     /// On this chain.
     pub async fn open_on(stage: Arc<Stage>) -> Self {
+        let rpc = format!("rpc_url = \"{}\"", stage.told("rpc_url"));
+        Self::open_with(stage, &rpc).await
+    }
+
+    /// With a ledger that is not told where the chain can be asked.
+    pub async fn open_without_chain(stage: Arc<Stage>) -> Self {
+        Self::open_with(stage, "").await
+    }
+
+    async fn open_with(stage: Arc<Stage>, rpc: &str) -> Self {
         let facilitator = Facilitator::start(&stage).await;
         let configuration = tempfile::tempdir().expect("a temporary directory");
-        let text = configured(&stage, &facilitator);
+        let text = configured(&stage, &facilitator, rpc);
         let path = configuration.path().join("paid.toml");
         std::fs::write(&path, text).expect("a configuration");
         let path = path.display().to_string();
@@ -194,7 +204,7 @@ impl Shop {
 /// The setting that names the configuration of paid runs.
 const CONFIGURATION: &str = "EXECUTION_LEDGER_PAID_CONFIG";
 
-fn configured(stage: &Stage, facilitator: &Facilitator) -> String {
+fn configured(stage: &Stage, facilitator: &Facilitator, rpc: &str) -> String {
     let told = |field| stage.told(field);
     format!(
         r#"
@@ -209,7 +219,7 @@ pay_to = "{}"
 eip712_name = "{}"
 eip712_version = "{}"
 decimals = 6
-rpc_url = "{}"
+{rpc}
 
 [agents.demo]
 price = {{ test = "0.025" }}
@@ -220,7 +230,6 @@ price = {{ test = "0.025" }}
         told("pay_to"),
         told("name"),
         told("version"),
-        told("rpc_url"),
     )
 }
 
