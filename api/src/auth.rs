@@ -95,6 +95,8 @@ rights! {
     ManageKeys;
     /// [`Right::ReadKeys`]
     ReadKeys;
+    /// [`Right::CorrectCosts`]
+    CorrectCosts;
     /// [`Right::ManageWebhooks`]
     ManageWebhooks;
     /// [`Right::ReadWebhooks`]

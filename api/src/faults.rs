@@ -10,7 +10,7 @@ use execution_ledger_process::keys::{IN_USE_MAX as KEYS_IN_USE_MAX, KeyError};
 use execution_ledger_process::paid::{PaidError, ResolveError};
 use execution_ledger_process::scheduler::ScheduleError;
 use execution_ledger_process::tasks::{
-    AgentError, MoveError, RetryError, SessionError, StopError, SubmitError,
+    AgentError, CorrectError, MoveError, RetryError, SessionError, StopError, SubmitError,
 };
 use execution_ledger_process::webhooks::WebhookError;
 use execution_ledger_projections::QueryError;
@@ -196,6 +196,24 @@ impl From<RetryError> for Problem {
                 .hint("post the message again: POST /api/sessions/{id}/messages"),
             RetryError::Erased => Self::new(Code::ContentErased, text),
             RetryError::Submit(refusal) => refusal.into(),
+        }
+    }
+}
+
+impl From<CorrectError> for Problem {
+    fn from(error: CorrectError) -> Self {
+        let text = error.to_string();
+        match error {
+            CorrectError::NotFound => no_execution(),
+            CorrectError::OtherUser => Self::new(Code::Forbidden, text),
+            CorrectError::Invalid { field, problem } => Self::invalid_field(field, problem),
+            CorrectError::NotPriced(_) => Self::new(Code::NotPriced, text)
+                .hint("say what it cost (cost_usd), or add the price to the price book"),
+            CorrectError::Write(error) => write_failed(error, |refused| {
+                Self::new(Code::NotEnded, refused.to_string())
+                    .hint("stop it first, or wait for its end")
+            }),
+            CorrectError::Store(fault) => fault.into(),
         }
     }
 }

@@ -130,6 +130,9 @@ pub mod supervisor_signal {
     /// which stands still for nobody and is never set. Otherwise it is passed over: the sender's
     /// clock was set.
     pub const LEASE_LAPSED: Signal = Signal::SIGUSR2;
+    /// The run has passed what it may cost: like a cancel, recorded as such. A supervisor that does not
+    /// know this signal is not ended by it: what nobody takes of it is passed over.
+    pub const MAX_COST: Signal = Signal::SIGURG;
     /// The host goes down: like a cancel, recorded as such.
     pub const HOST_SHUTDOWN: Signal = Signal::SIGTERM;
 }

@@ -1,22 +1,26 @@
 //! `costs`: what runs cost.
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use execution_ledger_domain::Timestamp;
 use serde_json::Value;
 
 use super::feed::Feed;
+use super::prices::{Correct, Prices};
 use super::task::{text, time};
 use super::{Exit, Failure, Global, block_on};
 use crate::output::{Align, Output, Sheet, Tone, amount, number};
 
 const AFTER_HELP: &str = "\
-Costs are what agents reported, corrections included, exact to a billionth of a
+Costs are what agents reported, or what their tokens cost by the price book, or
+what a person corrected them to, exact to a billionth of a
 dollar. Runs whose cost nobody knows are counted, not guessed.
 
 Examples:
   execution-ledger costs
   execution-ledger costs --by agent --from 2026-11-01T00:00:00Z
   execution-ledger costs feed --format csv
+  execution-ledger costs correct 0193a1b2-... --cost 0.12 --reason \"invoice of May\"
+  execution-ledger costs prices
 ";
 
 /// What costs are grouped by.
@@ -35,6 +39,8 @@ enum By {
 #[derive(Debug, Subcommand)]
 enum Part {
     Feed(Feed),
+    Correct(Correct),
+    Prices(Prices),
 }
 
 /// Sum what runs cost.
@@ -56,8 +62,11 @@ pub struct Costs {
 
 impl Costs {
     pub(super) fn execute(&self, global: &Global, output: &Output) -> Result<Exit, Failure> {
-        if let Some(Part::Feed(feed)) = &self.part {
-            return feed.execute(global, output);
+        match &self.part {
+            Some(Part::Feed(feed)) => return feed.execute(global, output),
+            Some(Part::Correct(correct)) => return correct.execute(global, output),
+            Some(Part::Prices(prices)) => return prices.execute(global, output),
+            None => {}
         }
         let client = global.client()?;
         let (name, head) = match self.by {

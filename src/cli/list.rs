@@ -8,9 +8,9 @@ use serde_json::Value;
 
 use super::filters::Filters;
 use super::pages::{ROWS_MAX, Rows};
-use super::task::{moment, now, status, text};
+use super::task::{cost, moment, now, status, text};
 use super::{Exit, Failure, Global, block_on};
-use crate::output::{Align, Output, Sheet, Tone, ago, amount, duration, exact};
+use crate::output::{Align, Output, Sheet, Tone, ago, duration, exact};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -95,7 +95,7 @@ impl List {
                 (text(record, "triggered_by"), Tone::Plain),
                 (created, Tone::Plain),
                 (took.map_or_else(|| "-".to_owned(), duration), Tone::Plain),
-                (amount(record.get("cost_usd").unwrap_or(&Value::Null)), Tone::Plain),
+                (cost(record), Tone::Plain),
                 (message.split_whitespace().collect::<Vec<_>>().join(" "), Tone::Quiet),
             ]);
         }

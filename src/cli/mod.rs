@@ -22,6 +22,7 @@ mod keys;
 mod list;
 mod pages;
 mod payments;
+mod prices;
 mod prove;
 mod queue;
 mod rebuild;

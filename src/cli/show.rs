@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::Value;
 
-use super::task::{Which, moment, status, text, when};
+use super::task::{Which, cost, moment, status, text, when};
 use super::{Exit, Failure, Global, block_on};
 use crate::output::{
     Align, Output, Sheet, Tone, amount, duration, exact, neutral_line, neutral_text, number, paint,
@@ -92,9 +92,17 @@ fn facts(record: &Value) -> Vec<(&'static str, String, Tone)> {
     add("Ended", time("completed_at"));
     add("Took", ms("duration_ms"));
     add("Stop asked for", time("cancellation_requested_at"));
-    let basis = field("cost_basis").map(|basis| format!(" ({basis})")).unwrap_or_default();
-    add("Cost", deep("/cost_usd").map(|cost| format!("{}{basis}", amount(cost))));
+    let basis = field("cost_basis").filter(|basis| basis != "unknown");
+    let basis = basis.map(|basis| format!(" ({basis})")).unwrap_or_default();
+    add("Cost", field("cost_basis").map(|_| format!("{}{basis}", cost(record))));
+    add("Price book", field("price_book"));
     add("Tokens", deep("/usage").map(tokens));
+    for of in deep("/usage_by_model").and_then(Value::as_array).into_iter().flatten() {
+        let (model, used) = (text(of, "model"), of.get("usage").map(tokens).unwrap_or_default());
+        let price = of.get("cost_usd").filter(|cost| !cost.is_null()).map(amount);
+        let price = price.unwrap_or_else(|| "unknown".to_owned());
+        add("By model", Some(format!("{model}: {used}, {price}")));
+    }
     add("Model", field("model_used").or_else(|| field("model_requested")));
     add("Turns", field("num_turns"));
     add("Session", field("agent_session_id"));

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::Failure;
 use crate::client::{Answer, Client, ClientError, Problem};
-use crate::output::{Tone, ago, exact};
+use crate::output::{Tone, ago, amount, exact};
 
 /// An execution's id, from an argument.
 pub fn execution_id(text: &str) -> Result<ExecutionId, &'static str> {
@@ -115,6 +115,15 @@ pub fn text(record: &Value, field: &str) -> String {
         Some(Value::String(text)) => text.clone(),
         None | Some(Value::Null) => "-".to_owned(),
         Some(other) => other.to_string(),
+    }
+}
+
+/// What it cost: an amount, `unknown` where it ran and nobody knows, `-` where it has not ended or never
+/// ran.
+pub fn cost(record: &Value) -> String {
+    match record.get("cost_usd").unwrap_or(&Value::Null) {
+        Value::Null if text(record, "cost_basis") == "unknown" => "unknown".to_owned(),
+        known => amount(known),
     }
 }
 

@@ -6,6 +6,7 @@ mod budgets;
 mod claude_code;
 mod cli;
 mod codex;
+mod costs;
 mod crash;
 mod gemini;
 mod erasing;

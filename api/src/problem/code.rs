@@ -118,6 +118,8 @@ codes! {
     NotPending = "not_pending", CONFLICT, "The execution is not waiting";
     /// The execution has not ended yet.
     NotEnded = "not_ended", CONFLICT, "The execution has not ended";
+    /// The price book can't price what was recorded of it.
+    NotPriced = "not_priced", CONFLICT, "Its tokens have no price";
     /// A turn of a chat session is not tried again: it is posted again.
     ChatTurn = "chat_turn", CONFLICT, "The execution was a chat turn";
     /// What came of the payment is known.

@@ -6,6 +6,7 @@ mod answers;
 mod budgets;
 mod bulk;
 mod capacity;
+mod corrections;
 mod docs;
 mod event_answer;
 mod erase;
@@ -95,6 +96,8 @@ fn documented(mcp: OpenApiRouter<App>) -> OpenApiRouter<App> {
         .routes(guarded!(queue::retry))
         .routes(guarded!(panel::activities))
         .routes(guarded!(panel::costs))
+        .routes(guarded!(corrections::correct))
+        .routes(guarded!(corrections::prices))
         .routes(guarded!(feed::feed))
         .routes(guarded!(agents::list))
         .routes(guarded!(agents::register))

@@ -8,13 +8,14 @@ use serde_json::{Value, json};
 use crate::support::Server;
 
 /// What has no past, and says so: live streams and what is known of now alone.
-const OF_NOW: [&str; 6] = [
+const OF_NOW: [&str; 7] = [
     "/api/paid/executions/{id}",
     "/api/agents/{name}/capacity",
     "/api/agents/{name}/executions/{id}/log",
     "/api/agents/{name}/executions/{id}/stream",
     "/api/sessions/{id}/stream",
     "/api/me",
+    "/api/costs/prices",
 ];
 
 /// How often everything is asked until nothing moves meanwhile.

@@ -5,6 +5,7 @@ mod as_of;
 mod bad_input;
 mod budgets;
 mod catching_up;
+mod corrections;
 mod feed;
 mod issued_keys;
 mod erasing;

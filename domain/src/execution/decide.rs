@@ -179,6 +179,10 @@ impl Aggregate for Execution {
                 Err(Rejection::NotEnded)
             }
 
+            (
+                Ended { cost: Some(known), cost_basis, price_book: by, .. },
+                C::CorrectCost { cost, basis, price_book, .. },
+            ) if (*known, *cost_basis, by) == (cost, basis, &price_book) => Ok(vec![]),
             (Ended { .. }, C::CorrectCost { cost, basis, price_book, reason }) => {
                 Ok(vec![E::CostCorrected(CostCorrected {
                     cost_nano_usd: cost,

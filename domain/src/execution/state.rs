@@ -3,6 +3,7 @@
 use super::event::{
     CancelCause, CancellationRequested, ExecutionEvent, Pending, Running, SignalSent,
 };
+use super::observation::CostBasis;
 use crate::money::NanoUsd;
 
 /// How an execution ended.
@@ -67,6 +68,10 @@ pub enum Execution {
         injection_settled: bool,
         /// What it cost, as far as is known.
         cost: Option<NanoUsd>,
+        /// Where that comes from.
+        cost_basis: CostBasis,
+        /// The version of the price book that it was computed with, where one was.
+        price_book: Option<String>,
     },
 }
 
@@ -119,11 +124,20 @@ impl Execution {
                 outcome: event.outcome().unwrap_or(Outcome::Failed),
                 injection_settled: false,
                 cost: event.report().and_then(|report| report.cost_nano_usd),
+                cost_basis: event.report().map(|report| report.cost_basis).unwrap_or_default(),
+                price_book: event.report().and_then(|report| report.price_book.clone()),
             },
             (
-                Self::Ended { pending, outcome, cost, .. },
+                Self::Ended { pending, outcome, cost, cost_basis, price_book, .. },
                 E::ResultInjected(_) | E::InjectionRefused(_),
-            ) => Self::Ended { pending, outcome, injection_settled: true, cost },
+            ) => Self::Ended {
+                pending,
+                outcome,
+                injection_settled: true,
+                cost,
+                cost_basis,
+                price_book,
+            },
             (
                 Self::Ended { pending, outcome, injection_settled, .. },
                 E::CostCorrected(corrected),
@@ -132,6 +146,8 @@ impl Execution {
                 outcome,
                 injection_settled,
                 cost: Some(corrected.cost_nano_usd),
+                cost_basis: corrected.cost_basis,
+                price_book: corrected.price_book.clone(),
             },
             (state, _) => state,
         }

@@ -15,6 +15,7 @@ use execution_ledger_domain::{
 use execution_ledger_store::{Context, ExecuteError, StoreError, With};
 use uuid::Uuid;
 
+use super::cost_limit::CostLimit;
 use super::observe::StartedAs;
 use super::{Shared, injection, retry, runs, turns};
 use crate::failpoint;
@@ -196,6 +197,8 @@ pub(super) struct Begun {
     pub handle: Handle,
     /// What it runs.
     pub program: StartedAs,
+    /// What it may cost, where that is looked at while it runs.
+    pub limit: Option<CostLimit>,
 }
 
 /// Starts the supervisor of a claim.
@@ -237,7 +240,9 @@ pub(super) async fn launch(
     let (orders, stdin) = orders(shared, &config, &pending, plan, (execution, claim));
     let handle = give_orders(shared, room, orders, stdin, plan_files).await?;
     prepare_next(shared);
-    Ok(Begun { handle, program: StartedAs::of(running, &pending) })
+    let program = StartedAs::of(running, &pending);
+    let limit = CostLimit::of(pending.max_cost_nano_usd, &program);
+    Ok(Begun { handle, program, limit })
 }
 
 async fn give_orders(

@@ -4,6 +4,7 @@
 //! At start it takes up every run that holds a slot; then it follows the log, and after each batch
 //! of events it begins what follows from the policy's state.
 
+mod cost_limit;
 mod ending;
 mod giving_up;
 mod injection;

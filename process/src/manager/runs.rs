@@ -9,6 +9,7 @@ use execution_ledger_domain::{ClaimId, ExecutionId, StreamName, limits};
 use execution_ledger_store::{ExecuteError, StoreError};
 use nix::sys::signal::Signal;
 
+use super::cost_limit::{self, CostLimit};
 use super::giving_up::{self, GivenUp};
 use super::launch::{self, Begun, LaunchError, Task};
 use super::observe::StartedAs;
@@ -125,7 +126,8 @@ pub(super) async fn lapse(shared: &Arc<Shared>, execution: ExecutionId, claim: C
     true
 }
 
-fn send(handle: &Handle, execution: ExecutionId, signal: Signal) {
+/// Tells a supervisor something.
+pub(super) fn send(handle: &Handle, execution: ExecutionId, signal: Signal) {
     if let Err(error) = handle.signal(signal) {
         tracing::error!(%execution, %signal, %error, "a supervisor could not be signalled");
     }
@@ -163,7 +165,7 @@ pub(super) async fn begin(entered: Entered, running: Running, task: Option<Task>
         Launched::Alive(begun) => {
             failpoint::reach("manager.started");
             let handle = Arc::new(begun.handle);
-            let said = look_after(shared, execution, claim, &handle).await;
+            let said = look_after(shared, execution, claim, &handle, begun.limit).await;
             conclude(shared, execution, claim, said.map(|status| (status, begun.program))).await;
             drop(entered);
             let_go(execution, &handle).await;
@@ -267,6 +269,7 @@ async fn look_after(
     execution: ExecutionId,
     claim: ClaimId,
     handle: &Arc<Handle>,
+    limit: Option<CostLimit>,
 ) -> Option<Status> {
     let wanted = {
         let mut runs = shared.runs.lock();
@@ -278,6 +281,7 @@ async fn look_after(
     if let Some(signal) = wanted {
         send(handle, execution, signal);
     }
+    let following = limit.map(|limit| cost_limit::keep(shared, execution, handle, limit));
     let said = loop {
         match handle.news().await {
             Ok(Some(News::Signal(sent))) => note_signal(shared, execution, claim, sent).await,
@@ -289,6 +293,7 @@ async fn look_after(
             }
         }
     };
+    drop(following);
     if let Some(run) = shared.runs.lock().get_mut(&execution) {
         run.handle = None;
     }
@@ -330,8 +335,8 @@ async fn conclude(
     loop {
         let asked = files.clone();
         let probe = tokio::task::spawn_blocking(move || supervisor::probe(&asked)).await;
-        let handle = match probe {
-            Ok(Ok(Probe::Alive(handle))) => handle,
+        let (handle, limit) = match probe {
+            Ok(Ok(Probe::Alive(handle))) => (handle, CostLimit::of_run(shared, execution).await),
             Ok(Ok(Probe::Finished(status))) => {
                 return ending::finish(shared, execution, &files, *status, None).await;
             }
@@ -341,7 +346,7 @@ async fn conclude(
             Ok(Ok(Probe::NotStarted)) => {
                 launches += 1;
                 match launch_again(shared, execution, claim, launches).await {
-                    Launched::Alive(begun) => begun.handle,
+                    Launched::Alive(begun) => (begun.handle, begun.limit),
                     Launched::Ended => return,
                     Launched::GivenUp(why) => {
                         if giving_up::seal_and_record(shared, execution, &files, why).await {
@@ -370,7 +375,7 @@ async fn conclude(
         };
         // A supervisor that is found again says nothing to this process: its files do.
         let handle = Arc::new(handle);
-        look_after(shared, execution, claim, &handle).await;
+        look_after(shared, execution, claim, &handle, limit).await;
         if handle.exited().await.is_err() {
             tokio::time::sleep(REST).await;
         }

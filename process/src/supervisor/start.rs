@@ -242,9 +242,14 @@ fn with_supervisor_signals_blocked<T>(act: impl FnOnce() -> io::Result<T>) -> io
 
 /// The signals that tell a supervisor something.
 pub(super) fn supervisor_signals() -> SigSet {
-    [supervisor_signal::CANCEL, supervisor_signal::LEASE_LAPSED, supervisor_signal::HOST_SHUTDOWN]
-        .into_iter()
-        .collect()
+    [
+        supervisor_signal::CANCEL,
+        supervisor_signal::LEASE_LAPSED,
+        supervisor_signal::HOST_SHUTDOWN,
+        supervisor_signal::MAX_COST,
+    ]
+    .into_iter()
+    .collect()
 }
 
 /// Writes a whole file that only we may read. A reader sees all of it or none.

@@ -75,6 +75,7 @@ pub(super) fn cause_of(signal: u32) -> Option<StopCause> {
     match i32::try_from(signal).map(Signal::try_from) {
         Ok(Ok(supervisor_signal::CANCEL)) => Some(StopCause::Cancelled),
         Ok(Ok(supervisor_signal::LEASE_LAPSED)) => Some(StopCause::LeaseExpired),
+        Ok(Ok(supervisor_signal::MAX_COST)) => Some(StopCause::MaxCost),
         Ok(Ok(supervisor_signal::HOST_SHUTDOWN)) => Some(StopCause::HostShutdown),
         _ => None,
     }

@@ -2,6 +2,7 @@
 
 mod again;
 mod agents;
+mod costs;
 mod paid;
 mod retried;
 mod scheduled;
@@ -32,6 +33,7 @@ use crate::pricing::PriceBook;
 use crate::run_token::LedgerSecret;
 pub use again::{MoveError, RetryError};
 pub use agents::AgentError;
+pub use costs::{COST_REASON_MAX_BYTES, CorrectError, Corrected, Correction};
 pub use paid::PaidTask;
 pub(crate) use paid::{PreparedPaid, payer};
 pub use retried::ANSWERS_AFTER_END_S;

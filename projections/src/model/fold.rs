@@ -1,12 +1,13 @@
 //! How the record of an execution follows from the events of its stream.
 
 use execution_ledger_domain::erasure::TextPart;
-use execution_ledger_domain::execution::{ExecutionEvent, Pending, RunReport};
+use execution_ledger_domain::execution::{ExecutionEvent, ModelUsage, Pending, RunReport};
 use execution_ledger_domain::scope::Ownership;
 use execution_ledger_domain::wire::WireError;
 use execution_ledger_domain::{ContentRef, Event};
 use execution_ledger_store::{Position, Recorded};
 
+use super::record::UsageOfModel;
 use super::record::{ErrorInfo, ExecutionRecord, PaidWith, Status};
 
 impl ExecutionRecord {
@@ -77,6 +78,7 @@ impl ExecutionRecord {
             E::CostCorrected(corrected) if ended => {
                 self.cost = Some(corrected.cost_nano_usd);
                 self.cost_basis = Some(corrected.cost_basis);
+                self.price_book.clone_from(&corrected.price_book);
             }
             E::Pending(_)
             | E::QueueMoved(_)
@@ -137,7 +139,9 @@ impl ExecutionRecord {
             queue_ms: None,
             cost: None,
             cost_basis: None,
+            price_book: None,
             usage: None,
+            usage_by_model: Vec::new(),
             model_requested: pending.model_requested.clone(),
             model_used: None,
             agent_session_id: None,
@@ -190,7 +194,14 @@ impl ExecutionRecord {
         self.response_cut = report.response_cut;
         self.cost = report.cost_nano_usd;
         self.cost_basis = Some(report.cost_basis);
+        self.price_book.clone_from(&report.price_book);
         self.usage = report.usage;
+        let of = |of: &ModelUsage| UsageOfModel {
+            model: of.model.clone(),
+            usage: of.usage,
+            cost: of.cost_nano_usd,
+        };
+        self.usage_by_model = report.usage_by_model.iter().map(of).collect();
         self.model_used.clone_from(&report.model_used);
         self.agent_session_id.clone_from(&report.agent_session_id);
         self.claude_session_id.clone_from(&report.agent_session_id);

@@ -86,6 +86,20 @@ pub struct PaidWith {
     pub payment_id: String,
 }
 
+/// What one model used in a run.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct UsageOfModel {
+    /// The model; where the agent never says which one answered, the one that it was told to use.
+    pub model: String,
+    /// Its tokens.
+    #[schema(value_type = Object)]
+    pub usage: Usage,
+    /// What they cost, in dollars; null where nobody knows.
+    #[serde(rename = "cost_usd", serialize_with = "usd")]
+    #[schema(value_type = Option<f64>)]
+    pub cost: Option<NanoUsd>,
+}
+
 /// All that is known of one execution. Fields that are not known, or not yet, are null.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct ExecutionRecord {
@@ -126,9 +140,13 @@ pub struct ExecutionRecord {
     /// Where the cost comes from; null until it has ended.
     #[schema(value_type = Option<String>)]
     pub cost_basis: Option<CostBasis>,
+    /// The version of the price book that it was computed with; null where none was.
+    pub price_book: Option<String>,
     /// Tokens of this run alone.
     #[schema(value_type = Option<Object>)]
     pub usage: Option<Usage>,
+    /// The same for each model, where that is known; a correction of the cost leaves it as it was.
+    pub usage_by_model: Vec<UsageOfModel>,
     /// The model that was asked for.
     pub model_requested: Option<String>,
     /// The model that answered.
