@@ -54,10 +54,7 @@ pub struct Seen<T> {
 impl<T> Seen<T> {
     /// The same with another answer.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Seen<U> {
-        Seen {
-            position: self.position,
-            value: change(self.value),
-        }
+        Seen { position: self.position, value: change(self.value) }
     }
 }
 
@@ -151,13 +148,7 @@ pub struct ActivityQuery {
 
 impl Default for ActivityQuery {
     fn default() -> Self {
-        Self {
-            agent: None,
-            activity_type: None,
-            state: None,
-            limit: PAGE_DEFAULT,
-            cursor: None,
-        }
+        Self { agent: None, activity_type: None, state: None, limit: PAGE_DEFAULT, cursor: None }
     }
 }
 
@@ -252,13 +243,7 @@ pub struct SessionQuery {
 
 impl Default for SessionQuery {
     fn default() -> Self {
-        Self {
-            agent: None,
-            status: None,
-            user: None,
-            limit: PAGE_DEFAULT,
-            cursor: None,
-        }
+        Self { agent: None, status: None, user: None, limit: PAGE_DEFAULT, cursor: None }
     }
 }
 
@@ -331,9 +316,6 @@ pub enum QueryError {
 
 impl QueryError {
     pub(crate) fn invalid(field: &'static str, problem: impl Into<String>) -> Self {
-        Self::Invalid {
-            field,
-            problem: problem.into(),
-        }
+        Self::Invalid { field, problem: problem.into() }
     }
 }

@@ -15,17 +15,18 @@ use crate::client::{Answer, Client};
 use crate::output::{Output, neutral_line};
 
 const REGISTER_HELP: &str = "\
-The secret is written to standard output, once: the ledger keeps it nowhere. Give
-it to the receiver: any library of Standard Webhooks verifies messages with it.
+The secret is written to standard output, once: the ledger keeps it nowhere.
+Give it to the receiver: any library of Standard Webhooks verifies messages
+with it.
 
 Kinds: run_cost, cost_corrected, payment_settled, refund_owed (as `costs feed`
 has them), budget.threshold_reached, execution.completed, execution.failed,
 execution.cancelled.
 
 Examples:
-  execution-ledger webhooks register Billing https://billing.example.org/ledger \\
+  execution-ledger webhooks register Billing https://example.org/ledger \\
       --kind run_cost,cost_corrected
-  execution-ledger webhooks register Pager https://pager.example.org/hook \\
+  execution-ledger webhooks register Pager https://example.org/pager \\
       --kind execution.failed --kind budget.threshold_reached
 ";
 
@@ -95,7 +96,8 @@ struct Register {
     /// What people call it.
     name: String,
     /// Where it is told: an address of https.
-    url: String,
+    #[arg(value_name = "URL")]
+    address: String,
     /// The kinds of messages that it gets.
     #[arg(long = "kind", value_name = "KINDS", value_delimiter = ',', required = true)]
     #[arg(value_parser = kinds())]
@@ -114,8 +116,8 @@ struct Change {
     #[arg(long)]
     name: Option<String>,
     /// Where it is told.
-    #[arg(long)]
-    url: Option<String>,
+    #[arg(long, value_name = "URL")]
+    address: Option<String>,
     /// The kinds of messages that it gets: all of them.
     #[arg(long = "kind", value_name = "KINDS", value_delimiter = ',', value_parser = kinds())]
     kinds: Option<Vec<String>>,
@@ -184,9 +186,7 @@ impl Webhooks {
                 }
                 Command::Register(register) => register.execute(&client, output).await,
                 Command::Change(change) => change.execute(&client, output).await,
-                Command::Rotate(named) => {
-                    secret(&wish(&client, named.id, "rotate").await?, output)
-                }
+                Command::Rotate(named) => secret(&wish(&client, named.id, "rotate").await?, output),
                 Command::Test(named) => tested(&wish(&client, named.id, "test").await?, output),
                 Command::Messages(messages) => messages.execute(&client, output).await,
                 Command::Dead(Named { id }) => {
@@ -224,7 +224,7 @@ impl Register {
     async fn execute(&self, client: &Client, output: &Output) -> Result<Exit, Failure> {
         let body = json!({
             "name": self.name,
-            "url": self.url,
+            "url": self.address,
             "kinds": self.kinds,
             "enabled": !self.disabled,
         });
@@ -241,7 +241,7 @@ impl Change {
             body.extend(value.map(|value| (name.to_owned(), value)));
         };
         put("name", self.name.map(Value::from));
-        put("url", self.url.map(Value::from));
+        put("url", self.address.map(Value::from));
         put("kinds", self.kinds.map(Value::from));
         put("enabled", (self.enable || self.disable).then_some(Value::from(self.enable)));
         if body.is_empty() {

@@ -27,3 +27,4 @@ mod spare;
 mod story;
 mod supervisor;
 mod support;
+mod webhooks;

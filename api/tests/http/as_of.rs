@@ -22,8 +22,8 @@ const OF_NOW: [&str; 7] = [
 const ASKED_AGAIN_MAX: usize = 100;
 
 /// Fields that are known of now alone, and that answers of the past leave out: why an execution waits,
-/// and when a schedule fires next.
-const FIELDS_OF_NOW: [&str; 3] = ["waiting", "next", "upcoming"];
+/// and when a schedule fires next, and how a webhook stands.
+const FIELDS_OF_NOW: [&str; 4] = ["waiting", "next", "upcoming", "health"];
 
 fn without_now(mut value: Value) -> Value {
     match &mut value {
@@ -155,16 +155,27 @@ async fn every_list_and_detail_answers_of_any_moment_what_it_answered_then() {
     let key = json!({"name": "k", "role": "auditor", "user": "ada"});
     let key = text(&life.changed(Method::POST, "/api/keys", key).await, "key_id");
     life.known.push(("keys", key.clone()));
+    let webhook = json!({"name": "w", "url": "https://example.org/", "kinds": ["run_cost", "execution.cancelled"]});
+    let webhook = life.changed(Method::POST, "/api/webhooks", webhook).await;
+    let webhook = text(&webhook, "webhook_id");
+    life.known.push(("webhooks", webhook.clone()));
     let terminate = format!("/api/agents/a/executions/{first}/terminate");
     let message = json!({"message": "number two", "async_mode": true});
     for (method, path, body) in [
         (Method::POST, format!("/api/sessions/{session}/messages"), message.clone()),
-        (Method::PUT, "/api/budgets/agent-a".to_owned(), json!({"per_day_usd": 3, "per_execution_usd": 1.5})),
+        (
+            Method::PUT,
+            "/api/budgets/agent-a".to_owned(),
+            json!({"per_day_usd": 3, "per_execution_usd": 1.5}),
+        ),
         (Method::POST, "/api/agents/a/task".to_owned(), message),
         (Method::PUT, "/api/budgets/global".to_owned(), json!({"per_month_usd": 10})),
         (Method::POST, terminate, json!({})),
         (Method::PUT, format!("/api/schedules/{schedule}"), json!({"cron": "0 3 1 1 *"})),
         (Method::POST, format!("/api/schedules/{schedule}/disable"), json!({})),
+        (Method::PUT, format!("/api/webhooks/{webhook}"), json!({"enabled": false})),
+        (Method::POST, format!("/api/webhooks/{webhook}/rotate"), json!({})),
+        (Method::DELETE, format!("/api/webhooks/{webhook}"), json!({})),
         (Method::DELETE, format!("/api/keys/{key}"), json!({})),
         (Method::DELETE, format!("/api/sessions/{session}"), json!({})),
         (Method::DELETE, format!("/api/schedules/{schedule}"), json!({})),

@@ -24,3 +24,4 @@ mod streams;
 mod support;
 mod tasks;
 mod tlog;
+mod webhooks;

@@ -42,7 +42,7 @@ pub(super) async fn body(
 /// What a message says that was only asked for to see whether it comes through.
 pub(super) fn test(webhook: WebhookId, id: EventId, now: Timestamp) -> Vec<u8> {
     let data = json!({"webhook_id": webhook, "at": now});
-    cloud_event(WEBHOOKS, "execution-ledger.webhook_test.v1", id, webhook.to_string(), now, data)
+    cloud_event(WEBHOOKS, "execution-ledger.webhook_test.v1", id, &webhook.to_string(), now, &data)
         .to_string()
         .into_bytes()
 }
@@ -127,8 +127,8 @@ fn ending(
         "cost_basis": report.map(|report| report.cost_basis),
         "at": recorded.recorded_at,
     });
-    let subject = recorded.stream.id().to_owned();
-    cloud_event(EXECUTIONS, type_name, recorded.id, subject, recorded.recorded_at, data)
+    let subject = recorded.stream.id();
+    cloud_event(EXECUTIONS, type_name, recorded.id, subject, recorded.recorded_at, &data)
 }
 
 fn threshold(store: &dyn EventStore, recorded: &Recorded, reached: &ThresholdReached) -> Value {
@@ -146,8 +146,8 @@ fn threshold(store: &dyn EventStore, recorded: &Recorded, reached: &ThresholdRea
         "at": recorded.recorded_at,
     });
     let type_name = "execution-ledger.budget_threshold_reached.v1";
-    let subject = recorded.stream.id().to_owned();
-    cloud_event(BUDGETS, type_name, recorded.id, subject, recorded.recorded_at, data)
+    let subject = recorded.stream.id();
+    cloud_event(BUDGETS, type_name, recorded.id, subject, recorded.recorded_at, &data)
 }
 
 fn position(store: &dyn EventStore, recorded: &Recorded) -> String {
@@ -158,9 +158,9 @@ fn cloud_event(
     source: &str,
     type_name: &str,
     id: EventId,
-    subject: String,
+    subject: &str,
     time: Timestamp,
-    data: Value,
+    data: &Value,
 ) -> Value {
     json!({
         "specversion": "1.0",

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use execution_ledger_domain::webhook::Message;
 
+/// Attempts at one message: then it is given up.
+pub const ATTEMPTS_MAX: u32 = 10;
 /// How long after each failed attempt the next one comes, in seconds: the example of Standard Webhooks.
 /// With the first attempt, which comes at once, there are ten within about three days.
 const RETRY_AFTER_S: [u64; 9] =
     [5, 5 * 60, 30 * 60, 2 * 3_600, 5 * 3_600, 10 * 3_600, 14 * 3_600, 20 * 3_600, 24 * 3_600];
-/// Attempts at one message: then it is given up.
-pub const ATTEMPTS_MAX: u32 = RETRY_AFTER_S.len() as u32 + 1;
 /// How much sooner or later than that an attempt may come, in parts of a thousand, so that messages
 /// that failed together are not tried together.
 const JITTER_PER_MILLE: u64 = 100;

@@ -14,19 +14,21 @@ use execution_ledger_projections::{
 use execution_ledger_store::{EventStore, Position};
 use uuid::Uuid;
 
+use DeliveryState::{Dead, Delivered as Taken, Pending};
+
 use super::world::{Step, Submission, World, context};
 
 fn id(no: u128) -> WebhookId {
     WebhookId(Uuid::from_u128(no))
 }
 
-fn settings(kinds: &[Kind], enabled: bool) -> Box<WebhookSettings> {
-    Box::new(WebhookSettings {
+fn settings(kinds: &[Kind], enabled: bool) -> WebhookSettings {
+    WebhookSettings {
         name: "Billing".to_owned(),
         url: "https://example.org/hook".to_owned(),
-        kinds: BTreeSet::from_iter(kinds.iter().copied()),
+        kinds: kinds.iter().copied().collect::<BTreeSet<_>>(),
         enabled,
-    })
+    }
 }
 
 async fn command(world: &World, no: u128, command: Command) -> Position {
@@ -65,8 +67,8 @@ async fn a_webhook_is_owed_what_happens_of_its_kinds_while_it_is_enabled() {
     let views = &running.views;
     run(&mut world, 0).await;
     let all = [Kind::RunCost, Kind::ExecutionCompleted];
-    command(&world, 1, Command::Register(settings(&all, true))).await;
-    command(&world, 2, Command::Register(settings(&[Kind::ExecutionFailed], true))).await;
+    command(&world, 1, Command::Register(Box::new(settings(&all, true)))).await;
+    command(&world, 2, Command::Register(Box::new(settings(&[Kind::ExecutionFailed], true)))).await;
     run(&mut world, 0).await;
     run(&mut world, 2).await;
     running.caught_up(&world).await;
@@ -77,11 +79,11 @@ async fn a_webhook_is_owed_what_happens_of_its_kinds_while_it_is_enabled() {
     let rest = views.webhook_owed(id(1), after, 1).await.expect("rows");
     assert_eq!(rest[0].message, first[1].0);
 
-    command(&world, 1, Command::Change(settings(&all, false))).await;
+    command(&world, 1, Command::Change(Box::new(settings(&all, false)))).await;
     run(&mut world, 0).await;
     running.caught_up(&world).await;
     assert_eq!(owed(views, 1).await, first, "what happens meanwhile is never told");
-    command(&world, 1, Command::Change(settings(&[Kind::CostCorrected], true))).await;
+    command(&world, 1, Command::Change(Box::new(settings(&[Kind::CostCorrected], true)))).await;
     world.step(&Step::Correct { which: 0, cost: 9 }).await;
     running.caught_up(&world).await;
     assert_eq!(kinds(&owed(views, 1).await)[3..], [Kind::CostCorrected]);
@@ -102,7 +104,7 @@ async fn what_has_become_of_messages_is_told_of_any_moment_and_the_same_after_a_
     let mut world = World::new();
     let running = world.run_views();
     let views = &running.views;
-    command(&world, 1, Command::Register(settings(&[Kind::RunCost], true))).await;
+    command(&world, 1, Command::Register(Box::new(settings(&[Kind::RunCost], true)))).await;
     for outcome in [0, 0, 0] {
         run(&mut world, outcome).await;
     }
@@ -118,7 +120,6 @@ async fn what_has_become_of_messages_is_told_of_any_moment_and_the_same_after_a_
     running.caught_up(&world).await;
 
     let states = |rows: Vec<DeliveryRow>| rows.iter().map(|row| row.state).collect::<Vec<_>>();
-    use DeliveryState::{Dead, Delivered as Taken, Pending};
     let now = deliveries(views, At::Now, None).await;
     assert_eq!(states(now), [Pending, Pending, Taken]);
     let then = deliveries(views, At::Position(given_up), None).await;
