@@ -8,48 +8,18 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
 
-use super::admission::{OverBudget, Spend};
+use super::admission::scopes;
 use super::calendar::{day_of, month_of};
-use super::decide::{Budget, THRESHOLDS};
-use super::event::{BudgetEvent, Period, ThresholdReached};
+use super::decide::Budget;
+use super::ended::EndedCost;
+use super::event::{BudgetEvent, Period};
 use super::scope::BudgetScope;
+use super::sums::{Nanos, Spent, Sums};
 use crate::Aggregate;
-use crate::execution::{ExecutionEvent, FailureCode};
+use crate::execution::ExecutionEvent;
 use crate::ids::{AgentName, ExecutionId, UserName};
 use crate::money::NanoUsd;
 use crate::time::Timestamp;
-
-/// Nano-dollars of sums: wide enough that no sum of amounts leaves it.
-type Nanos = i128;
-
-/// What an ending says of a cost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EndedCost {
-    /// It cost so much.
-    Known(NanoUsd),
-    /// It cost something, and nobody knows how much.
-    Unknown,
-    /// Nothing ever ran.
-    Nothing,
-}
-
-impl EndedCost {
-    /// As an event says it; nothing where it ends no execution. `started` is whether it had a claim.
-    pub fn of(event: &ExecutionEvent, started: bool) -> Option<Self> {
-        event.outcome()?;
-        let never_began = match event {
-            ExecutionEvent::Failed(failed) => failed.code == FailureCode::SpawnFailed,
-            // A start that was given up before any process was started has no report.
-            ExecutionEvent::Cancelled(_) => true,
-            _ => false,
-        };
-        Some(match event.report() {
-            Some(report) => report.cost_nano_usd.map_or(Self::Unknown, Self::Known),
-            None if started && !never_began => Self::Unknown,
-            None => Self::Nothing,
-        })
-    }
-}
 
 /// The correction of an ended execution's cost, with what its stream says of before.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,51 +54,35 @@ pub struct SpentBy {
     pub month_kept: i64,
 }
 
-/// Sums of a day or a month.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Sums {
-    committed: Nanos,
-    kept: Nanos,
-}
-
-/// What is spent and kept of one scope.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Spent {
-    day: Sums,
-    month: Sums,
-    /// What open executions keep.
-    open: Nanos,
-}
-
 /// An open execution, or one that is being appended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Held {
-    agent: AgentName,
-    user: UserName,
-    max: NanoUsd,
-    started: bool,
+pub(super) struct Held {
+    pub agent: AgentName,
+    pub user: UserName,
+    pub max: NanoUsd,
+    pub started: bool,
 }
 
 /// All budgets, and what is spent and kept of them.
 #[derive(Clone, Debug)]
 pub struct Budgets {
-    budgets: BTreeMap<BudgetScope, Budget>,
-    day: Timestamp,
+    pub(super) by_scope: BTreeMap<BudgetScope, Budget>,
+    pub(super) day: Timestamp,
     month: Timestamp,
-    open: HashMap<ExecutionId, Held>,
+    pub(super) open: HashMap<ExecutionId, Held>,
     /// Those that were admitted and whose event has not come back from the log.
-    admitted: HashMap<ExecutionId, Held>,
+    pub(super) admitted: HashMap<ExecutionId, Held>,
     all: Spent,
     agents: HashMap<AgentName, Spent>,
     users: HashMap<UserName, Spent>,
     /// Budgets of which something changed since thresholds were looked at.
-    changed: BTreeSet<BudgetScope>,
+    pub(super) changed: BTreeSet<BudgetScope>,
 }
 
 impl Default for Budgets {
     fn default() -> Self {
         Self {
-            budgets: BTreeMap::new(),
+            by_scope: BTreeMap::new(),
             day: Timestamp::EPOCH,
             month: Timestamp::EPOCH,
             open: HashMap::new(),
@@ -145,7 +99,7 @@ impl Budgets {
     /// Takes up a budget as a read model knows it, before events are applied.
     pub fn load_budget(&mut self, scope: BudgetScope, budget: Budget) {
         self.changed.insert(scope.clone());
-        self.budgets.insert(scope, budget);
+        self.by_scope.insert(scope, budget);
     }
 
     /// Takes up what is spent in the day and month of `at`, as a read model knows it.
@@ -176,97 +130,12 @@ impl Budgets {
 
     /// How many budgets have limits.
     pub fn in_force(&self) -> usize {
-        self.budgets.values().filter(|budget| !budget.limits.is_empty()).count()
+        self.by_scope.values().filter(|budget| !budget.limits.is_empty()).count()
     }
 
     /// One budget's state.
     pub fn budget(&self, scope: &BudgetScope) -> Budget {
-        self.budgets.get(scope).cloned().unwrap_or_default()
-    }
-
-    /// The most that an execution may cost: the least of its own and of what budgets allow for one.
-    pub fn most(
-        &self,
-        agent: &AgentName,
-        user: &UserName,
-        max: Option<NanoUsd>,
-    ) -> Option<NanoUsd> {
-        let each = scopes(agent, user).into_iter().filter_map(|scope| {
-            self.budgets.get(&scope).and_then(|budget| budget.limits.per_execution_nano_usd)
-        });
-        max.into_iter().chain(each).min()
-    }
-
-    /// Keeps room for an execution that is about to be appended, and answers the most that it may
-    /// cost. Its `execution.pending` takes the room over; [`Budgets::release`] gives it back.
-    ///
-    /// # Errors
-    /// The first budget that does not allow it. One that has reached its limit allows nothing more,
-    /// not even what has no most of its own.
-    pub fn admit(
-        &mut self,
-        id: ExecutionId,
-        agent: &AgentName,
-        spend: &Spend,
-    ) -> Result<Option<NanoUsd>, Box<OverBudget>> {
-        self.roll(spend.now);
-        let most = self.most(agent, &spend.user, spend.max);
-        let asked = if spend.named { spend.max } else { most }.unwrap_or(NanoUsd::ZERO);
-        if !self.budgets.is_empty() {
-            for scope in &scopes(agent, &spend.user) {
-                self.check(scope, asked)?;
-            }
-        }
-        if !self.open.contains_key(&id) && !self.admitted.contains_key(&id) {
-            let max = most.unwrap_or(NanoUsd::ZERO);
-            let (agent, user) = (agent.clone(), spend.user.clone());
-            self.keep(&agent, &user, Nanos::from(max.nanos()));
-            self.admitted.insert(id, Held { agent, user, max, started: false });
-        }
-        Ok(most)
-    }
-
-    fn check(&self, scope: &BudgetScope, asked: NanoUsd) -> Result<(), Box<OverBudget>> {
-        let Some(budget) = self.budgets.get(scope) else { return Ok(()) };
-        let over = |period: Period, limit, (committed, reserved)| {
-            let (since, until) = (self.began(period), self.ends(period));
-            let told = true;
-            let scope = scope.clone();
-            Box::new(OverBudget {
-                scope,
-                period,
-                since,
-                until,
-                limit,
-                committed,
-                reserved,
-                asked,
-                told,
-            })
-        };
-        if let Some(limit) = budget.limits.per_execution_nano_usd
-            && (asked > limit || limit == NanoUsd::ZERO)
-        {
-            return Err(over(Period::Execution, limit, (NanoUsd::ZERO, NanoUsd::ZERO)));
-        }
-        let spent = self.spent_of(scope);
-        for period in [Period::Day, Period::Month] {
-            let Some(limit) = budget.limits.limit(period) else { continue };
-            let sums = spent.sums(period);
-            let used = sums.committed + sums.kept + spent.open;
-            let most = Nanos::from(limit.nanos());
-            if used >= most || used + Nanos::from(asked.nanos()) > most {
-                return Err(over(period, limit, spent.told(period)));
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives back the room of an execution that was not appended.
-    pub fn release(&mut self, id: ExecutionId) {
-        if let Some(held) = self.admitted.remove(&id) {
-            self.keep(&held.agent, &held.user, -Nanos::from(held.max.nanos()));
-        }
+        self.by_scope.get(scope).cloned().unwrap_or_default()
     }
 
     /// One more event of a budget.
@@ -275,10 +144,10 @@ impl Budgets {
         if matches!(event, BudgetEvent::BudgetRefused(_)) {
             return;
         }
-        let budget = self.budgets.remove(scope).unwrap_or_default().evolve(event);
+        let budget = self.by_scope.remove(scope).unwrap_or_default().evolve(event);
         // A lifted one is as if it had never been.
         if !budget.limits.is_empty() {
-            self.budgets.insert(scope.clone(), budget);
+            self.by_scope.insert(scope.clone(), budget);
             self.changed.insert(scope.clone());
         }
     }
@@ -335,55 +204,12 @@ impl Budgets {
         }
     }
 
-    /// Takes what is to be told of: each part of a limit that is reached and was not told, of the
-    /// budgets that changed since the last look.
-    pub fn take_thresholds(&mut self, now: Timestamp) -> Vec<(BudgetScope, ThresholdReached)> {
-        self.roll(now);
-        let mut reached = Vec::new();
-        for scope in std::mem::take(&mut self.changed) {
-            let Some(budget) = self.budgets.get(&scope) else { continue };
-            for period in [Period::Day, Period::Month] {
-                let (Some(limit), Some(since)) = (budget.limits.limit(period), self.began(period))
-                else {
-                    continue;
-                };
-                let spent = self.spent_of(&scope);
-                let told = budget.told(period, since, limit);
-                let parts = spent.reached(period, limit).filter(|part| !told.contains(part));
-                let (committed_nano_usd, reserved_nano_usd) = spent.told(period);
-                reached.extend(parts.map(|percent| {
-                    let limit_nano_usd = limit;
-                    let reached = ThresholdReached {
-                        period,
-                        since,
-                        percent,
-                        limit_nano_usd,
-                        committed_nano_usd,
-                        reserved_nano_usd,
-                    };
-                    (scope.clone(), reached)
-                }));
-            }
-        }
-        reached
-    }
-
-    /// Whether there is something to look at for [`Budgets::take_thresholds`].
-    pub fn has_changed(&self) -> bool {
-        !self.changed.is_empty()
-    }
-
-    /// Has a budget looked at again: what was to be told of it could not be.
-    pub fn look_again(&mut self, scope: BudgetScope) {
-        self.changed.insert(scope);
-    }
-
     /// What is spent and what is kept of a budget in the present day or month.
     pub fn standing(&self, scope: &BudgetScope, period: Period) -> (NanoUsd, NanoUsd) {
         self.spent_of(scope).told(period)
     }
 
-    fn hold(&mut self, id: ExecutionId, held: Held) {
+    pub(super) fn hold(&mut self, id: ExecutionId, held: Held) {
         if self.open.contains_key(&id) {
             return;
         }
@@ -392,7 +218,7 @@ impl Budgets {
     }
 
     /// The day and month are those of `at`, unless a later one has begun already.
-    fn roll(&mut self, at: Timestamp) {
+    pub(super) fn roll(&mut self, at: Timestamp) {
         if at < self.day {
             return;
         }
@@ -412,7 +238,7 @@ impl Budgets {
         turn(&mut self.all);
         self.agents.retain(|_, spent| turn(spent));
         self.users.retain(|_, spent| turn(spent));
-        self.changed.extend(self.budgets.keys().cloned());
+        self.changed.extend(self.by_scope.keys().cloned());
     }
 
     /// Changes the sums of the day and the month that `at` lies in, as far as they are the present.
@@ -434,7 +260,7 @@ impl Budgets {
         });
     }
 
-    fn keep(&mut self, agent: &AgentName, user: &UserName, amount: Nanos) {
+    pub(super) fn keep(&mut self, agent: &AgentName, user: &UserName, amount: Nanos) {
         if amount != 0 {
             self.each(agent, user, |spent| spent.open += amount);
         }
@@ -445,13 +271,13 @@ impl Budgets {
         change(&mut self.all);
         change_of(&mut self.agents, agent, &change);
         change_of(&mut self.users, user, &change);
-        if !self.budgets.is_empty() {
+        if !self.by_scope.is_empty() {
             let concerned = scopes(agent, user).into_iter();
-            self.changed.extend(concerned.filter(|scope| self.budgets.contains_key(scope)));
+            self.changed.extend(concerned.filter(|scope| self.by_scope.contains_key(scope)));
         }
     }
 
-    fn spent_of(&self, scope: &BudgetScope) -> Spent {
+    pub(super) fn spent_of(&self, scope: &BudgetScope) -> Spent {
         match scope {
             BudgetScope::Global => self.all,
             BudgetScope::Agent(agent) => self.agents.get(agent).copied().unwrap_or_default(),
@@ -459,11 +285,11 @@ impl Budgets {
         }
     }
 
-    fn began(&self, period: Period) -> Option<Timestamp> {
+    pub(super) fn began(&self, period: Period) -> Option<Timestamp> {
         period.began(self.day)
     }
 
-    fn ends(&self, period: Period) -> Option<Timestamp> {
+    pub(super) fn ends(&self, period: Period) -> Option<Timestamp> {
         period.ends(self.day)
     }
 }
@@ -479,42 +305,4 @@ fn change_of<N: Clone + Eq + Hash>(
     } else {
         change(map.entry(name.clone()).or_default());
     }
-}
-
-/// The budgets that an execution counts in.
-fn scopes(agent: &AgentName, user: &UserName) -> [BudgetScope; 3] {
-    [BudgetScope::Global, BudgetScope::Agent(agent.clone()), BudgetScope::User(user.clone())]
-}
-
-impl Spent {
-    fn sums(&self, period: Period) -> Sums {
-        match period {
-            Period::Execution => Sums::default(),
-            Period::Day => self.day,
-            Period::Month => self.month,
-        }
-    }
-
-    /// What is spent and what is kept.
-    fn told(&self, period: Period) -> (NanoUsd, NanoUsd) {
-        let sums = self.sums(period);
-        (money(sums.committed), money(sums.kept + self.open))
-    }
-
-    /// The parts of a limit that are reached. Of no money at all there are no parts.
-    fn reached(self, period: Period, limit: NanoUsd) -> impl Iterator<Item = u32> {
-        let sums = self.sums(period);
-        let used = sums.committed + sums.kept + self.open;
-        let limit = Nanos::from(limit.nanos());
-        THRESHOLDS
-            .into_iter()
-            .filter(move |percent| limit > 0 && used * 100 >= limit * Nanos::from(*percent))
-    }
-}
-
-/// A sum as an amount; held at the largest one.
-fn money(nanos: Nanos) -> NanoUsd {
-    let most = Nanos::from(NanoUsd::MAX.nanos());
-    let held = i64::try_from(nanos.clamp(-most, most)).unwrap_or_default();
-    NanoUsd::from_nanos(held).unwrap_or(NanoUsd::MAX)
 }
