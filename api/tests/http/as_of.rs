@@ -3,12 +3,19 @@
 use std::collections::BTreeSet;
 
 use axum::http::{Method, StatusCode};
+use execution_ledger_domain::execution::Pending;
+use execution_ledger_domain::payment::{Command, Payment, SettlementUnknown};
+use execution_ledger_domain::{
+    Actor, AgentName, Content, ExecutionId, PaymentId, StreamName, UserName, given,
+};
+use execution_ledger_store::{Context, ExecuteError};
 use serde_json::{Value, json};
 
 use crate::support::Server;
 
 /// What has no past, and says so: live streams and what is known of now alone.
-const OF_NOW: [&str; 7] = [
+const OF_NOW: [&str; 8] = [
+    "/api/export",
     "/api/paid/executions/{id}",
     "/api/agents/{name}/capacity",
     "/api/agents/{name}/executions/{id}/log",
@@ -137,6 +144,39 @@ fn text(value: &Value, field: &str) -> String {
     value[field].as_str().expect("a text").to_owned()
 }
 
+/// A payment of which nobody knows whether it was made: its id.
+async fn payment_of_somebody(server: &Server) -> String {
+    let id = PaymentId::derived("eip155:1", "0xaa", "0xcc", "0xdd");
+    let (agent, user) = (AgentName::new("a").expect("name"), UserName::new("u").expect("name"));
+    let content = Content::new([7; 16], "paid for");
+    let pending =
+        Pending { message: content.reference(), ..given::task(agent, user, server.ledger.now()) };
+    let verified = json!({
+        "x402_version": 2, "scheme": "exact", "network": "eip155:1", "asset": "0xaa", "amount": "1",
+        "pay_to": "0xbb", "payer": "0xcc", "nonce": "0xdd", "valid_after_s": 1, "valid_before_s": 2,
+        "payload_sha256": "00".repeat(32), "resource": "r", "facilitator": "f",
+        "asked": {"execution_id": ExecutionId::paid_by(id), "pending": pending},
+    });
+    let verified = serde_json::from_value(verified).expect("an event");
+    let context = Context {
+        actor: Actor::system("test"),
+        correlation_id: Some("story".to_owned()),
+        causation_id: None,
+        traceparent: None,
+    };
+    let stream = StreamName::payment(id);
+    for command in [
+        Command::Verify(verified),
+        Command::RequestSettlement { asked_before: 0 },
+        Command::NoteUnknown(SettlementUnknown { reason: "timeout".to_owned() }),
+    ] {
+        let contents = std::slice::from_ref(&content);
+        let done = server.ledger.execute::<Payment>(&stream, command, contents, &context).await;
+        assert!(done.is_ok() || matches!(done, Err(ExecuteError::Refused(_))), "{done:?}");
+    }
+    id.to_string()
+}
+
 #[tokio::test]
 async fn every_list_and_detail_answers_of_any_moment_what_it_answered_then() {
     let server = Server::start().await;
@@ -159,6 +199,10 @@ async fn every_list_and_detail_answers_of_any_moment_what_it_answered_then() {
     let webhook = life.changed(Method::POST, "/api/webhooks", webhook).await;
     let webhook = text(&webhook, "webhook_id");
     life.known.push(("webhooks", webhook.clone()));
+    let payment = payment_of_somebody(&life.server).await;
+    life.known.push(("payments", payment.clone()));
+    life.ask().await;
+    let resolve = format!("/api/payments/{payment}/resolve");
     let terminate = format!("/api/agents/a/executions/{first}/terminate");
     let message = json!({"message": "number two", "async_mode": true});
     for (method, path, body) in [
@@ -176,6 +220,7 @@ async fn every_list_and_detail_answers_of_any_moment_what_it_answered_then() {
         (Method::PUT, format!("/api/webhooks/{webhook}"), json!({"enabled": false})),
         (Method::POST, format!("/api/webhooks/{webhook}/rotate"), json!({})),
         (Method::DELETE, format!("/api/webhooks/{webhook}"), json!({})),
+        (Method::POST, resolve, json!({"outcome": "failed", "reason": "unused"})),
         (Method::DELETE, format!("/api/keys/{key}"), json!({})),
         (Method::DELETE, format!("/api/sessions/{session}"), json!({})),
         (Method::DELETE, format!("/api/schedules/{schedule}"), json!({})),

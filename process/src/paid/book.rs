@@ -45,7 +45,9 @@ impl Book {
     /// With these, which are all looked at once.
     pub fn of(open: Vec<PaymentId>, now: Timestamp) -> Self {
         let book = Self::default();
-        open.into_iter().for_each(|id| book.look_now(id, now));
+        for id in open {
+            book.look_now(id, now);
+        }
         book
     }
 

@@ -47,8 +47,9 @@ impl Payments {
         let now = self.0.ledger.now();
         let (payment, _) = self.look_up(id).await?;
         match payment {
-            Payment::Absent | Payment::Failed { .. } => Ok(Next::Never),
-            Payment::Settled { refund: Some(_), .. } => Ok(Next::Never),
+            Payment::Absent | Payment::Failed { .. } | Payment::Settled { refund: Some(_), .. } => {
+                Ok(Next::Never)
+            }
             Payment::Verified(verified) => self.await_expiry(id, &verified, now).await,
             Payment::Requested { .. } => {
                 let Some(_nobody_asks) = self.0.locks.try_hold(id) else {
@@ -210,13 +211,9 @@ impl Payments {
         if self.is_there(asked.execution_id).await? {
             return Ok(());
         }
-        let mut contents = Vec::new();
-        for stored in &recorded.contents {
-            match &stored.content {
-                Some(content) => contents.push(content.clone()),
-                None => tracing::warn!(payment = %id, "a text of what was paid for was erased"),
-            }
-        }
+        // A text that was erased is not among them.
+        let contents: Vec<_> =
+            recorded.contents.iter().filter_map(|stored| stored.content.clone()).collect();
         let wanted = 1 + usize::from(asked.pending.system_prompt.is_some());
         let gone = contents.len() != wanted;
         if gone || self.0.tasks.takes_tasks(&asked.pending.agent).is_err() {

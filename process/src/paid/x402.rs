@@ -147,7 +147,10 @@ pub struct Presented {
 impl std::fmt::Debug for Presented {
     /// Without the signature: whoever has it could show it to somebody else.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Presented").field("id", &self.id).field("payer", &self.payer).finish()
+        f.debug_struct("Presented")
+            .field("id", &self.id)
+            .field("payer", &self.payer)
+            .finish_non_exhaustive()
     }
 }
 
@@ -289,7 +292,7 @@ pub(super) mod tests {
         }
         let deep = STANDARD.encode("[".repeat(8_000));
         assert!(Presented::decode(deep.as_bytes()).is_err());
-        assert!(Presented::decode(&[b'A'; PAYMENT_MAX_BYTES + 4]).is_err());
+        assert!(Presented::decode(&vec![b'A'; PAYMENT_MAX_BYTES + 4]).is_err());
         let refused = |change: &dyn Fn(&mut Value)| {
             Presented::decode(payment(|whole| change(whole)).as_bytes()).is_err()
         };

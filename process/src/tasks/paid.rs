@@ -51,8 +51,7 @@ impl Tasks {
         models: &[String],
         request: &Request,
     ) -> Result<(), SubmitError> {
-        let nobody = UserName::new("payer").unwrap_or_else(|_| unreachable!("a valid name"));
-        let caller = payer("payer", nobody);
+        let caller = somebody();
         let id = ExecutionId(uuid::Uuid::now_v7());
         let (_, narrowed) = self.narrow_paid(agent, task, models)?;
         // The place is given back at once.
@@ -158,9 +157,17 @@ impl Tasks {
         };
         match self.desk.reserve(agent, id, &spend) {
             Ok(reservation) => Ok(reservation),
-            Err(refusal) => Err(self.refused(caller, agent, &spend, refusal, request).await),
+            Err(refusal) => {
+                // Who asks is not known before the payment is verified.
+                Err(self.refused(&somebody(), agent, &spend, refusal, request).await)
+            }
         }
     }
+}
+
+/// Somebody of whom nothing is known yet.
+fn somebody() -> Caller {
+    payer("payer", UserName::new("payer").unwrap_or_else(|_| unreachable!("a valid name")))
 }
 
 /// Whoever pays: may do nothing but what is paid for.

@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 use super::facilitator::Does;
 use super::{PAY_TO, Shop};
 
+/// Makes a payment another.
+type Change<'a> = &'a dyn Fn(&mut Value);
+
 #[tokio::test]
 async fn what_is_no_payment_is_refused_before_anybody_is_asked() {
     let shop = Shop::open().await;
@@ -19,7 +22,6 @@ async fn what_is_no_payment_is_refused_before_anybody_is_asked() {
         it["payload"]["authorization"][name] = value.into();
     };
     let other_address = format!("0x{}", "ee".repeat(20));
-    type Change<'a> = &'a dyn Fn(&mut Value);
     let cases: [(&str, Change<'_>); 8] = [
         ("not_offered", &|it| it["accepted"]["amount"] = "1".into()),
         ("not_offered", &|it| it["accepted"]["payTo"] = other_address.clone().into()),
