@@ -5,24 +5,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{PATIENCE, Server, is_ended, processes_of, state_of, supervised};
+use crate::support::{Dice, PATIENCE, Server, is_ended, processes_of, state_of, supervised};
 
 /// Rounds of killing the server while runs go on.
 const ROUNDS: u64 = 50;
 /// Runs that go on at once.
 const RUNS: usize = 20;
-
-/// A small generator of numbers that look random; the same in every run of the test.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-}
 
 /// An agent that notes each of its starts in a file named by its execution, and counts to the number
 /// in its message.

@@ -19,6 +19,18 @@ const LOOK: Duration = Duration::from_millis(20);
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_execution-ledger");
 
+/// A small generator of numbers that look random; the same in every run of the test.
+pub struct Dice(pub u64);
+
+impl Dice {
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}
+
 /// A running server with a data directory of its own.
 pub struct Server {
     child: Child,

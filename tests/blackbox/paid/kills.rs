@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::shop::{PRICE, PURSE, Shop, payment_in};
 use super::stage::Payer;
-use crate::support::PATIENCE;
+use crate::support::{Dice, PATIENCE};
 
 /// The steps between which the ledger is killed before the money has moved. Whoever signed shows his
 /// payment again, and the ledger goes on.
@@ -17,6 +17,16 @@ const BEFORE_THE_MONEY: [&str; 3] =
 const AFTER_THE_MONEY: [&str; 3] = ["paid.settle_answered", "paid.settled", "paid.accepted"];
 /// Between two looks at something that is waited for.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// Rounds of killing the ledger at a random moment.
+const ROUNDS: u64 = 8;
+/// Sales that are under way then, each asked for twice at once.
+const SALES: u8 = 3;
+
+fn kill(pid: u32) {
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).expect("a pid"));
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).expect("our server");
+}
 
 /// Pays while the ledger is to die at this step, and starts it again: what the client was told.
 async fn pay_into_a_kill(shop: &mut Shop, payer: &Payer, step: &str) -> Value {
@@ -86,9 +96,7 @@ async fn money_that_moves_while_the_ledger_is_down_is_found_by_the_next_start() 
             assert!(began.elapsed() < PATIENCE, "the facilitator is never asked");
             tokio::time::sleep(LOOK).await;
         }
-        let pid = i32::try_from(shop.server.pid()).expect("a pid");
-        let pid = nix::unistd::Pid::from_raw(pid);
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).expect("our server");
+        kill(shop.server.pid());
     });
     assert_eq!(asked["status"], json!(null), "it died before it answered: {asked}");
     shop.server.await_exit().await;
@@ -104,6 +112,50 @@ async fn money_that_moves_while_the_ledger_is_down_is_found_by_the_next_start() 
     let record = shop.record(&payment).await.expect("a record");
     let facts = shop.facts_of(&record).await;
     assert_eq!(facts, ["verified", "settlement_requested", "settlement_unknown", "settled"]);
+}
+
+#[tokio::test]
+async fn kills_at_random_moments_of_several_sales_charge_once_and_run_once() {
+    let mut shop = Shop::open().await;
+    let payer = shop.payer().await;
+    let mut dice = Dice(0x2545_f491_4f6c_dd1d);
+    let faults = ["none", "cut", "then_cut", "then_500", "then_pending", "then_failure"];
+    let mut paid = Vec::new();
+    for round in 0..ROUNDS {
+        let fault = faults[usize::try_from(dice.below(6)).expect("an index")];
+        shop.facilitator.misbehave("settle", fault).await;
+        let offer = shop.offer().await;
+        let mut payments = Vec::new();
+        for _ in 0..SALES {
+            let made = json!({"key": payer.key, "accepted": offer["accepts"][0]});
+            payments.push(payment_in(&shop.stage.ask("forge", made).await));
+        }
+        let message = format!("round {round}");
+        let asked = payments.iter().map(|payment| shop.show_at_once(payment, &message, 2));
+        let moment = Duration::from_millis(dice.below(150));
+        let (_, ()) = tokio::join!(futures::future::join_all(asked), async {
+            tokio::time::sleep(moment).await;
+            kill(shop.server.pid());
+        });
+        shop.server.await_exit().await;
+        shop.facilitator.misbehave("settle", "none").await;
+        shop.start_again_with(&[]).await;
+        paid.extend(payments.into_iter().map(|payment| (payment, message.clone())));
+    }
+    for (payment, message) in &paid {
+        // Whoever was not answered shows his payment again, until he is.
+        let again = shop.show(payment, message).await;
+        assert!(again["status"] == 202 || again["status"] == 200, "{message}: {again}");
+    }
+    for (payment, _) in &paid {
+        shop.assert_sold_once(&payer, payment).await;
+    }
+    let sales = ROUNDS * u64::from(SALES);
+    assert_eq!(shop.stage.balance(&payer.address).await, PURSE - sales * PRICE);
+    assert_eq!(shop.sold().await.len() as u64, sales);
+    shop.server.stop().await;
+    let output = shop.server.command(&["rebuild", "--check"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[tokio::test]
