@@ -8,12 +8,12 @@ mod bulk;
 mod capacity;
 mod corrections;
 mod docs;
-mod event_answer;
 mod erase;
+mod event_answer;
 mod events;
 mod executions;
-mod feed;
 mod export;
+mod feed;
 mod filters;
 mod keys;
 mod paid;
@@ -127,6 +127,11 @@ fn documented(mcp: OpenApiRouter<App>) -> OpenApiRouter<App> {
         .routes(guarded!(budgets::detail))
         .routes(guarded!(budgets::set))
         .routes(guarded!(budgets::lift))
+        .routes(open(routes!(paid::submit)))
+        .routes(open(routes!(paid::execution)))
+        .routes(guarded!(payments::list))
+        .routes(guarded!(payments::detail))
+        .routes(guarded!(payments::resolve))
         .routes(guarded!(webhooks::list))
         .routes(guarded!(webhooks::register))
         .routes(guarded!(webhooks::detail))
@@ -136,11 +141,6 @@ fn documented(mcp: OpenApiRouter<App>) -> OpenApiRouter<App> {
         .routes(guarded!(webhook_deliveries::list))
         .routes(guarded!(webhook_deliveries::redrive))
         .routes(guarded!(webhook_deliveries::test))
-        .routes(open(routes!(paid::submit)))
-        .routes(open(routes!(paid::execution)))
-        .routes(guarded!(payments::list))
-        .routes(guarded!(payments::detail))
-        .routes(guarded!(payments::resolve))
         .routes(guarded!(keys::list))
         .routes(guarded!(keys::issue))
         .routes(guarded!(keys::detail))
@@ -149,11 +149,11 @@ fn documented(mcp: OpenApiRouter<App>) -> OpenApiRouter<App> {
         .routes(any_key(routes!(sign_in::sign_out)))
         .routes(any_key(routes!(sign_in::me)))
         .routes(guarded!(events::events))
+        .routes(guarded!(erase::erase))
+        .routes(guarded!(export::export))
         .routes(guarded!(ws::watch))
         .routes(guarded!(tlog::checkpoint))
         .routes(guarded!(tlog::tile))
-        .routes(guarded!(erase::erase))
-        .routes(guarded!(export::export))
         .routes(guarded!(tlog::entries))
         .merge(mcp)
         .routes(needing(Right::ReadLog, routes!(system::metrics)))

@@ -55,18 +55,16 @@ impl Scrub {
                 )?;
                 Stage::Messages { begun: false }
             }
-            Stage::Messages { begun } => match merge(connection, "search_messages", begun)? {
-                true => Stage::Messages { begun: true },
-                false => Stage::Responses { begun: false },
-            },
-            Stage::Responses { begun } => match merge(connection, "search_responses", begun)? {
-                true => Stage::Responses { begun: true },
-                false => Stage::Fill,
-            },
-            Stage::Fill => match fill(connection)? {
-                true => Stage::Fill,
-                false => Stage::Empty { tries: 0 },
-            },
+            Stage::Messages { begun } if merge(connection, "search_messages", begun)? => {
+                Stage::Messages { begun: true }
+            }
+            Stage::Messages { .. } => Stage::Responses { begun: false },
+            Stage::Responses { begun } if merge(connection, "search_responses", begun)? => {
+                Stage::Responses { begun: true }
+            }
+            Stage::Responses { .. } => Stage::Fill,
+            Stage::Fill if fill(connection)? => Stage::Fill,
+            Stage::Fill => Stage::Empty { tries: 0 },
             Stage::Empty { tries } if tries < EMPTY_TRIES && !is_emptied(connection)? => {
                 Stage::Empty { tries: tries + 1 }
             }
