@@ -30,9 +30,15 @@ pub struct Answer<'c> {
     pub status: u16,
     /// The body.
     pub body: &'c [u8],
+    head: &'c str,
 }
 
 impl Answer<'_> {
+    /// What a header says.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        header(self.head, name)
+    }
+
     /// The body as JSON, where the status is as expected.
     pub fn json(&self, status: u16) -> Result<Value, Failure> {
         if self.status == status {
@@ -61,7 +67,7 @@ impl Client {
         let text = std::str::from_utf8(&self.buffer[..head])?;
         let status = text.get(9..12).and_then(|code| code.parse().ok());
         let status = status.ok_or("an answer without a status")?;
-        Ok(Answer { status, body: &self.buffer[head..head + length] })
+        Ok(Answer { status, body: &self.buffer[head..head + length], head: text })
     }
 
     async fn exchange(&mut self, request: &[u8]) -> Result<(usize, usize), Failure> {

@@ -116,7 +116,7 @@ fn amount(value: f64, unit: &str) -> String {
 /// The figures of one question.
 #[derive(Clone, Debug, Serialize)]
 pub struct Section {
-    /// `a` to `i`.
+    /// `a` to `l`.
     pub letter: char,
     /// The question.
     pub title: &'static str,

@@ -25,6 +25,7 @@ pub(crate) const OF_TRIGGER: &str = "t";
 pub(crate) const NAMED: char = ':';
 
 /// What a row is counted under.
+#[derive(Clone, Copy)]
 pub(super) struct Group<'a> {
     /// When it was recorded.
     pub at: Timestamp,
@@ -64,7 +65,7 @@ pub(super) struct Sums {
 }
 
 struct Day {
-    day: i64,
+    number: i64,
     first: u64,
     all: Sum,
     agents: HashMap<String, Sum>,
@@ -94,11 +95,11 @@ impl Sums {
     }
 
     /// The day's sums: nearly always those of the last one.
-    fn day(&mut self, day: i64, first: u64) -> &mut Day {
-        let place = self.days.iter().rposition(|other| other.day == day);
+    fn day(&mut self, number: i64, first: u64) -> &mut Day {
+        let place = self.days.iter().rposition(|other| other.number == number);
         let place = place.unwrap_or_else(|| {
             self.days.push(Day {
-                day,
+                number,
                 first,
                 all: Sum::default(),
                 agents: HashMap::new(),
@@ -131,14 +132,14 @@ impl Sums {
         for day in self.days.drain(..) {
             let Sum { runs, dollars, nanos, unknown } = day.all;
             let first = columns::number(day.first);
-            of_day.execute(params![day.day, first, runs, dollars, nanos, unknown])?;
+            of_day.execute(params![day.number, first, runs, dollars, nanos, unknown])?;
             let agents = day.agents.iter().map(|(name, sum)| (key(OF_AGENT, name), *sum));
             let models = day.models.iter().map(|(name, sum)| (key(OF_MODEL, name), *sum));
             let without = day.without_model.map(|sum| (OF_MODEL.to_owned(), sum));
             let triggers = day.triggers.iter().map(|(code, sum)| (key(OF_TRIGGER, code), *sum));
             for (key, sum) in agents.chain(models).chain(without).chain(triggers) {
                 let Sum { runs, dollars, nanos, unknown } = sum;
-                of_key.execute(params![day.day, key, runs, dollars, nanos, unknown])?;
+                of_key.execute(params![day.number, key, runs, dollars, nanos, unknown])?;
             }
         }
         Ok(())

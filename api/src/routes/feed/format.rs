@@ -42,7 +42,7 @@ impl Format {
     pub fn accepted(headers: &HeaderMap) -> Self {
         let accepts = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
         let types = accepts.flat_map(|value| value.split(','));
-        let types = types.map(|part| part.split(';').next().unwrap_or_default().trim());
+        let mut types = types.map(|part| part.split(';').next().unwrap_or_default().trim());
         let known = |name: &str| match name.to_ascii_lowercase().as_str() {
             "application/json" | "application/*" | "*/*" => Some(Self::Json),
             "application/x-ndjson" => Some(Self::Ndjson),
@@ -50,7 +50,7 @@ impl Format {
             CLOUD_EVENTS => Some(Self::CloudEvents),
             _ => None,
         };
-        types.filter_map(known).next().unwrap_or(Self::Json)
+        types.find_map(known).unwrap_or(Self::Json)
     }
 
     /// Its name.
