@@ -45,7 +45,7 @@ enum Part {
 
 /// Sum what runs cost.
 #[derive(Debug, Args)]
-#[command(after_help = AFTER_HELP)]
+#[command(after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
 pub struct Costs {
     #[command(subcommand)]
     part: Option<Part>,
