@@ -146,6 +146,12 @@ const can = {
     return { status: receipt.status, moved: moved.map((log) => log.args) };
   },
 
+  /// Somebody brings a payment to the chain, as its facilitator would.
+  async bring({ payment }) {
+    const { authorization, signature } = decoded(payment).payload;
+    return { hash: await chain.write(TRANSFER, transferOf(authorization, signature)) };
+  },
+
   /// The payer cancels what he signed, before it is used.
   async cancel({ key, payment }) {
     const { from, nonce } = authorizationOf(payment);
