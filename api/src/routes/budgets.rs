@@ -21,6 +21,7 @@ use crate::state::{App, cause};
 /// unlimited. Dollars, at most nine decimal places; 0 lets nothing start.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "the names that callers write")]
 pub(super) struct BudgetBody {
     /// What one execution may cost.
     #[schema(example = 2.0)]

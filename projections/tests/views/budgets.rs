@@ -47,7 +47,7 @@ struct Known {
 async fn folded(world: &World) -> Budgets {
     let (mut budgets, mut known) = (Budgets::default(), HashMap::<ExecutionId, Known>::new());
     let read = world.store.read_all(Position::START, EVENTS_MAX, With::EventsOnly).await;
-    for recorded in read.expect("a log").iter() {
+    for recorded in &read.expect("a log") {
         let (at, stream) = (recorded.recorded_at, &recorded.stream);
         match recorded.event().expect("readable") {
             Event::Budget(event) => {
