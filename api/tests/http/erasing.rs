@@ -137,7 +137,7 @@ async fn an_export_is_whole_and_the_log_is_told_of_it_before_its_first_byte() {
     let trailer = read(lines.last().expect("lines"));
     assert_eq!(trailer["events"], json!(lines.len() - 2));
     let body_end = answer.text.trim_end().rfind('\n').expect("lines") + 1;
-    assert_eq!(trailer["sha256"], json!(Digest::of(answer.text[..body_end].as_bytes())));
+    assert_eq!(trailer["sha256"], json!(Digest::of(&answer.text.as_bytes()[..body_end])));
     let told = read(lines[lines.len() - 2]);
     assert_eq!(told["type"], "access.read", "the export tells of itself");
     assert_eq!(

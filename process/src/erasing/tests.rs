@@ -56,8 +56,9 @@ impl World {
 
     /// Appends an event as in the golden file, with these fields and texts.
     async fn append(&self, stream: &StreamName, type_name: &str, fields: Value, texts: &[&str]) {
-        let golden = GOLDEN.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
-        let mut found = golden.filter(|line| line["type"] == type_name).last().expect("a type");
+        let mut golden =
+            GOLDEN.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        let mut found = golden.rfind(|line| line["type"] == type_name).expect("a type");
         let data = &mut found["data"];
         for (name, value) in fields.as_object().expect("fields") {
             data[name] = value.clone();
