@@ -52,19 +52,19 @@ pub fn start(settings: &Settings) -> Result<Telemetry, TelemetryError> {
     let tracer = traces.as_ref().map(|provider| {
         tracing_opentelemetry::layer()
             .with_tracer(provider.tracer(SERVICE))
-            .with_filter(with_requests(settings.log_level.to_env_filter()))
+            .with_filter(with_spans(settings.log_level.to_env_filter()))
     });
     tracing_subscriber::registry().with(log(settings)).with(tracer).try_init()?;
     Ok(Telemetry { traces })
 }
 
-/// The spans of requests are made at debug level, so that they cost nothing where nobody collects
-/// them; traces always want them.
-fn with_requests(filter: EnvFilter) -> EnvFilter {
-    match "execution_ledger_api::guard=debug".parse() {
-        Ok(directive) => filter.add_directive(directive),
-        Err(_) => filter,
-    }
+/// The spans of requests and runs are made at debug level, so that they cost nothing where nobody
+/// collects them; traces always want them.
+fn with_spans(filter: EnvFilter) -> EnvFilter {
+    ["execution_ledger_api::guard=debug", "execution_ledger_process::manager::trace=debug"]
+        .iter()
+        .filter_map(|directive| directive.parse().ok())
+        .fold(filter, EnvFilter::add_directive)
 }
 
 fn log(settings: &Settings) -> Box<dyn Layer<Registry> + Send + Sync> {

@@ -236,20 +236,44 @@ async fn traces_are_sent_to_a_collector_where_one_is_named() {
     let endpoint = format!("http://{}/v1/traces", collector.local_addr().expect("an address"));
     let (tell, told) = tokio::sync::oneshot::channel();
     tokio::spawn(async move {
-        let (mut connection, _) = collector.accept().await.expect("a connection");
-        let mut head = vec![0_u8; 4 * 1024];
-        let read =
-            tokio::io::AsyncReadExt::read(&mut connection, &mut head).await.expect("a request");
-        head.truncate(read);
-        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
-        tokio::io::AsyncWriteExt::write_all(&mut connection, answer).await.ok();
-        tell.send(String::from_utf8_lossy(&head).into_owned()).ok();
+        // Everything that comes, over however many connections, until the span of a run is in it.
+        let mut heard = Vec::new();
+        while !String::from_utf8_lossy(&heard).contains("gen_ai.usage.output_tokens") {
+            let (mut connection, _) = collector.accept().await.expect("a connection");
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            heard.extend(whole_request(&mut connection).await);
+            tokio::io::AsyncWriteExt::write_all(&mut connection, answer).await.ok();
+        }
+        tell.send(String::from_utf8_lossy(&heard).into_owned()).ok();
     });
     let mut server = Server::start(&[("EXECUTION_LEDGER_OTLP_ENDPOINT", endpoint.as_str())]).await;
-    let (status, _) = server.get("/api/executions").await;
-    assert_eq!(status, StatusCode::OK);
+    let id = server.submit("demo", "Say hello").await;
+    server.await_end("demo", &id).await;
     server.stop().await;
-    let request = tokio::time::timeout(PATIENCE, told).await.expect("in time").expect("a request");
-    assert!(request.starts_with("POST /v1/traces HTTP/1.1"), "{request}");
-    assert!(request.to_lowercase().contains("content-type: application/x-protobuf"), "{request}");
+    let told = tokio::time::timeout(PATIENCE, told).await.expect("in time").expect("requests");
+    assert!(told.starts_with("POST /v1/traces HTTP/1.1"), "{told}");
+    assert!(told.to_lowercase().contains("content-type: application/x-protobuf"), "{told}");
+    for part in [&id, "invoke_agent", "gen_ai.response.model", "demo-simulated", "ledger.cost.usd"] {
+        assert!(told.contains(part), "{part} is in what the collector was sent");
+    }
+}
+
+/// A request with its body, as long as its head says.
+async fn whole_request(connection: &mut tokio::net::TcpStream) -> Vec<u8> {
+    let mut request = Vec::new();
+    let mut part = vec![0_u8; 16 * 1024];
+    loop {
+        let read = tokio::io::AsyncReadExt::read(connection, &mut part).await.expect("a request");
+        request.extend_from_slice(&part[..read]);
+        let text = String::from_utf8_lossy(&request).to_lowercase();
+        let Some(head) = request.windows(4).position(|four| four == b"\r\n\r\n") else {
+            assert_ne!(read, 0, "a whole head");
+            continue;
+        };
+        let length = text.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
+        let length: usize = length.and_then(|length| length.trim().parse().ok()).unwrap_or(0);
+        if read == 0 || request.len() >= head + 4 + length {
+            return request;
+        }
+    }
 }

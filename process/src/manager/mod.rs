@@ -14,6 +14,7 @@ mod observe;
 mod retry;
 mod runs;
 pub(crate) mod told;
+mod trace;
 mod turns;
 
 use std::collections::HashMap;

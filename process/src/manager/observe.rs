@@ -13,7 +13,7 @@ use execution_ledger_domain::{
 };
 use execution_ledger_store::StoreError;
 
-use super::Shared;
+use super::{Shared, trace};
 use crate::orders::RunFiles;
 use crate::pricing::PriceBook;
 use crate::redact::Redactor;
@@ -96,11 +96,12 @@ pub(super) async fn finished(
             let pricing = program.pricing(book, status.started_at);
             runtimes::read(program.runtime, std::iter::empty(), &ended, &pricing)
         }
-        _ => read(shared, execution, files, program, ended, status.started_at).await,
+        _ => read(shared, execution, files, program.clone(), ended, status.started_at).await,
     };
     retried(execution, || {
         let mut texts = Texts::default();
         let observed = observation(&status, &reading, &mut texts)?;
+        trace::observed(&observed, &program);
         Ok(Seen { command: Command::Finish(Box::new(observed)), contents: texts.0 })
     })
     .await

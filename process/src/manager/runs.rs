@@ -8,12 +8,13 @@ use execution_ledger_domain::execution::{Command, Execution, Running, SignalSent
 use execution_ledger_domain::{ClaimId, ExecutionId, StreamName, limits};
 use execution_ledger_store::{ExecuteError, StoreError};
 use nix::sys::signal::Signal;
+use tracing::Instrument;
 
 use super::cost_limit::{self, CostLimit};
 use super::giving_up::{self, GivenUp};
 use super::launch::{self, Begun, LaunchError, Task};
 use super::observe::StartedAs;
-use super::{Shared, ending};
+use super::{Shared, ending, trace};
 use crate::failpoint;
 use crate::orders::{RunFiles, supervisor_signal};
 use crate::status::Status;
@@ -160,6 +161,11 @@ pub(super) fn enter(shared: &Arc<Shared>, execution: ExecutionId, claim: ClaimId
 /// A claim was won just now: start its supervisor and look after it until the ending is recorded.
 /// `task` is what was accepted, where it was read meanwhile.
 pub(super) async fn begin(entered: Entered, running: Running, task: Option<Task>) {
+    let span = trace::span(entered.execution);
+    live(entered, running, task).instrument(span).await;
+}
+
+async fn live(entered: Entered, running: Running, task: Option<Task>) {
     let (shared, execution, claim) = (&entered.shared, entered.execution, entered.claim);
     match launch_claim(shared, execution, claim, task.map(|task| (running, task))).await {
         Launched::Alive(begun) => {
@@ -180,7 +186,8 @@ pub(super) async fn begin(entered: Entered, running: Running, task: Option<Task>
 /// A claim that nobody looks after, from before a restart or after a fault: find out what has become
 /// of it, and go on from there.
 pub(super) async fn take_up(entered: Entered) {
-    conclude(&entered.shared, entered.execution, entered.claim, None).await;
+    let (shared, execution, claim) = (&entered.shared, entered.execution, entered.claim);
+    conclude(shared, execution, claim, None).instrument(trace::span(execution)).await;
 }
 
 /// What came of starting a supervisor.
