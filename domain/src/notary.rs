@@ -10,7 +10,8 @@ pub struct KeyRotated {
     pub previous_key: String,
     /// The key from here on, in the same form.
     pub key: String,
-    /// How many events the last checkpoint under the key before covers.
+    /// How many events stood in the log before this one. The last checkpoint under the key before covers
+    /// one more: this one.
     pub tree_size: u64,
 }
 

@@ -2,7 +2,7 @@
 
 use std::iter::Peekable;
 
-use super::{Checkpoints, Kept, LogTree, NotaryError, Verifier};
+use super::{Checkpoints, Kept, KeyChain, LogTree, NotaryError};
 
 type Source = Box<dyn Iterator<Item = Result<Kept, NotaryError>> + Send>;
 
@@ -33,13 +33,13 @@ impl Audit {
     /// one is compared.
     pub(super) fn begin(
         checkpoints: &Checkpoints,
-        verifier: &Verifier,
+        keys: &KeyChain,
         tree: &LogTree,
     ) -> Result<Self, Halt> {
-        let verifier = verifier.clone();
+        let keys = keys.clone();
         let checked = checkpoints.read()?.map(move |kept| {
             let kept = kept?;
-            if kept.signed.is_by(&verifier) {
+            if keys.signer_of(&kept.signed).is_some() {
                 return Ok(kept);
             }
             let size = kept.signed.checkpoint.size;

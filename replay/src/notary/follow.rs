@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use super::audit::{Audit, Halt};
 use super::key::signer;
 use super::{
-    Asked, Checkpoints, ENTRY_MAX_BYTES, Kept, LogTree, NotaryError, SignedCheckpoint, Signer,
-    TileDir, Verifier, encode,
+    Asked, Checkpoints, ENTRY_MAX_BYTES, Kept, KeyChain, LogTree, NotaryError, SignedCheckpoint,
+    Signer, TileDir, Verifier, encode,
 };
 
 /// Between two checkpoints, at least, while events keep coming; one that comes after a longer
@@ -65,6 +65,8 @@ struct Inner {
     state: State,
     tree: Option<LogTree>,
     latest: Option<SignedCheckpoint>,
+    /// The latest one is by a key before.
+    by_key_before: bool,
 }
 
 impl Notary {
@@ -81,7 +83,12 @@ impl Notary {
     ) -> Result<Self, NotaryError> {
         let signer = signer(&folder, seed, store.log_id())?;
         let checkpoints = Checkpoints::in_folder(&folder);
-        let inner = Mutex::new(Inner { state: State::CatchingUp, tree: None, latest: None });
+        let inner = Mutex::new(Inner {
+            state: State::CatchingUp,
+            tree: None,
+            latest: None,
+            by_key_before: false,
+        });
         metrics::gauge!("ledger_notary_alarm").set(0.0);
         Ok(Self(Arc::new(Shared { folder, checkpoints, store, clock, signer, inner })))
     }
@@ -171,8 +178,29 @@ impl Notary {
         }
     }
 
+    /// Reads what there is and signs it; what it was doing at last. For a log that nobody appends to.
+    pub async fn sign_all(&self) -> State {
+        let done = match self.begin().await {
+            Ok(()) => self.finish().await,
+            Err(halt) => Err(halt),
+        };
+        match done {
+            Ok(()) => {}
+            Err(Halt::Disagreement(reason)) => self.alarm(reason),
+            Err(Halt::Fault(fault)) => self.inner().state = State::Waiting(fault.to_string()),
+        }
+        self.state()
+    }
+
     /// Ends with the store.
     async fn follow(&self) -> Result<(), Halt> {
+        self.begin().await?;
+        self.keep_up().await
+    }
+
+    /// Catches up with the log as it is.
+    async fn begin(&self) -> Result<(), Halt> {
+        let chain = self.keys().await?;
         let head = self.0.store.head().await.map_err(NotaryError::from)?;
         let mended = self.blocking(|this| this.0.checkpoints.mend());
         mended.await?;
@@ -180,27 +208,41 @@ impl Notary {
         let (from, until) = (tiles.clone(), head.number());
         let tree = self.blocking(move |_| LogTree::resume(from, until, true)).await?;
         let resumed = tree.size();
-        if let Err(halt) = self.catch_up(tree, head).await {
+        if let Err(halt) = self.catch_up(tree, head, &chain).await {
             if resumed == 0 || matches!(halt, Halt::Fault(_)) {
                 return Err(halt);
             }
             // It may be the tiles that are wrong: they can be made anew, checkpoints can't.
             tracing::warn!("tiles and checkpoints disagree; the tree is made anew from the log");
-            self.catch_up(LogTree::anew(tiles, true)?, head).await?;
+            self.catch_up(LogTree::anew(tiles, true)?, head, &chain).await?;
         }
         self.inner().state = State::Live;
-        self.keep_up().await
+        Ok(())
+    }
+
+    /// The keys before, which must lead to its own.
+    async fn keys(&self) -> Result<KeyChain, Halt> {
+        let chain = KeyChain::of_log(&self.0.store, self.verifier().clone()).await?;
+        if chain.current() == self.verifier() {
+            return Ok(chain);
+        }
+        Err(Halt::Disagreement(format!(
+            "the log tells that {} signs, and the key here is {}",
+            chain.current(),
+            self.verifier()
+        )))
     }
 
     /// Up to the end of the log as it was, comparing with each checkpoint on the way.
-    async fn catch_up(&self, tree: LogTree, head: Position) -> Result<(), Halt> {
+    async fn catch_up(&self, tree: LogTree, head: Position, chain: &KeyChain) -> Result<(), Halt> {
+        let chain = chain.clone();
         {
             let mut inner = self.inner();
             (inner.state, inner.latest, inner.tree) = (State::CatchingUp, None, None);
         }
         let (mut tree, mut audit) = self
             .blocking(move |this| {
-                let audit = Audit::begin(&this.0.checkpoints, this.verifier(), &tree)?;
+                let audit = Audit::begin(&this.0.checkpoints, &chain, &tree)?;
                 Ok::<_, Halt>((tree, audit))
             })
             .await?;
@@ -224,6 +266,8 @@ impl Notary {
         let last = audit.end(&tree)?;
         let mut inner = self.inner();
         inner.latest = last.map(|kept| kept.signed);
+        inner.by_key_before =
+            inner.latest.as_ref().is_some_and(|latest| !latest.is_by(self.verifier()));
         inner.tree = Some(tree);
         Ok(())
     }
@@ -285,7 +329,7 @@ impl Notary {
     fn is_unsigned(&self) -> bool {
         let inner = self.inner();
         let signed = inner.latest.as_ref().map_or(0, |latest| latest.checkpoint.size);
-        inner.tree.as_ref().is_some_and(|tree| tree.size() > signed)
+        inner.by_key_before || inner.tree.as_ref().is_some_and(|tree| tree.size() > signed)
     }
 
     /// Signs the tree as it is. Nobody sees a checkpoint before it is on the disk: what was published
@@ -299,7 +343,8 @@ impl Notary {
         self.0.checkpoints.append(&Kept { at: self.0.clock.now(), signed: signed.clone() })?;
         metrics::counter!("ledger_notary_checkpoints_total").increment(1);
         metrics::gauge!("ledger_notary_size").set(size as f64);
-        self.inner().latest = Some(signed);
+        let mut inner = self.inner();
+        (inner.latest, inner.by_key_before) = (Some(signed), false);
         Ok(())
     }
 

@@ -46,21 +46,24 @@ pub(super) fn signer(folder: &Path, seed: &[u8; 32], log: &LogId) -> Result<Sign
                            belongs to it from a backup";
             return Err(NotaryError::damaged(&path, problem));
         }
-        None => {
-            let failed = |error| NotaryError::file(&path, error);
-            let draft = path.with_extension("new");
-            let mut options = OpenOptions::new();
-            options.write(true).create(true).truncate(true).mode(0o600);
-            options
-                .open(&draft)
-                .and_then(|mut file| {
-                    writeln!(file, "{}", signer.verifier())?;
-                    file.sync_all()
-                })
-                .and_then(|()| fs::rename(&draft, &path))
-                .and_then(|()| File::open(folder)?.sync_all())
-                .map_err(failed)?;
-        }
+        None => keep_verifier(folder, signer.verifier())?,
     }
     Ok(signer)
+}
+
+/// Makes a key the folder's. It is on the disk when this returns.
+pub(super) fn keep_verifier(folder: &Path, verifier: &Verifier) -> Result<(), NotaryError> {
+    let path = folder.join(VERIFIER_FILE);
+    let draft = path.with_extension("new");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options
+        .open(&draft)
+        .and_then(|mut file| {
+            writeln!(file, "{verifier}")?;
+            file.sync_all()
+        })
+        .and_then(|()| fs::rename(&draft, &path))
+        .and_then(|()| File::open(folder)?.sync_all())
+        .map_err(|error| NotaryError::file(&path, error))
 }

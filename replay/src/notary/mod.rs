@@ -4,11 +4,13 @@
 //! notes. Whoever kept a checkpoint can tell whether anything that it covers was changed since.
 
 mod audit;
+mod chain;
 mod checkpoints;
 mod entry;
 mod follow;
 mod key;
 mod note;
+mod rotate;
 mod tile;
 mod tiles;
 mod tree;
@@ -16,14 +18,16 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
+pub use chain::{KeyChain, ROTATIONS_MAX, Rotation};
 pub use checkpoints::{CHECKPOINTS_FILE, Checkpoints, Kept};
 pub use entry::{encode, leaf};
 pub use follow::{Notary, State};
 pub use key::read_verifier;
 pub use note::{Checkpoint, NoteError, SignedCheckpoint, Signer, Verifier, VerifierError};
+pub use rotate::{Rotated, Step, finish, rotate};
 pub use tile::{Asked, ENTRY_MAX_BYTES, TILE_WIDTH, TileId};
 pub use tiles::{LogTree, TileDir};
-pub use tree::{Levels, leaf_hash, node_hash, root_from_path};
+pub use tree::{Levels, is_consistent, leaf_hash, node_hash, root_from_path};
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -32,6 +36,8 @@ use execution_ledger_store::StoreError;
 
 /// The file that holds the signing key's seed, for its owner only.
 pub const KEY_FILE: &str = "key";
+/// The file that holds the seed of the next key, while the key is being changed.
+pub const NEXT_KEY_FILE: &str = "key.next";
 /// The file that holds the public key, as the text that verifiers take.
 pub const VERIFIER_FILE: &str = "verifier";
 

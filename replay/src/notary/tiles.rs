@@ -9,7 +9,7 @@ use execution_ledger_domain::Digest;
 use execution_ledger_store::Recorded;
 
 use super::tile::{LEVEL_MAX, TILE_HASHES, TILE_WIDTH, TileId};
-use super::tree::{Levels, path, range, subtree};
+use super::tree::{Levels, consistency, path, range, subtree};
 use super::{NotaryError, leaf};
 
 /// Bytes of a full tile.
@@ -268,6 +268,18 @@ impl LogTree {
             return Err(NotaryError::Missing(format!("there is no leaf {index} of {size}")));
         }
         path(index, size, &mut |height, index| self.node(height, index))
+    }
+
+    /// The hashes that show that the tree of the first `size` leaves began as that of the first `old`.
+    ///
+    /// # Errors
+    /// Where the tree is smaller, or a tile can't be read.
+    pub fn consistency(&self, old: u64, size: u64) -> Result<Vec<Digest>, NotaryError> {
+        self.covers(size)?;
+        if old > size {
+            return Err(NotaryError::Missing(format!("{size} leaves don't hold {old}")));
+        }
+        consistency(old, size, &mut |height, index| self.node(height, index))
     }
 
     fn covers(&self, size: u64) -> Result<(), NotaryError> {

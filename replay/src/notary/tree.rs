@@ -181,3 +181,76 @@ pub fn root_from_path(leaf: Digest, index: u64, size: u64, path: &[Digest]) -> O
     }
     (last == 0).then_some(hash)
 }
+
+/// The hashes that show that the tree of `old` leaves is what the one of `size` leaves began with (RFC
+/// 6962, 2.1.2); none where that needs none. `hash` is that of [`path`].
+///
+/// # Errors
+/// Those of `hash`. `old` must not be above `size`.
+pub(super) fn consistency<E>(
+    old: u64,
+    size: u64,
+    hash: &mut impl FnMut(u32, u64) -> Result<Digest, E>,
+) -> Result<Vec<Digest>, E> {
+    if old == 0 {
+        return Ok(Vec::new());
+    }
+    let (mut low, mut high) = (0, size);
+    let mut path = Vec::new();
+    while old != high {
+        let middle = low + split(high - low);
+        if old <= middle {
+            path.push(range(middle, high, hash)?);
+            high = middle;
+        } else {
+            path.push(range(low, middle, hash)?);
+            low = middle;
+        }
+    }
+    if low > 0 {
+        path.push(range(low, high, hash)?);
+    }
+    path.reverse();
+    Ok(path)
+}
+
+/// Whether the hashes show that a tree began as an older one (RFC 9162, 2.1.4.2); each tree is its
+/// size and its root.
+pub fn is_consistent(older: (u64, Digest), newer: (u64, Digest), path: &[Digest]) -> bool {
+    let ((old, old_root), (size, root)) = (older, newer);
+    if old == 0 || old >= size {
+        let same = if old == 0 { old_root == subtree(&[]) } else { older == newer };
+        return same && path.is_empty();
+    }
+    if path.len() > PATH_MAX {
+        return false;
+    }
+    // An old tree that is one whole subtree is where the way begins.
+    let whole = old.is_power_of_two().then_some(old_root);
+    let mut path = whole.iter().chain(path);
+    let Some(first) = path.next() else { return false };
+    let (mut node, mut last) = (old - 1, size - 1);
+    while node & 1 == 1 {
+        node >>= 1;
+        last >>= 1;
+    }
+    let (mut old_hash, mut hash) = (*first, *first);
+    for beside in path {
+        if last == 0 {
+            return false;
+        }
+        if node & 1 == 1 || node == last {
+            old_hash = node_hash(*beside, old_hash);
+            hash = node_hash(*beside, hash);
+            while node & 1 == 0 && node != 0 {
+                node >>= 1;
+                last >>= 1;
+            }
+        } else {
+            hash = node_hash(hash, *beside);
+        }
+        node >>= 1;
+        last >>= 1;
+    }
+    last == 0 && old_hash == old_root && hash == root
+}

@@ -2,10 +2,10 @@
 
 use execution_ledger_domain::content::ContentRef;
 use execution_ledger_domain::{Content, Digest, ExecutionId, StreamName};
-use execution_ledger_store::{Position, Recorded};
 use serde::Serialize;
 
-use super::{PROOF_EVENTS_MAX, PROOF_FORMAT, PROOF_MAX_BYTES, Proof, ProvenEvent, ProvenText};
+use super::keys::{led, recorded};
+use super::{PROOF_EVENTS_MAX, PROOF_FORMAT, PROOF_MAX_BYTES, Proof, ProvenText};
 use crate::notary::{NoteError, SignedCheckpoint, Verifier, leaf, root_from_path};
 
 /// What a proof shows.
@@ -26,6 +26,8 @@ pub struct Proven {
     /// Whether that key was given by who checks. If not, it stands in the proof alone, where anybody
     /// can put one.
     pub key_was_given: bool,
+    /// Changes of keys between the key that was given and the one that signed.
+    pub rotations: u64,
 }
 
 /// Why a proof shows nothing.
@@ -46,6 +48,12 @@ pub enum ProofError {
     /// Nobody with the key has signed its checkpoint.
     #[error("its checkpoint is not signed by the key")]
     Signature,
+    /// A change of keys in it is not what the key before has signed.
+    #[error("the change of keys {0}: it is not what the key before has signed")]
+    Rotation(u64),
+    /// Two checkpoints don't belong together.
+    #[error("{0}")]
+    Consistency(&'static str),
     /// An event is not in the tree, or not where it should be.
     #[error("event {revision}: {problem}")]
     Event {
@@ -56,7 +64,8 @@ pub enum ProofError {
     },
 }
 
-/// Checks a proof. With a `key` it must be by that key.
+/// Checks a proof. With a `key` it must be by that key, or by one to which it leads: each key signs the
+/// change to the next.
 ///
 /// It shows that these events, with these times and texts, stood in the log when the checkpoint was
 /// signed, in this order, the first ones of their stream. It does not show that there are no later ones.
@@ -73,9 +82,7 @@ pub fn check(text: &[u8], key: Option<&Verifier>) -> Result<Proven, ProofError> 
         return Err(ProofError::Format);
     }
     let stated: Verifier = proof.key.parse().map_err(|_| ProofError::Key)?;
-    if key.is_some_and(|key| *key != stated) {
-        return Err(ProofError::Key);
-    }
+    let keys = led(key.unwrap_or(&stated), &stated, &proof.rotations)?;
     let signed = SignedCheckpoint::parse(&proof.checkpoint)?;
     if !signed.is_by(&stated) {
         return Err(ProofError::Signature);
@@ -92,7 +99,9 @@ pub fn check(text: &[u8], key: Option<&Verifier>) -> Result<Proven, ProofError> 
         tree_size: size,
         key: stated.to_string(),
         key_was_given: key.is_some(),
+        rotations: keys.len().saturating_sub(1) as u64,
     };
+    let stream = StreamName::execution(proof.execution_id);
     let mut after = None;
     for event in proof.events {
         let revision = proven.events;
@@ -103,7 +112,7 @@ pub fn check(text: &[u8], key: Option<&Verifier>) -> Result<Proven, ProofError> 
         }
         after = Some(index);
         let texts = event.texts.clone();
-        let recorded = recorded(proof.execution_id, event);
+        let recorded = recorded(&stream, event);
         if root_from_path(leaf(&recorded), index, size, &path) != Some(root) {
             return Err(wrong("it is not in the tree that was signed".to_owned()));
         }
@@ -112,21 +121,6 @@ pub fn check(text: &[u8], key: Option<&Verifier>) -> Result<Proven, ProofError> 
         proven.events += 1;
     }
     Ok(proven)
-}
-
-fn recorded(execution: ExecutionId, event: ProvenEvent) -> Recorded {
-    Recorded {
-        position: Position::START,
-        stream: StreamName::execution(execution),
-        revision: event.revision,
-        id: event.event_id,
-        type_name: event.type_name,
-        version: event.version,
-        recorded_at: event.recorded_at,
-        metadata: event.metadata,
-        data: event.data,
-        contents: Vec::new(),
-    }
 }
 
 fn compare(

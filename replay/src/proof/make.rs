@@ -1,13 +1,18 @@
 //! Making a proof from the log and the notary's files; nothing is changed.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use execution_ledger_domain::{ExecutionId, StreamName};
 use execution_ledger_store::{EventStore, Position, Recorded, StoreError, With};
 
-use super::{PROOF_EVENTS_MAX, PROOF_FORMAT, Proof, ProvenEvent, ProvenText, SaltedText};
-use crate::notary::{Checkpoints, Kept, LogTree, NotaryError, TILE_WIDTH, TileDir, read_verifier};
+use super::{
+    PROOF_EVENTS_MAX, PROOF_FORMAT, Proof, ProvenEvent, ProvenRotation, ProvenText, SaltedText,
+};
+use crate::notary::{
+    Checkpoints, Kept, KeyChain, LogTree, NotaryError, SignedCheckpoint, TILE_WIDTH, TileDir,
+};
 
 /// Events that are read at a time.
 const PAGE_EVENTS: usize = 1_000;
@@ -36,6 +41,9 @@ pub enum ProveError {
     /// Log and checkpoint disagree.
     #[error("the log is not what the last checkpoint says: run `execution-ledger verify`")]
     Disagreement,
+    /// A checkpoint is not this ledger's, or not one of this log.
+    #[error("{0}")]
+    Checkpoint(&'static str),
     /// The log can't be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -53,17 +61,10 @@ pub async fn prove(
     folder: &Path,
     execution: ExecutionId,
 ) -> Result<Proof, ProveError> {
-    let key = read_verifier(folder)?.ok_or(ProveError::Unsigned)?;
-    let mut last: Option<Kept> = None;
-    for kept in Checkpoints::in_folder(folder).read()? {
-        last = Some(kept?);
-    }
-    let signed = last.ok_or(ProveError::Unsigned)?.signed;
-    let tree = tree(store, folder).await?;
-    let (size, root) = (signed.checkpoint.size, signed.checkpoint.root);
-    if tree.size() < size || tree.root_at(size)? != root {
-        return Err(ProveError::Disagreement);
-    }
+    let Grown { tree, chain, last, rotations } = grown(store, folder).await?;
+    let signed = last;
+    let key = chain.signer_of(&signed).ok_or(ProveError::Disagreement)?;
+    let size = signed.checkpoint.size;
     let stream = StreamName::execution(execution);
     let recorded = store.read_stream(&stream, 0, PROOF_EVENTS_MAX + 1, With::Contents).await?;
     if recorded.is_empty() {
@@ -83,7 +84,51 @@ pub async fn prove(
     }
     let (format, key) = (PROOF_FORMAT.to_owned(), key.to_string());
     let checkpoint = signed.as_str().to_owned();
-    Ok(Proof { format, execution_id: execution, key, checkpoint, events })
+    Ok(Proof { format, execution_id: execution, key, checkpoint, rotations, events })
+}
+
+/// A log with all that was signed of it.
+pub(super) struct Grown {
+    pub(super) tree: LogTree,
+    pub(super) chain: KeyChain,
+    /// The last checkpoint, which agrees with the tree.
+    pub(super) last: SignedCheckpoint,
+    /// The changes of keys that it covers.
+    pub(super) rotations: Vec<ProvenRotation>,
+}
+
+/// Reads a log and what was signed of it.
+pub(super) async fn grown(store: &Arc<dyn EventStore>, folder: &Path) -> Result<Grown, ProveError> {
+    let chain = KeyChain::read(store, folder).await?.ok_or(ProveError::Unsigned)?;
+    let mut last: Option<Kept> = None;
+    let mut endorsements = HashMap::new();
+    for kept in Checkpoints::in_folder(folder).read()? {
+        let kept = kept?;
+        for rotation in chain.rotations() {
+            if kept.signed.checkpoint.size == rotation.covered()
+                && kept.signed.is_by(&rotation.previous)
+            {
+                endorsements.insert(rotation.leaf, kept.signed.clone());
+            }
+        }
+        last = Some(kept);
+    }
+    let last = last.ok_or(ProveError::Unsigned)?.signed;
+    let tree = tree(store, folder).await?;
+    let (size, root) = (last.checkpoint.size, last.checkpoint.root);
+    if tree.size() < size || tree.root_at(size)? != root {
+        return Err(ProveError::Disagreement);
+    }
+    let mut rotations = Vec::new();
+    for rotation in chain.rotations().iter().filter(|rotation| rotation.covered() <= size) {
+        let endorsed = endorsements.get(&rotation.leaf).ok_or(ProveError::Disagreement)?;
+        let path = tree.path(rotation.leaf, rotation.covered())?;
+        rotations.push(ProvenRotation {
+            checkpoint: endorsed.as_str().to_owned(),
+            event: proven(rotation.recorded.clone(), rotation.leaf, path),
+        });
+    }
+    Ok(Grown { tree, chain, last, rotations })
 }
 
 /// The tree over the whole log, from the tiles and the events after them.

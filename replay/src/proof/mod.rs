@@ -2,6 +2,8 @@
 //! has the public key can check it without the ledger.
 
 mod check;
+mod consistency;
+mod keys;
 mod make;
 #[cfg(test)]
 mod tests;
@@ -10,6 +12,10 @@ use execution_ledger_domain::{Digest, EventId, ExecutionId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 pub use check::{ProofError, Proven, check};
+pub use consistency::{
+    CONSISTENCY_FORMAT, Consistency, Extended, check_consistency, prove_consistency,
+};
+pub use keys::ProvenRotation;
 pub use make::{ProveError, prove};
 
 /// The format of proofs.
@@ -31,6 +37,9 @@ pub struct Proof {
     pub key: String,
     /// The checkpoint that covers all of the events: a C2SP signed note.
     pub checkpoint: String,
+    /// The changes of keys that the checkpoint covers, the first one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rotations: Vec<ProvenRotation>,
     /// The events, in the order of their stream.
     pub events: Vec<ProvenEvent>,
 }

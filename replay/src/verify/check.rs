@@ -6,9 +6,9 @@ use execution_ledger_store::Recorded;
 
 use super::events::EventChecks;
 use super::report::{Check, Report};
-use super::tree::TreeChecks;
+use super::tree::{TreeChecks, trusted};
 use super::{Inputs, Transcripts};
-use crate::notary::NotaryError;
+use crate::notary::{KeyChain, NotaryError};
 
 /// The checks of one pass along the log.
 pub(super) struct Checks {
@@ -19,9 +19,10 @@ pub(super) struct Checks {
 }
 
 impl Checks {
-    pub(super) fn begin(inputs: Inputs) -> Self {
+    pub(super) fn begin(inputs: Inputs, keys: Result<Option<KeyChain>, NotaryError>) -> Self {
         let mut report = Report::default();
-        let tree = TreeChecks::begin(&inputs.notary, inputs.key, inputs.kept, &mut report);
+        let chain = trusted(keys, inputs.key, &mut report);
+        let tree = TreeChecks::begin(&inputs.notary, chain, inputs.kept, &mut report);
         let transcripts = inputs.transcripts;
         Self { report, events: EventChecks::default(), tree, transcripts }
     }

@@ -17,7 +17,7 @@ use execution_ledger_store::{EventStore, Position, Recorded, StoreError, With};
 
 pub use report::{Check, Problem, Report};
 
-use crate::notary::{NotaryError, SignedCheckpoint, Verifier};
+use crate::notary::{KeyChain, NotaryError, SignedCheckpoint, Verifier};
 use check::Checks;
 
 /// Events that are read at a time.
@@ -94,7 +94,8 @@ pub async fn verify(
     mut progress: impl FnMut(Checked) + Send,
 ) -> Result<Report, VerifyError> {
     // Before the head: what is signed meanwhile covers events that are not looked at.
-    let mut checks = Checks::begin(inputs);
+    let keys = KeyChain::read(store, &inputs.notary).await;
+    let mut checks = Checks::begin(inputs, keys);
     let head = store.head().await?;
     let mut after = Position::START;
     let mut page = next_page(store, after, head).await?;

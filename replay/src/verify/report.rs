@@ -86,8 +86,10 @@ pub struct Report {
     pub transcripts_erased: u64,
     /// Rows of the read models that were compared; absent where they were not.
     pub rows: Option<u64>,
-    /// The key that must have signed the checkpoints.
+    /// The key that signs checkpoints.
     pub key: Option<String>,
+    /// The keys before it that have signed earlier ones, the first one first.
+    pub keys_before: Vec<String>,
     /// The hash of the tree over all events.
     pub root: String,
     /// What is wrong, in the order in which it was found.

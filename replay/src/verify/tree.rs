@@ -9,9 +9,12 @@ use super::Kept;
 use super::events::Place;
 use super::report::{Check, Report};
 use crate::notary::{
-    Checkpoints, Levels, NotaryError, TILE_WIDTH, TileDir, TileId, Verifier, leaf, read_verifier,
+    Checkpoints, KeyChain, Levels, NotaryError, Rotation, TILE_WIDTH, TileDir, TileId, Verifier,
+    leaf,
 };
 
+/// Where a problem with the keys is.
+const PLACE_KEY: &str = "the notary's public key";
 /// Hashes of a tile that may differ by themselves; where there are more, events were taken out or put
 /// in, and everything after them stands at another place.
 const CHANGED_MAX: usize = 8;
@@ -41,6 +44,8 @@ struct Different {
 /// The tree as the log leads to it, beside what was stored and signed.
 pub(super) struct TreeChecks {
     tiles: TileDir,
+    /// Changes of keys.
+    rotations: Vec<Rotation>,
     levels: Levels,
     /// The smallest last.
     stated: Vec<Stated>,
@@ -57,15 +62,18 @@ pub(super) struct TreeChecks {
 impl TreeChecks {
     pub(super) fn begin(
         folder: &Path,
-        key: Option<Verifier>,
+        chain: Option<KeyChain>,
         kept: Vec<Kept>,
         report: &mut Report,
     ) -> Self {
-        let key = trusted(folder, key, report);
-        report.key = key.as_ref().map(ToString::to_string);
-        let mut stated = own(folder, key.as_ref(), report);
+        report.key = chain.as_ref().map(|chain| chain.current().to_string());
+        let mut keys: Vec<_> =
+            chain.iter().flat_map(KeyChain::keys).map(ToString::to_string).collect();
+        keys.pop();
+        report.keys_before = keys;
+        let mut stated = own(folder, chain.as_ref(), report);
         for Kept { source, signed } in kept {
-            if !key.as_ref().is_some_and(|key| signed.is_by(key)) {
+            if chain.as_ref().and_then(|chain| chain.signer_of(&signed)).is_none() {
                 let problem = "it is not signed by this ledger's key, so it proves nothing";
                 report.add(Check::KeptCheckpoint, source, problem);
                 continue;
@@ -76,6 +84,7 @@ impl TreeChecks {
         stated.sort_by_key(|stated| std::cmp::Reverse(stated.size));
         let mut this = Self {
             tiles: TileDir::in_folder(folder),
+            rotations: chain.map(|chain| chain.rotations().to_vec()).unwrap_or_default(),
             levels: Levels::default(),
             stated,
             agreed: 0,
@@ -93,6 +102,7 @@ impl TreeChecks {
         recorded: &Recorded,
         report: &mut Report,
     ) -> Result<(), NotaryError> {
+        self.rotation(recorded, report);
         self.filling.push(Place::of(recorded));
         for (tile, hashes) in self.levels.push(leaf(recorded)) {
             match self.tiles.read(tile)? {
@@ -110,6 +120,15 @@ impl TreeChecks {
         }
         self.compare(report);
         Ok(())
+    }
+
+    /// A change of keys says itself where it stands.
+    fn rotation(&self, recorded: &Recorded, report: &mut Report) {
+        let told = self.rotations.iter().find(|rotation| rotation.recorded.id == recorded.id);
+        if told.is_some_and(|told| told.leaf != self.levels.size()) {
+            let problem = "it tells of a change of keys at another place";
+            report.add(Check::Event, Place::of(recorded).to_string(), problem);
+        }
     }
 
     /// Compares with the checkpoints of just this size.
@@ -186,25 +205,34 @@ impl TreeChecks {
     }
 }
 
-/// The key that was given, or else the one in the notary's folder.
-fn trusted(folder: &Path, given: Option<Verifier>, report: &mut Report) -> Option<Verifier> {
-    let own = read_verifier(folder).unwrap_or_else(|error| {
-        report.add(Check::Checkpoint, "the notary's public key", error.to_string());
+/// The keys that the ledger says it had, if the key that was given is one of them; else that alone.
+pub(super) fn trusted(
+    own: Result<Option<KeyChain>, NotaryError>,
+    given: Option<Verifier>,
+    report: &mut Report,
+) -> Option<KeyChain> {
+    let own = own.unwrap_or_else(|error| {
+        report.add(Check::Checkpoint, PLACE_KEY, error.to_string());
         None
     });
-    if let (Some(given), Some(own)) = (&given, &own)
-        && given != own
-    {
-        let problem = format!("it is {own}, not the one that was given");
-        report.add(Check::Checkpoint, "the notary's public key", problem);
+    let Some(given) = given else { return own };
+    match own {
+        Some(own) if own.keys().contains(&&given) => Some(own),
+        own => {
+            if let Some(own) = own {
+                let problem = format!("it is {}, not the one that was given", own.current());
+                report.add(Check::Checkpoint, PLACE_KEY, problem);
+            }
+            Some(KeyChain::of(given))
+        }
     }
-    given.or(own)
 }
 
 /// The checkpoints that the ledger signed.
-fn own(folder: &Path, key: Option<&Verifier>, report: &mut Report) -> Vec<Stated> {
+fn own(folder: &Path, chain: Option<&KeyChain>, report: &mut Report) -> Vec<Stated> {
     const PLACE: &str = "the notary's checkpoints";
     let mut stated: Vec<Stated> = Vec::new();
+    let mut unendorsed = chain.map(|chain| chain.rotations().to_vec()).unwrap_or_default();
     let checkpoints = match Checkpoints::in_folder(folder).read() {
         Ok(checkpoints) => checkpoints,
         Err(error) => {
@@ -222,7 +250,10 @@ fn own(folder: &Path, key: Option<&Verifier>, report: &mut Report) -> Vec<Stated
         };
         let (size, root) = (kept.signed.checkpoint.size, kept.signed.checkpoint.root);
         let place = || format!("the checkpoint of {}", kept.at);
-        if !key.is_some_and(|key| kept.signed.is_by(key)) {
+        unendorsed.retain(|rotation| {
+            rotation.covered() != size || !kept.signed.is_by(&rotation.previous)
+        });
+        if chain.and_then(|chain| chain.signer_of(&kept.signed)).is_none() {
             report.add(Check::Checkpoint, place(), "it is not signed by this ledger's key");
             continue;
         }
@@ -231,6 +262,10 @@ fn own(folder: &Path, key: Option<&Verifier>, report: &mut Report) -> Vec<Stated
         }
         report.signed_events = report.signed_events.max(size);
         stated.push(Stated { size, root, source: Source::Own(kept.at) });
+    }
+    for rotation in unendorsed {
+        let problem = "the key before has not signed this change of keys";
+        report.add(Check::Checkpoint, Place::of(&rotation.recorded).to_string(), problem);
     }
     stated
 }

@@ -74,12 +74,19 @@ async fn checkpoints_tiles_and_entries_verify_with_another_implementation() {
             let (index, hash) = (index as u64, record_hash(entry));
             let theirs = prove_record(newer.size(), index, &reader).unwrap();
             check_record(&theirs, newer.size(), *newer.hash(), index, hash).unwrap();
-            let ours: Vec<_> =
+            let shown: Vec<_> =
                 ours.path(index, 800).unwrap().into_iter().map(|hash| Hash(hash.0)).collect();
-            check_record(&ours, newer.size(), *newer.hash(), index, hash).unwrap();
+            check_record(&shown, newer.size(), *newer.hash(), index, hash).unwrap();
         }
         let grown = prove_tree(newer.size(), older.size(), &reader).unwrap();
         check_tree(&grown, newer.size(), *newer.hash(), older.size(), *older.hash()).unwrap();
+        for (old, size) in [(300, 800), (256, 800), (1, 800), (799, 800), (512, 513), (257, 700)] {
+            let root = |size| Hash(ours.root_at(size).unwrap().0);
+            let (older, newer) = (root(old), root(size));
+            let shown = ours.consistency(old, size).unwrap();
+            let shown: Vec<_> = shown.into_iter().map(|hash| Hash(hash.0)).collect();
+            check_tree(&shown, size, newer, old, older).unwrap();
+        }
     })
     .await
     .unwrap();

@@ -2,6 +2,7 @@
 
 mod independent;
 mod life;
+mod rotation;
 mod shapes;
 
 use std::path::Path;

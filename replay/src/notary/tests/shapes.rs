@@ -4,7 +4,9 @@ use execution_ledger_domain::Digest;
 use proptest::prelude::*;
 
 use crate::notary::leaf_hash;
-use crate::notary::tree::{Levels, node_hash, path, range, root_from_path};
+use crate::notary::tree::{
+    Levels, consistency, is_consistent, node_hash, path, range, root_from_path,
+};
 
 fn leaves(count: u64) -> Vec<Digest> {
     (0..count).map(|n| leaf_hash(&n.to_be_bytes())).collect()
@@ -66,6 +68,37 @@ fn a_tree_that_goes_on_from_its_tiles_is_the_tree_that_grew() {
 }
 
 proptest! {
+    #[test]
+    fn consistency_is_shown_between_the_roots_of_two_sizes_and_no_others(
+        size in 1_u64..700, old in 0_u64..700, flip in 0_usize..4_096,
+    ) {
+        let old = old % (size + 1);
+        let all = leaves(size);
+        let at = |size: u64| (size, root(&all[..usize::try_from(size).unwrap()]));
+        let mut node = |height: u32, number: u64| {
+            let first = usize::try_from(number << height).unwrap();
+            Ok::<_, ()>(root(&all[first..first + (1 << height)]))
+        };
+        let mut shown = consistency(old, size, &mut node).unwrap();
+        prop_assert!(is_consistent(at(old), at(size), &shown));
+        let (mut other_old, mut other) = (at(old), at(size));
+        other_old.1.0[flip % 32] ^= 1;
+        other.1.0[flip % 32] ^= 1;
+        prop_assert!(!is_consistent(other_old, at(size), &shown));
+        prop_assert!(old == 0 || !is_consistent(at(old), other, &shown));
+        prop_assert!(old <= 1 || !is_consistent(at(old - 1), at(size), &shown));
+        if !shown.is_empty() {
+            let at_hash = flip / 32 % shown.len();
+            shown[at_hash].0[flip % 32] ^= 1;
+            prop_assert!(!is_consistent(at(old), at(size), &shown));
+            shown[at_hash].0[flip % 32] ^= 1;
+            shown.push(at(size).1);
+            prop_assert!(!is_consistent(at(old), at(size), &shown));
+            shown.truncate(shown.len() - 2);
+            prop_assert!(!is_consistent(at(old), at(size), &shown));
+        }
+    }
+
     #[test]
     fn a_path_leads_to_the_root_from_its_own_leaf_and_place_alone(
         size in 1_u64..700, at in 0_u64..700, other in 0_u64..700, flip in 0_usize..4_096,
