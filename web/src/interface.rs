@@ -128,10 +128,26 @@ impl Interface {
         address: &str,
         body: &impl Serialize,
     ) -> Result<T, Problem> {
-        let json = serde_json::to_vec(body).unwrap_or_else(|error| {
-            unreachable!("what pages ask for is plain structs and strings: {error}")
-        });
-        self.ask(visitor, Method::POST, address, Body::from(json)).await
+        self.ask(visitor, Method::POST, address, as_json(body)).await
+    }
+
+    /// Has something changed.
+    pub async fn put<T: DeserializeOwned>(
+        &self,
+        visitor: &Visitor,
+        address: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Problem> {
+        self.ask(visitor, Method::PUT, address, as_json(body)).await
+    }
+
+    /// Has something ended, as its address says.
+    pub async fn delete<T: DeserializeOwned>(
+        &self,
+        visitor: &Visitor,
+        address: &str,
+    ) -> Result<T, Problem> {
+        self.ask(visitor, Method::DELETE, address, Body::empty()).await
     }
 
     async fn ask<T: DeserializeOwned>(
@@ -145,7 +161,7 @@ impl Interface {
         *request.uri_mut() = address.parse().map_err(|_| {
             Problem::of(StatusCode::NOT_FOUND, "nothing has an address that can't be read")
         })?;
-        if method == Method::POST {
+        if method == Method::POST || method == Method::PUT {
             let json = HeaderValue::from_static("application/json");
             request.headers_mut().insert(CONTENT_TYPE, json);
         }
@@ -154,6 +170,13 @@ impl Interface {
         *request.extensions_mut() = visitor.extensions.clone();
         read(self.pass(request).await).await
     }
+}
+
+fn as_json(body: &impl Serialize) -> Body {
+    let json = serde_json::to_vec(body).unwrap_or_else(|error| {
+        unreachable!("what pages ask for is plain structs and strings: {error}")
+    });
+    Body::from(json)
 }
 
 /// What the interface answered.

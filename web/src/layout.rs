@@ -41,13 +41,17 @@ impl Me {
 pub(crate) enum Place {
     /// The executions.
     Executions,
+    /// The agents.
+    Agents,
     /// None that stands in the navigation.
     Elsewhere,
 }
 
 /// A place of the navigation: where, its address, its picture, its name, and the right that it needs.
-const PLACES: [(Place, &str, &str, &str, &str); 1] =
-    [(Place::Executions, "/", "list", "Executions", "read")];
+const PLACES: &[(Place, &str, &str, &str, &str)] = &[
+    (Place::Executions, "/", "list", "Executions", "read"),
+    (Place::Agents, "/agents", "agent", "Agents", "read"),
+];
 
 /// A whole page. `me` is whoever looks, where that is known.
 pub(crate) fn page(me: Option<&Me>, place: Place, title: &str, body: &Markup) -> Markup {
@@ -87,7 +91,7 @@ const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'
 fn places(me: Option<&Me>, current: Place) -> Markup {
     let may = |right: &str| me.is_none_or(|me| me.may(right));
     html! {
-        @for (place, address, picture, name, right) in PLACES {
+        @for &(place, address, picture, name, right) in PLACES {
             @if may(right) {
                 a href=(address) aria-current=[(place == current).then_some("page")] {
                     (icon(picture)) span { (name) }
@@ -129,6 +133,7 @@ fn help_sheet() -> Markup {
         ("j, k", "Next, previous row"),
         ("Enter", "Open the row"),
         ("g e", "Executions"),
+        ("g a", "Agents"),
         ("l", "Follow the transcript"),
         ("?", "This sheet"),
         ("Esc", "Close"),

@@ -3,6 +3,7 @@
 //! A page asks the interface what any other client could ask it, as whoever the browser signed in as,
 //! in the same process. So what a key may see, every limit and every error are decided in one place.
 
+mod agents;
 mod answers;
 mod assets;
 mod error_page;
@@ -37,6 +38,7 @@ pub fn around(interface: Router) -> Router {
     let interface = Interface::new(interface);
     let pages = Router::new()
         .merge(executions::routes())
+        .merge(agents::routes())
         .merge(execution::routes())
         .merge(new_task::routes())
         .merge(sign_out::routes())

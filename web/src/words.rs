@@ -109,6 +109,16 @@ pub(crate) fn icon(name: &str) -> Markup {
         "list" => {
             r#"<path d="M5.5 4h8M5.5 8h8M5.5 12h8"/><path d="M2.5 4h.01M2.5 8h.01M2.5 12h.01" stroke-width="2"/>"#
         }
+        "agent" => {
+            r#"<rect x="2.5" y="5" width="11" height="8" rx="2.5"/><path d="M8 2v3M6 8.5v1M10 8.5v1"/>"#
+        }
+        "pause" => r#"<path d="M5.5 3.5v9M10.5 3.5v9"/>"#,
+        "play" => r#"<path d="M5 3.5v9l7.5-4.5z"/>"#,
+        "up" => r#"<path d="M8 13V4M4 7.5 8 3.5 12 7.5"/>"#,
+        "copy" => {
+            r#"<rect x="5.5" y="5.5" width="8" height="8" rx="1.5"/><path d="M3.5 10.5h-1v-8h8v1"/>"#
+        }
+        "clock" => r#"<circle cx="8" cy="8" r="5.5"/><path d="M8 5v3.2l2 1.3"/>"#,
         "menu" => r#"<path d="M2.5 4.5h11M2.5 8h11M2.5 11.5h11"/>"#,
         "code" => r#"<path d="M5.5 4.5 2 8l3.5 3.5M10.5 4.5 14 8l-3.5 3.5"/>"#,
         "search" => r#"<circle cx="7" cy="7" r="4.5"/><path d="m10.5 10.5 3.5 3.5"/>"#,

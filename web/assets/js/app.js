@@ -4,9 +4,11 @@ import { start as startLive } from "./live.js";
 import { start as startTimes } from "./times.js";
 import { start as startKeys } from "./keys.js";
 import { start as startTranscript } from "./transcript.js";
+import { start as startAgents } from "./agents.js";
 
 startTimes();
 startPage();
 startTranscript();
+startAgents();
 startLive();
 startKeys();

@@ -13,7 +13,7 @@ function theme() {
 }
 
 function move(step) {
-  const rows = [...document.querySelectorAll("#rows tr")];
+  const rows = [...document.querySelectorAll("#rows > [id]")];
   if (!rows.length) return;
   const at = rows.findIndex((row) => row.classList.contains("is-current"));
   rows[at]?.classList.remove("is-current");
@@ -25,7 +25,8 @@ function move(step) {
 
 function newTask() {
   const form = document.getElementById("new-task");
-  if (!form) { go("/").then(() => document.getElementById("new-task") && newTask()); return; }
+  const tab = document.querySelector("a[data-new-task]");
+  if (!form) { go(tab?.href ?? "/").then(() => document.getElementById("new-task") && newTask()); return; }
   form.open = true;
   form.querySelector("textarea").focus();
 }
@@ -39,11 +40,14 @@ const ALONE = {
   l: () => document.getElementById("follow")?.click(),
 };
 
+/// Where `g` and another key go.
+const PLACES = { e: "/", a: "/agents" };
+
 function onKey(event) {
   if (event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); openPalette(); return; }
   if (event.key === "Escape") for (const open of document.querySelectorAll("details.new-task[open], details.more[open]")) { open.open = false; open.querySelector("summary").focus(); }
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select, dialog")) return;
-  if (before === "g" && event.key === "e") { before = ""; go("/"); return; }
+  if (before === "g" && PLACES[event.key]) { before = ""; go(PLACES[event.key]); return; }
   before = event.key;
   const act = ALONE[event.key];
   if (act) { event.preventDefault(); act(); }
@@ -64,6 +68,7 @@ async function look(words) {
   const own = looking += 1;
   const commands = [
     { name: "Executions", about: "go to", act: () => go("/") },
+    { name: "Agents", about: "go to", act: () => go("/agents") },
     { name: "Running executions", about: "go to", act: () => go("/?status=running") },
     { name: "Failed executions", about: "go to", act: () => go("/?status=failed") },
     { name: "Change between light and dark", about: "do", act: theme },
@@ -83,7 +88,7 @@ async function look(words) {
   offer([
     ...commands.filter(({ name }) => fits(name)),
     ...(agents.agents ?? []).filter(({ name }) => fits(name)).slice(0, 5)
-      .map(({ name }) => ({ name, about: "agent", act: () => go(`/?agent=${encodeURIComponent(name)}`) })),
+      .map(({ name }) => ({ name, about: "agent", act: () => go(`/agents/${encodeURIComponent(name)}/tasks`) })),
     ...(found.executions ?? []).map((one) => ({
       name: (one.message ?? "erased").slice(0, 80), about: `${one.agent_name} · ${one.status}`,
       act: () => go(`/agents/${one.agent_name}/executions/${one.execution_id}`),

@@ -54,7 +54,14 @@ async function work() {
 function follow(page) {
   const rows = document.getElementById("rows");
   const next = page.getElementById("rows");
-  if (rows && next && isRead()) { morph(page, "#totals"); inPlace(rows, next, page); } else if (document.getElementById("facts")) {
+  const parts = [...document.querySelectorAll("main [data-follows]")];
+  const isList = rows && next && isRead();
+  if (isList) { morph(page, "#totals"); inPlace(rows, next, page); }
+  if (parts.length) {
+    // Of these pages the marked parts follow, and all else, a form perhaps, stays as it is.
+    for (const part of parts) if (!isList || !part.contains(rows)) morph(page, `#${part.id}`);
+    marked();
+  } else if (isList) { /* Done. */ } else if (document.getElementById("facts")) {
     for (const part of ["#state", "#answer", "#facts", "#happened", "#actions"]) morph(page, part);
   } else if (!document.querySelector("main :is(input, textarea):focus")) { morph(page); marked(); }
   counted();
@@ -63,27 +70,28 @@ function follow(page) {
 
 /// Whether somebody reads the list: then nothing may move.
 function isRead() {
-  const list = document.querySelector(".table-wrap");
+  const list = document.getElementById("rows").closest(".table-wrap") ?? document.getElementById("rows");
   return scrollY > 40 || list.matches(":hover") || list.contains(document.activeElement) || String(getSelection()) !== "";
 }
 
 /// Changes the rows that are there, and says how many there would be more.
 function inPlace(rows, next, page) {
   let fresh = 0;
-  for (const row of next.rows) {
+  for (const row of next.children) {
     const old = document.getElementById(row.id);
     if (!old) fresh += 1; else if (old.innerHTML !== row.innerHTML) { refresh(row); old.replaceChildren(...row.cloneNode(true).childNodes); old.dataset.status = row.dataset.status; }
   }
   const news = document.getElementById("news");
+  if (!news) return;
   news.hidden = fresh === 0;
   const button = news.querySelector("button");
   button.textContent = fresh === 1 ? "1 new execution" : `${fresh} new executions`;
-  button.onclick = () => { news.hidden = true; morph(page); refresh(); scrollTo({ top: 0 }); };
+  button.onclick = () => { news.hidden = true; morph(page, rows.closest("[data-follows]") ? `#${rows.closest("[data-follows]").id}` : "main"); refresh(); scrollTo({ top: 0 }); };
 }
 
 let known = new Set();
 function marked() {
-  const ids = [...document.querySelectorAll("#rows tr")].map((row) => row.id);
+  const ids = [...document.querySelectorAll("#rows > [id]")].map((row) => row.id);
   if (known.size) for (const id of ids) if (!known.has(id)) document.getElementById(id).classList.add("is-new");
   known = new Set(ids);
 }

@@ -48,17 +48,26 @@ export async function go(address, { replace = false, options } = {}) {
   }
   const same = new URL(got.address).pathname === location.pathname;
   if (!got.page.querySelector("#places")) { location.assign(got.address); return; }
-  history[replace ? "replaceState" : "pushState"]({}, "", got.address);
+  history[replace || got.address === location.href ? "replaceState" : "pushState"]({}, "", got.address);
   document.title = got.page.title;
   document.getElementById("places").hidePopover();
   morph(got.page, "#places");
-  if (same) morph(got.page); else {
+  if (same) answered(got.page, options); else {
     document.querySelector("main").replaceWith(document.adoptNode(got.page.querySelector("main")));
     scrollTo(0, 0);
     document.getElementById("main").focus({ preventScroll: true });
   }
   refresh();
   for (const act of arrived) act();
+}
+
+/// The same page again. After a form was sent its fields are as the answer has them: empty once it was
+/// taken, as they were typed where it was refused; and the reader stays where they were.
+function answered(page, options) {
+  const field = options ? document.activeElement : null;
+  field?.blur();
+  morph(page);
+  if (field?.isConnected) field.focus({ preventScroll: true });
 }
 
 /// The page that is shown, as it is now; nothing where it can't be had.

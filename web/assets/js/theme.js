@@ -3,3 +3,5 @@ try {
   const chosen = localStorage.getItem("theme");
   if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;
 } catch { /* A browser that keeps nothing follows the system. */ }
+// What only scripts can do is shown where they run.
+document.documentElement.dataset.scripts = "";

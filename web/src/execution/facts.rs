@@ -13,7 +13,7 @@ pub(super) fn facts(detail: &Detail) -> Markup {
         section #facts {
             h2 { "Facts" }
             dl .facts {
-                dt { "Agent" } dd { a href={ "/?agent=" (record.agent_name) } { (record.agent_name) } }
+                dt { "Agent" } dd { a href={ "/agents/" (record.agent_name) } { (record.agent_name) } }
                 dt { "Trigger" } dd { (trigger(&record.triggered_by)) }
                 dt { "Asked by" } dd { (asked_by(record)) }
                 dt { "Created" } dd { (time(&record.created_at)) }

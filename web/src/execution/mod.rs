@@ -59,7 +59,7 @@ async fn whole(interface: &Interface, visitor: &Visitor, address: &str) -> crate
     let body = html! {
         nav .crumbs aria-label="Where this is" {
             a href="/" { "Executions" } span aria-hidden="true" { "/" }
-            a href={ "/?agent=" (record.agent_name) } { (record.agent_name) }
+            a href={ "/agents/" (record.agent_name) } { (record.agent_name) }
         }
         header .page-head {
             div {

@@ -19,7 +19,7 @@ pub(super) fn row(execution: &Execution) -> Markup {
                 @if let Some(error) = &execution.error { span .error-code { (error.code) } }
                 @if execution.attempt > 1 { span .quiet { "attempt " (execution.attempt) } }
             }
-            td .cell-agent { (execution.agent_name) }
+            td .cell-agent { a href={ "/agents/" (execution.agent_name) } { (execution.agent_name) } }
             td { (trigger(&execution.triggered_by)) }
             td .cell-model.quiet { @if let Some(model) = model { (model) } }
             td .cell-time.quiet { (time(&execution.created_at)) }
