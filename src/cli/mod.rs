@@ -20,6 +20,7 @@ mod follow;
 mod import;
 mod keys;
 mod list;
+mod notary;
 mod pages;
 mod payments;
 mod prices;
@@ -185,12 +186,13 @@ enum Command {
     Rebuild(rebuild::Rebuild),
     Verify(verify::Verify),
     Prove(prove::Prove),
+    Notary(notary::Notary),
     Backup(backup::Backup),
     Restore(backup::Restore),
     Export(export::Export),
     Import(import::Import),
-    Replay(replay::Replay),
     Erase(erase::Erase),
+    Replay(replay::Replay),
     Diff(diff::Diff),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
@@ -205,14 +207,15 @@ impl Cli {
             Command::Completions(completions) => completions.execute(),
             Command::Rebuild(rebuild) => rebuild::execute(&rebuild, &self.global, &output),
             Command::Prove(prove) => prove::execute(&prove, &self.global, &output),
+            Command::Notary(notary) => notary.execute(&self.global, &output),
             Command::Verify(verify) => verify::execute(&verify, &self.global, &output),
             Command::Doctor(doctor::Doctor {}) => doctor::execute(&self.global, &output),
             Command::Backup(backup) => backup.execute(&self.global, &output),
             Command::Restore(restore) => restore.execute(&self.global, &output),
             Command::Export(export) => export.execute(&self.global, &output),
             Command::Import(import) => import.execute(&self.global, &output),
-            Command::Replay(replay) => replay.execute(&self.global, &output),
             Command::Erase(erase) => erase.execute(&self.global, &output),
+            Command::Replay(replay) => replay.execute(&self.global, &output),
             Command::Diff(diff) => diff.execute(&self.global, &output),
             Command::Run(run) => run.execute(&self.global, &output),
             Command::List(list) => list.execute(&self.global, &output),

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use clap::Args;
 use execution_ledger_domain::ExecutionId;
-use execution_ledger_replay::proof::{ProveError, prove};
+use execution_ledger_replay::proof::{ProveError, prove, prove_consistency};
 use execution_ledger_store::EventStore;
 use execution_ledger_store::sqlite::SqliteStore;
 use serde_json::json;
 
-use super::{Exit, Failure, Global, block_on};
+use super::{Exit, Failure, Global, block_on, verify};
 use crate::compose::data_dir::DataDir;
 use crate::output::{Output, number};
 
@@ -28,11 +28,18 @@ without the ledger, that all of this stood in the log when it was signed:
 It holds what was asked and answered: give it to whom that may be shown. A
 server may run meanwhile; events are covered within seconds.
 
+--consistency FILE proves something else: that the log grew from a checkpoint that
+somebody kept to the last one of today, with no event of it changed. It holds no
+events, so it can be given to anybody:
+
+  execution-ledger verify --proof FILE --key VERIFIER --checkpoint KEPT
+
 Exit codes: 0 made; 1 not possible; 2 the command line is wrong; 4 there is no
 such execution.
 
 Examples:
   execution-ledger prove 0193f6f0-a1b2-7c3d-8e9f-001122334455 --to proof.json
+  execution-ledger prove --consistency march.txt --to grown.json
 ";
 
 /// Make a file that proves one execution's events to others (off-line).
@@ -40,7 +47,11 @@ Examples:
 #[command(after_help = AFTER_HELP)]
 pub struct Prove {
     /// The execution.
-    execution: ExecutionId,
+    #[arg(required_unless_present = "consistency", conflicts_with = "consistency")]
+    execution: Option<ExecutionId>,
+    /// Prove instead that the log grew from the checkpoint in this file.
+    #[arg(long, value_name = "FILE")]
+    consistency: Option<PathBuf>,
     /// The file to make; it must not be there yet [default: standard output].
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
@@ -53,14 +64,29 @@ pub fn execute(asked: &Prove, global: &Global, output: &Output) -> Result<Exit, 
     let fault = |error: &dyn std::fmt::Display| Failure::Fault(error.to_string());
     let store: Arc<dyn EventStore> =
         SqliteStore::open_read_only(&data_dir.events()).map_err(|error| fault(&error))?;
-    let made = block_on(async { Ok(prove(&store, &data_dir.notary(), asked.execution).await) })?;
-    let proof = match made {
-        Ok(proof) => proof,
-        Err(error @ ProveError::NoExecution(_)) => {
-            output.remark(&error.to_string());
-            return Ok(Exit::NotFound);
+    let folder = data_dir.notary();
+    let (proof, told) = match (&asked.consistency, asked.execution) {
+        (Some(path), _) => {
+            let older = verify::kept(path)?.signed;
+            let made = prove_consistency(&store, &folder, &older);
+            let proof = block_on(async { made.await.map_err(|error| fault(&error)) })?;
+            let told = format!("it shows that the log grew from {}", path.display());
+            (json!(proof), told)
         }
-        Err(error) => return Err(fault(&error)),
+        (None, Some(execution)) => {
+            match block_on(async { Ok(prove(&store, &folder, execution).await) })? {
+                Ok(proof) => {
+                    let told = format!("{} events proven", number(proof.events.len() as u64));
+                    (json!(proof), told)
+                }
+                Err(error @ ProveError::NoExecution(_)) => {
+                    output.remark(&error.to_string());
+                    return Ok(Exit::NotFound);
+                }
+                Err(error) => return Err(fault(&error)),
+            }
+        }
+        (None, None) => return Err(Failure::Argument("give an execution".to_owned())),
     };
     let Some(path) = &asked.to else {
         output.json(&proof)?;
@@ -76,11 +102,11 @@ pub fn execute(asked: &Prove, global: &Global, output: &Output) -> Result<Exit, 
             file.sync_all()
         })
         .map_err(|error| Failure::Fault(format!("{}: {error}", path.display())))?;
-    let events = proof.events.len() as u64;
     if output.is_json() {
-        output.json(&json!({"file": path, "events": events, "key": proof.key}))?;
+        let events = proof["events"].as_array().map(Vec::len);
+        output.json(&json!({"file": path, "events": events, "key": proof["key"]}))?;
     } else {
-        output.line(&format!("{}: {} events proven", path.display(), number(events)))?;
+        output.line(&format!("{}: {told}", path.display()))?;
     }
     Ok(Exit::Success)
 }

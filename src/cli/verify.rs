@@ -11,20 +11,28 @@ use execution_ledger_domain::ExecutionId;
 use execution_ledger_domain::execution::TranscriptRef;
 use execution_ledger_process::transcript::Transcripts;
 use execution_ledger_replay::notary::{SignedCheckpoint, Verifier};
-use execution_ledger_replay::proof::{PROOF_MAX_BYTES, check};
+use execution_ledger_replay::proof::{
+    CONSISTENCY_FORMAT, PROOF_MAX_BYTES, ProofError, check, check_consistency,
+};
 use execution_ledger_replay::verify::{
     Check, Checked, Inputs, Kept, Report, TranscriptState, verify,
 };
 use execution_ledger_store::EventStore;
 use execution_ledger_store::sqlite::SqliteStore;
+use serde::Deserialize;
 use serde_json::json;
 
 use super::{Exit, Failure, Global, block_on, rebuild};
 use crate::compose::data_dir::DataDir;
+use crate::compose::witnesses;
 use crate::output::{Output, duration, neutral_line, number};
 
 /// The longest checkpoint file that is read, in bytes.
 const CHECKPOINT_MAX_BYTES: u64 = 64 * 1024;
+
+/// What is said where nobody gave a key.
+const KEY_OF_PROOF: &str = "the key was taken from the proof itself, where anybody can put one: compare \
+    it, or give the ledger's with --key";
 
 const AFTER_HELP: &str = "\
 Reads the whole log and says whether it is what it was: the revisions of every
@@ -43,6 +51,7 @@ Examples:
   execution-ledger verify
   execution-ledger verify --checkpoint march.txt --key \"$(cat ledger.key)\"
   execution-ledger verify --proof proof.json --key \"$(cat ledger.key)\"
+  execution-ledger verify --proof grown.json --checkpoint march.txt
   execution-ledger verify --json | jq '.problems[]'
 ";
 
@@ -56,18 +65,25 @@ pub struct Verify {
     /// The public key that must have signed [default: the one in the data directory].
     #[arg(long, value_name = "VERIFIER")]
     key: Option<Verifier>,
-    /// Check this proof, made by `prove`, and nothing else; no ledger is needed.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["checkpoint", "skip_read_models"])]
+    /// Check this proof, made by `prove`, and nothing else; no ledger is needed. With --checkpoint, one
+    /// that was made by `prove --consistency` must begin at that checkpoint.
+    #[arg(long, value_name = "FILE", conflicts_with = "skip_read_models")]
     proof: Option<PathBuf>,
     /// Leave the read models out: they hold nothing that is not in the log.
     #[arg(long)]
     skip_read_models: bool,
 }
 
+/// What a file says that it is.
+#[derive(Deserialize)]
+struct Format {
+    format: String,
+}
+
 /// Does it.
 pub fn execute(asked: &Verify, global: &Global, output: &Output) -> Result<Exit, Failure> {
     if let Some(path) = &asked.proof {
-        return check_proof(path, asked.key.as_ref(), output);
+        return check_proof(path, asked, output);
     }
     let settings = global.settings_from_environment()?;
     let data_dir = DataDir::at(&settings.data_dir);
@@ -76,10 +92,15 @@ pub fn execute(asked: &Verify, global: &Global, output: &Output) -> Result<Exit,
     let store: Arc<dyn EventStore> = SqliteStore::open_read_only(&data_dir.events())
         .map_err(|error| Failure::Fault(error.to_string()))?;
     let stored = Transcripts::new(data_dir.runs(), data_dir.transcripts());
+    let witnesses = witnesses::named(&settings)?;
     let inputs = Inputs {
         notary: data_dir.notary(),
         key: asked.key.clone(),
         kept,
+        witnesses: (
+            witnesses.into_iter().map(|witness| witness.key).collect(),
+            settings.notary_quorum.narrow::<usize>(),
+        ),
         transcripts: Box::new(move |execution, expected| look(&stored, execution, expected)),
     };
     let bar = rebuild::progress_bar();
@@ -110,25 +131,22 @@ pub fn execute(asked: &Verify, global: &Global, output: &Output) -> Result<Exit,
 }
 
 /// Checks a proof with nothing but the key.
-fn check_proof(path: &Path, key: Option<&Verifier>, output: &Output) -> Result<Exit, Failure> {
-    let proven = match check(&read(path, PROOF_MAX_BYTES)?, key) {
+fn check_proof(path: &Path, asked: &Verify, output: &Output) -> Result<Exit, Failure> {
+    let (text, key) = (read(path, PROOF_MAX_BYTES)?, asked.key.as_ref());
+    let format = serde_json::from_slice::<Format>(&text).ok().map(|format| format.format);
+    if format.as_deref() == Some(CONSISTENCY_FORMAT) {
+        return check_growth(path, &text, asked, output);
+    }
+    if !asked.checkpoint.is_empty() {
+        let problem = "--checkpoint belongs to a proof that was made by `prove --consistency`";
+        return Err(Failure::Argument(problem.to_owned()));
+    }
+    let proven = match check(&text, key) {
         Ok(proven) => proven,
-        Err(error) => {
-            let error = error.to_string();
-            let problem = neutral_line(&error);
-            if output.is_json() {
-                output.json(&json!({"sound": false, "problem": problem}))?;
-            } else {
-                output.line(&format!("WRONG {}: {problem}", path.display()))?;
-            }
-            return Ok(Exit::Failed);
-        }
+        Err(error) => return wrong(path, &error, output),
     };
     if !proven.key_was_given {
-        output.remark(
-            "the key was taken from the proof itself, where anybody can put one: compare it, or \
-             give the ledger's with --key",
-        );
+        output.remark(KEY_OF_PROOF);
     }
     if output.is_json() {
         let mut value = json!(proven);
@@ -148,6 +166,53 @@ fn check_proof(path: &Path, key: Option<&Verifier>, output: &Output) -> Result<E
     Ok(Exit::Success)
 }
 
+/// Checks a proof that a log only grew.
+fn check_growth(
+    path: &Path,
+    text: &[u8],
+    asked: &Verify,
+    output: &Output,
+) -> Result<Exit, Failure> {
+    let kept = match asked.checkpoint.as_slice() {
+        [] => None,
+        [one] => Some(kept(one)?.signed.checkpoint),
+        _ => return Err(Failure::Argument("--proof takes one --checkpoint".to_owned())),
+    };
+    let shown = match check_consistency(text, asked.key.as_ref(), kept.as_ref()) {
+        Ok(shown) => shown,
+        Err(error) => return wrong(path, &error, output),
+    };
+    if !shown.key_was_given {
+        output.remark(KEY_OF_PROOF);
+    }
+    if output.is_json() {
+        let mut value = json!(shown);
+        value["sound"] = json!(true);
+        output.json(&value)?;
+    } else {
+        output.line(&format!(
+            "the first {} events stood unchanged in the log when its first {} events were signed by \
+             {}",
+            number(shown.older_size),
+            number(shown.newer_size),
+            neutral_line(&shown.key)
+        ))?;
+    }
+    Ok(Exit::Success)
+}
+
+/// Says that a proof shows nothing.
+fn wrong(path: &Path, error: &ProofError, output: &Output) -> Result<Exit, Failure> {
+    let error = error.to_string();
+    let problem = neutral_line(&error);
+    if output.is_json() {
+        output.json(&json!({"sound": false, "problem": problem}))?;
+    } else {
+        output.line(&format!("WRONG {}: {problem}", path.display()))?;
+    }
+    Ok(Exit::Failed)
+}
+
 /// A file of at most so many bytes.
 fn read(path: &Path, most: u64) -> Result<Vec<u8>, Failure> {
     let failed = |why: &dyn std::fmt::Display| {
@@ -160,7 +225,7 @@ fn read(path: &Path, most: u64) -> Result<Vec<u8>, Failure> {
 }
 
 /// A checkpoint in a file.
-fn kept(path: &Path) -> Result<Kept, Failure> {
+pub(super) fn kept(path: &Path) -> Result<Kept, Failure> {
     let wrong = |why: &dyn std::fmt::Display| {
         Failure::Argument(format!("{} is no checkpoint: {why}", path.display()))
     };
@@ -241,6 +306,11 @@ fn tell(report: &Report, took_ms: u64, output: &Output) -> Result<(), Failure> {
             n(report.kept_checkpoints)
         ),
         format!(
+            "witnesses    {} signatures, the last checkpoint with enough of them of {} events",
+            n(report.cosignatures),
+            n(report.witnessed_events)
+        ),
+        format!(
             "transcripts  {}{}{}",
             n(report.transcripts),
             missing(report.transcripts_absent, "not there any more"),
@@ -248,7 +318,11 @@ fn tell(report: &Report, took_ms: u64, output: &Output) -> Result<(), Failure> {
         ),
         format!("read models  {rows}"),
         format!("tree         {}", report.root),
-        format!("key          {}", report.key.as_deref().unwrap_or("none")),
+        format!(
+            "key          {}{}",
+            report.key.as_deref().unwrap_or("none"),
+            missing(report.keys_before.len() as u64, "before it")
+        ),
     ];
     for line in lines {
         output.line(&line)?;

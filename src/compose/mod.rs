@@ -13,6 +13,7 @@ mod serve;
 pub mod server_file;
 pub mod shutdown;
 mod webhooks;
+pub mod witnesses;
 
 pub use serve::serve;
 

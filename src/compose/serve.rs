@@ -143,7 +143,7 @@ async fn with_parts(
     let mut till =
         Till::start(&views, store, ledger.clone(), tasks.clone(), settings).await?;
     let keys = Keys::new(ledger.clone(), Arc::clone(&desk));
-    let signing = Signing::start(data_dir, store)?;
+    let signing = Signing::start(data_dir, store, settings).await?;
     let app = App::new(Parts {
         ledger,
         views,

@@ -9,6 +9,7 @@ mod number;
 mod places;
 mod settings;
 mod values;
+mod witnesses;
 
 #[cfg(test)]
 mod tests;

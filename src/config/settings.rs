@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::addresses::{HostName, HttpUrl, ListenAddress, Network};
 use super::number::{Bytes, Within, with_unit};
 use super::values::{Described, List, LogFilter, LogFormat};
+use super::witnesses::WitnessAt;
 
 /// One kibibyte.
 const KIB: u64 = 1024;
@@ -171,6 +172,12 @@ settings! {
     /// Networks outside the public Internet at which webhooks may be, also without TLS.
     "EXECUTION_LEDGER_WEBHOOKS_ALLOW_PRIVATE"
     webhooks_allow_private: List<Network> => List<Network> = List::default();
+    /// Witnesses that sign the notary's checkpoints, beside itself.
+    "EXECUTION_LEDGER_NOTARY_WITNESSES"
+    notary_witnesses: List<WitnessAt> => List<WitnessAt> = List::default();
+    /// How many of the witnesses must have signed a checkpoint for it to count as witnessed.
+    "EXECUTION_LEDGER_NOTARY_QUORUM"
+    notary_quorum: Within<1, 16> => Within<1, 16> = Within::fixed(1);
     /// What is sold for money over x402, for how much, and by whose help: a file (TOML). Without it, nothing is.
     "EXECUTION_LEDGER_PAID_CONFIG"
     paid_config: PathBuf => Option<PathBuf> = None;

@@ -108,6 +108,60 @@ async fn whatever_is_changed_behind_a_stopped_ledger_is_found_and_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn events_that_are_changed_moved_removed_or_cut_off_and_changed_checkpoints_are_each_named() {
+    let mut server = Server::start(&[]).await;
+    history(&server).await;
+    let kept = server.work_dir().join("kept.txt");
+    std::fs::write(&kept, checkpoint(&server).await).expect("kept");
+    let kept = kept.to_str().expect("a path").to_owned();
+    server.stop().await;
+    let open = "DROP TRIGGER events_stay; DROP TRIGGER events_stay_as_they_are;";
+    // Two events of one execution, one after the other: its first and its second.
+    let pending = "(SELECT min(position) FROM events WHERE type = 'execution.pending')";
+    let next = "(SELECT min(position) FROM events WHERE type = 'execution.running')";
+    let cases = [
+        (
+            format!(
+                "UPDATE events SET data = replace(data, '\"a', '\"b') WHERE position = {pending}"
+            ),
+            "checkpoint",
+            "are not those that were signed",
+        ),
+        (
+            format!(
+                "CREATE TEMP TABLE p AS SELECT {pending} AS a, {next} AS b;
+                 UPDATE events SET position = 99999 WHERE position = (SELECT a FROM p);
+                 UPDATE events SET position = (SELECT a FROM p) WHERE position = (SELECT b FROM p);
+                 UPDATE events SET position = (SELECT b FROM p) WHERE position = 99999;"
+            ),
+            "stream",
+            "execution-",
+        ),
+        (format!("DELETE FROM events WHERE position = {next}"), "stream", "execution-"),
+        (
+            "DELETE FROM events WHERE position = (SELECT max(position) FROM events)".to_owned(),
+            "checkpoint",
+            "events are missing at its end",
+        ),
+    ];
+    let database = server.data_dir().join("events.db");
+    let sound = std::fs::read(&database).expect("the log");
+    for (sql, check, part) in cases {
+        change(&database, &format!("{open}{sql}"));
+        let (code, report) = verify(&server, &["--skip-read-models", "--checkpoint", &kept]);
+        assert!(code == 1 && finds(&report, check, part), "{sql}: {report}");
+        std::fs::write(&database, &sound).expect("restored");
+    }
+    let checkpoints = server.data_dir().join("notary/checkpoints.ndjson");
+    let mut bytes = std::fs::read(&checkpoints).expect("checkpoints");
+    let digit = bytes.iter().rposition(u8::is_ascii_digit).expect("a digit");
+    bytes[digit] = if bytes[digit] == b'1' { b'2' } else { b'1' };
+    std::fs::write(&checkpoints, bytes).expect("changed");
+    let (code, report) = verify(&server, &["--skip-read-models"]);
+    assert!(code == 1 && finds(&report, "checkpoint", ""), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_execution_is_proven_to_somebody_who_has_the_key_alone() {
     let mut server = Server::start(&[]).await;
     let ids = history(&server).await;

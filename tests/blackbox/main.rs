@@ -1,6 +1,7 @@
 //! The whole product, as its users meet it: the real binary, started and spoken to.
 
 mod auditing;
+mod auditing_keys;
 mod billing;
 mod budgets;
 mod claude_code;

@@ -294,10 +294,20 @@ impl Server {
 
     /// Runs the command line against this server.
     pub fn command(&self, arguments: &[&str]) -> std::process::Output {
+        self.command_with(arguments, &[])
+    }
+
+    /// The same, with these variables.
+    pub fn command_with(
+        &self,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> std::process::Output {
         let mut command = Command::new(PROGRAM);
         clean(&mut command)
             .args(arguments)
             .env("EXECUTION_LEDGER_DATA_DIR", &self.data_dir)
+            .envs(environment.iter().copied())
             .output()
             .expect("the program runs")
     }

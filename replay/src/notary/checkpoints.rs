@@ -13,6 +13,8 @@ use super::note::{NOTE_MAX_BYTES, SignedCheckpoint};
 
 /// The file of all checkpoints, in the notary's folder.
 pub const CHECKPOINTS_FILE: &str = "checkpoints.ndjson";
+/// The file of the checkpoints that witnesses have signed, in the notary's folder.
+pub const COSIGNED_FILE: &str = "cosigned.ndjson";
 /// The longest line that is read, in bytes: a note with its line ends as two characters.
 const LINE_MAX_BYTES: usize = 2 * NOTE_MAX_BYTES;
 
@@ -40,6 +42,11 @@ impl Checkpoints {
     /// That in this folder of the notary's.
     pub fn in_folder(folder: &Path) -> Self {
         Self(folder.join(CHECKPOINTS_FILE))
+    }
+
+    /// Those that witnesses have signed, in this folder of the notary's.
+    pub fn cosigned_in(folder: &Path) -> Self {
+        Self(folder.join(COSIGNED_FILE))
     }
 
     /// All of them in order, read one after the other. A last line without an end is left out: it was

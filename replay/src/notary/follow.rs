@@ -1,10 +1,12 @@
 //! The notary at work: it follows the log, completes the tree, and signs what it finds.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use execution_ledger_domain::{Digest, Timestamp};
 use execution_ledger_store::{Batch, Clock, EventStore, Position, Recorded, With};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::audit::{Audit, Halt};
@@ -59,6 +61,8 @@ struct Shared {
     clock: Arc<dyn Clock>,
     signer: Signer,
     inner: Mutex<Inner>,
+    /// Told of each new checkpoint.
+    signed: Notify,
 }
 
 struct Inner {
@@ -90,7 +94,20 @@ impl Notary {
             by_key_before: false,
         });
         metrics::gauge!("ledger_notary_alarm").set(0.0);
-        Ok(Self(Arc::new(Shared { folder, checkpoints, store, clock, signer, inner })))
+        Ok(Self(Arc::new(Shared {
+            folder,
+            checkpoints,
+            store,
+            clock,
+            signer,
+            inner,
+            signed: Notify::new(),
+        })))
+    }
+
+    /// The folder that it keeps its files in.
+    pub fn folder(&self) -> &Path {
+        &self.0.folder
     }
 
     /// Who can check its signatures.
@@ -345,7 +362,40 @@ impl Notary {
         metrics::gauge!("ledger_notary_size").set(size as f64);
         let mut inner = self.inner();
         (inner.latest, inner.by_key_before) = (Some(signed), false);
+        drop(inner);
+        self.0.signed.notify_one();
         Ok(())
+    }
+
+    /// Until there is a checkpoint that nobody has waited for.
+    pub(super) async fn signed(&self) {
+        self.0.signed.notified().await;
+    }
+
+    /// The checkpoints that witnesses have signed.
+    pub(super) fn cosigned(&self) -> Checkpoints {
+        Checkpoints::cosigned_in(&self.0.folder)
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    /// The hashes that show that the tree of `size` leaves began as that of `old`.
+    pub(super) async fn grown_from(&self, old: u64, size: u64) -> Result<Vec<Digest>, NotaryError> {
+        self.blocking(move |this| match &this.inner().tree {
+            Some(tree) => tree.consistency(old, size),
+            None => Err(NotaryError::Missing("there is no tree yet".to_owned())),
+        })
+        .await
+    }
+
+    /// Shows the latest checkpoint with the signatures of witnesses.
+    pub(super) fn publish_cosigned(&self, cosigned: SignedCheckpoint) {
+        let mut inner = self.inner();
+        if inner.latest.as_ref().is_some_and(|latest| latest.checkpoint == cosigned.checkpoint) {
+            inner.latest = Some(cosigned);
+        }
     }
 
     fn alarm(&self, reason: String) {
@@ -363,7 +413,7 @@ impl Notary {
     }
 
     /// Does what blocks on a thread for it. It ends there even where nobody waits for it any more.
-    async fn blocking<T, E>(
+    pub(super) async fn blocking<T, E>(
         &self,
         work: impl FnOnce(&Self) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>

@@ -14,12 +14,13 @@ mod rotate;
 mod tile;
 mod tiles;
 mod tree;
+mod witness;
 
 #[cfg(test)]
 mod tests;
 
 pub use chain::{KeyChain, ROTATIONS_MAX, Rotation};
-pub use checkpoints::{CHECKPOINTS_FILE, Checkpoints, Kept};
+pub use checkpoints::{CHECKPOINTS_FILE, COSIGNED_FILE, Checkpoints, Kept};
 pub use entry::{encode, leaf};
 pub use follow::{Notary, State};
 pub use key::read_verifier;
@@ -27,6 +28,7 @@ pub use note::{Checkpoint, NoteError, SignedCheckpoint, Signer, Verifier, Verifi
 pub use rotate::{Rotated, Step, finish, rotate};
 pub use tile::{Asked, ENTRY_MAX_BYTES, TILE_WIDTH, TileId};
 pub use tiles::{LogTree, TileDir};
+pub use witness::{Answer, Post, WITNESSES_MAX, Witness, WitnessKey};
 pub use tree::{Levels, is_consistent, leaf_hash, node_hash, root_from_path};
 
 use std::io;

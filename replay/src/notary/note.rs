@@ -16,7 +16,7 @@ const SIGNATURES_MAX: usize = 100;
 /// The kind of a signature by Ed25519, as it stands before a public key.
 const ED25519_KIND: u8 = 1;
 /// Bytes of a public key.
-const KEY_BYTES: usize = 32;
+pub(super) const KEY_BYTES: usize = 32;
 /// Bytes of a signature.
 const SIGNATURE_BYTES: usize = 64;
 /// What a signature's line begins with.
@@ -93,6 +93,37 @@ impl SignedCheckpoint {
         &self.note
     }
 
+    /// What is signed.
+    pub(super) fn text(&self) -> &str {
+        &self.note[..self.text_bytes]
+    }
+
+    /// The note with the first signature alone, which is the ledger's own.
+    pub(super) fn own_note(&self) -> &str {
+        let after = self.text_bytes + 1;
+        let end = self.note[after..].find('\n').map_or(self.note.len(), |end| after + end + 1);
+        &self.note[..end]
+    }
+
+    /// The signatures that name a key.
+    pub(super) fn signatures_of(
+        &self,
+        name: &str,
+        id: u32,
+    ) -> impl Iterator<Item = &(String, u32, Vec<u8>)> {
+        self.signatures.iter().filter(move |(of, key, _)| of == name && *key == id)
+    }
+
+    /// The same with further lines of signatures.
+    ///
+    /// # Errors
+    /// [`NoteError`] where they are none.
+    pub(super) fn with_signatures(&self, lines: &str) -> Result<Self, NoteError> {
+        let both = Self::parse(&format!("{}{lines}", self.note))?;
+        let same = both.text_bytes == self.text_bytes;
+        same.then_some(both).ok_or(NoteError::Note("it has other lines than signatures"))
+    }
+
     /// Whether this key has signed it, and the checkpoint is of the tree that the key is for. No
     /// signature that names the key may be wrong.
     pub fn is_by(&self, verifier: &Verifier) -> bool {
@@ -167,17 +198,13 @@ impl Verifier {
 
     /// The key's short id: the first bytes of the SHA-256 of its name and itself.
     fn id(&self) -> u32 {
-        let hasher = Sha256::new().chain_update(&self.name).chain_update(b"\n");
-        let hash = hasher.chain_update([ED25519_KIND]).chain_update(self.key).finalize();
-        u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]])
+        key_id(&self.name, ED25519_KIND, &self.key)
     }
 }
 
 impl fmt::Display for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut key = vec![ED25519_KIND];
-        key.extend(self.key);
-        write!(f, "{}+{:08x}+{}", self.name, self.id(), STANDARD.encode(key))
+        f.write_str(&key_text(&self.name, ED25519_KIND, &self.key))
     }
 }
 
@@ -185,16 +212,34 @@ impl FromStr for Verifier {
     type Err = VerifierError;
 
     fn from_str(text: &str) -> Result<Self, VerifierError> {
-        let mut parts = text.splitn(3, '+');
-        let mut part = || parts.next().ok_or(VerifierError);
-        let (name, _, encoded) = (part()?, part()?, part()?);
-        let key = STANDARD.decode(encoded).map_err(|_| VerifierError)?;
-        let (kind, key) = key.split_first().ok_or(VerifierError)?;
-        let key = key.try_into().map_err(|_| VerifierError)?;
-        let verifier = Self { name: name.to_owned(), key };
-        let fits = *kind == ED25519_KIND && is_name(name) && verifier.to_string() == text;
-        fits.then_some(verifier).ok_or(VerifierError)
+        let (name, key) = parse_key(text, ED25519_KIND).ok_or(VerifierError)?;
+        Ok(Self { name, key })
     }
+}
+
+/// A key's short id: the first bytes of the SHA-256 of its name, its kind and itself.
+pub(super) fn key_id(name: &str, kind: u8, key: &[u8; KEY_BYTES]) -> u32 {
+    let hasher = Sha256::new().chain_update(name).chain_update(b"\n");
+    let hash = hasher.chain_update([kind]).chain_update(key).finalize();
+    u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]])
+}
+
+/// A public key as the text that verifiers take.
+pub(super) fn key_text(name: &str, kind: u8, key: &[u8; KEY_BYTES]) -> String {
+    let mut bytes = vec![kind];
+    bytes.extend(key);
+    format!("{name}+{:08x}+{}", key_id(name, kind, key), STANDARD.encode(bytes))
+}
+
+/// Name and key of such a text, if it is of this kind and written in the one way.
+pub(super) fn parse_key(text: &str, kind: u8) -> Option<(String, [u8; KEY_BYTES])> {
+    let mut parts = text.splitn(3, '+');
+    let (name, _, encoded) = (parts.next()?, parts.next()?, parts.next()?);
+    let bytes = STANDARD.decode(encoded).ok()?;
+    let (stated, key) = bytes.split_first()?;
+    let key = key.try_into().ok()?;
+    let fits = *stated == kind && is_name(name) && key_text(name, kind, &key) == text;
+    fits.then(|| (name.to_owned(), key))
 }
 
 /// A private key with the name that it signs under.

@@ -17,7 +17,7 @@ use execution_ledger_store::{EventStore, Position, Recorded, StoreError, With};
 
 pub use report::{Check, Problem, Report};
 
-use crate::notary::{KeyChain, NotaryError, SignedCheckpoint, Verifier};
+use crate::notary::{KeyChain, NotaryError, SignedCheckpoint, Verifier, WitnessKey};
 use check::Checks;
 
 /// Events that are read at a time.
@@ -54,6 +54,8 @@ pub struct Inputs {
     pub key: Option<Verifier>,
     /// Checkpoints that were kept apart.
     pub kept: Vec<Kept>,
+    /// The witnesses that must have signed, and how many of them a checkpoint needs.
+    pub witnesses: (Vec<WitnessKey>, usize),
     /// How stored transcripts are looked at.
     pub transcripts: Box<Transcripts>,
 }

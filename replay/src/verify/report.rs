@@ -76,6 +76,10 @@ pub struct Report {
     pub checkpoints: u64,
     /// Events that are covered by the ledger's last checkpoint.
     pub signed_events: u64,
+    /// Signatures of witnesses on checkpoints that were compared.
+    pub cosignatures: u64,
+    /// Events that are covered by the last checkpoint that enough witnesses have signed.
+    pub witnessed_events: u64,
     /// Checkpoints of others that were compared.
     pub kept_checkpoints: u64,
     /// Transcripts that were compared.

@@ -75,6 +75,7 @@ async fn report(folder: &Path, kept: Option<&SignedCheckpoint>) -> Report {
             .map(|signed| Kept { source: "kept.txt".to_owned(), signed: signed.clone() })
             .into_iter()
             .collect(),
+        witnesses: (Vec::new(), 0),
         transcripts: Box::new(|_, _| TranscriptState::Same),
     };
     verify(&store, inputs, |_| {}).await.unwrap()

@@ -10,7 +10,7 @@ use super::events::Place;
 use super::report::{Check, Report};
 use crate::notary::{
     Checkpoints, KeyChain, Levels, NotaryError, Rotation, TILE_WIDTH, TileDir, TileId, Verifier,
-    leaf,
+    WitnessKey, leaf,
 };
 
 /// Where a problem with the keys is.
@@ -64,6 +64,7 @@ impl TreeChecks {
         folder: &Path,
         chain: Option<KeyChain>,
         kept: Vec<Kept>,
+        witnesses: &(Vec<WitnessKey>, usize),
         report: &mut Report,
     ) -> Self {
         report.key = chain.as_ref().map(|chain| chain.current().to_string());
@@ -72,6 +73,7 @@ impl TreeChecks {
         keys.pop();
         report.keys_before = keys;
         let mut stated = own(folder, chain.as_ref(), report);
+        stated.extend(witnessed(folder, witnesses, report));
         for Kept { source, signed } in kept {
             if chain.as_ref().and_then(|chain| chain.signer_of(&signed)).is_none() {
                 let problem = "it is not signed by this ledger's key, so it proves nothing";
@@ -266,6 +268,40 @@ fn own(folder: &Path, chain: Option<&KeyChain>, report: &mut Report) -> Vec<Stat
     for rotation in unendorsed {
         let problem = "the key before has not signed this change of keys";
         report.add(Check::Checkpoint, Place::of(&rotation.recorded).to_string(), problem);
+    }
+    stated
+}
+
+/// The checkpoints that witnesses have signed.
+fn witnessed(
+    folder: &Path,
+    (witnesses, quorum): &(Vec<WitnessKey>, usize),
+    report: &mut Report,
+) -> Vec<Stated> {
+    const PLACE: &str = "the checkpoints that witnesses signed";
+    let mut stated = Vec::new();
+    let kept = match Checkpoints::cosigned_in(folder).read() {
+        Ok(kept) => kept,
+        Err(error) => {
+            report.add(Check::Checkpoint, PLACE, error.to_string());
+            return stated;
+        }
+    };
+    for kept in kept {
+        let kept = match kept {
+            Ok(kept) => kept,
+            Err(error) => {
+                report.add(Check::Checkpoint, PLACE, error.to_string());
+                break;
+            }
+        };
+        let signed = witnesses.iter().filter(|key| key.has_signed(&kept.signed).is_some()).count();
+        report.cosignatures += signed as u64;
+        let (size, root) = (kept.signed.checkpoint.size, kept.signed.checkpoint.root);
+        if signed > 0 && signed >= *quorum {
+            report.witnessed_events = report.witnessed_events.max(size);
+        }
+        stated.push(Stated { size, root, source: Source::Own(kept.at) });
     }
     stated
 }

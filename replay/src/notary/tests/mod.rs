@@ -4,6 +4,7 @@ mod independent;
 mod life;
 mod rotation;
 mod shapes;
+mod witness;
 
 use std::path::Path;
 use std::sync::Arc;

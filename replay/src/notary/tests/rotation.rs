@@ -45,6 +45,7 @@ async fn report(folder: &Path, store: &Arc<dyn EventStore>, key: Option<&str>) -
         notary: folder.join("notary"),
         key: key.map(|key| key.parse().unwrap()),
         kept: Vec::new(),
+        witnesses: (Vec::new(), 0),
         transcripts: Box::new(|_, _| TranscriptState::Same),
     };
     let mut report = verify(store, inputs, |_| {}).await.unwrap();
