@@ -121,6 +121,32 @@ impl Interface {
         self.ask(visitor, Method::GET, address, Body::empty()).await
     }
 
+    /// Asks for something, and which position the answer has seen.
+    pub async fn seen<T: DeserializeOwned>(
+        &self,
+        visitor: &Visitor,
+        address: &str,
+    ) -> Result<(T, String), Problem> {
+        let response = self.raw(visitor, Method::GET, address, Body::empty()).await?;
+        let position = response.headers().get("ledger-position");
+        let position = position.and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+        Ok((read(response).await?, position))
+    }
+
+    /// Asks for a plain text.
+    pub async fn text(&self, visitor: &Visitor, address: &str) -> Result<String, Problem> {
+        let response = self.raw(visitor, Method::GET, address, Body::empty()).await?;
+        if !response.status().is_success() {
+            let status = response.status();
+            let told = read::<serde_json::Value>(response).await.err();
+            return Err(told.unwrap_or_else(|| Problem::of(status, "no reason was given")));
+        }
+        let body = Limited::new(response.into_body(), ANSWER_MAX_BYTES).collect().await;
+        let body = body.ok().map(|body| body.to_bytes().to_vec());
+        body.and_then(|body| String::from_utf8(body).ok())
+            .ok_or_else(|| Problem::of(StatusCode::BAD_GATEWAY, "the answer is no text"))
+    }
+
     /// Has something done.
     pub async fn post<T: DeserializeOwned>(
         &self,
@@ -157,6 +183,16 @@ impl Interface {
         address: &str,
         body: Body,
     ) -> Result<T, Problem> {
+        read(self.raw(visitor, method, address, body).await?).await
+    }
+
+    async fn raw(
+        &self,
+        visitor: &Visitor,
+        method: Method,
+        address: &str,
+        body: Body,
+    ) -> Result<Response, Problem> {
         let mut request = Request::new(body);
         *request.uri_mut() = address.parse().map_err(|_| {
             Problem::of(StatusCode::NOT_FOUND, "nothing has an address that can't be read")
@@ -168,7 +204,7 @@ impl Interface {
         *request.method_mut() = method;
         request.headers_mut().extend(visitor.headers.clone());
         *request.extensions_mut() = visitor.extensions.clone();
-        read(self.pass(request).await).await
+        Ok(self.pass(request).await)
     }
 }
 

@@ -43,6 +43,10 @@ pub(crate) enum Place {
     Executions,
     /// The agents.
     Agents,
+    /// The audit.
+    Audit,
+    /// Keys.
+    Keys,
     /// None that stands in the navigation.
     Elsewhere,
 }
@@ -51,6 +55,8 @@ pub(crate) enum Place {
 const PLACES: &[(Place, &str, &str, &str, &str)] = &[
     (Place::Executions, "/", "list", "Executions", "read"),
     (Place::Agents, "/agents", "agent", "Agents", "read"),
+    (Place::Audit, "/audit", "audit", "Audit", "read_log"),
+    (Place::Keys, "/keys", "key", "Keys", "read_keys"),
 ];
 
 /// A whole page. `me` is whoever looks, where that is known.

@@ -6,10 +6,12 @@
 mod agents;
 mod answers;
 mod assets;
+mod audit;
 mod error_page;
 mod execution;
 mod executions;
 mod interface;
+mod keys;
 mod layout;
 mod new_task;
 mod sign_out;
@@ -40,6 +42,8 @@ pub fn around(interface: Router) -> Router {
         .merge(executions::routes())
         .merge(agents::routes())
         .merge(execution::routes())
+        .merge(audit::routes())
+        .merge(keys::routes())
         .merge(new_task::routes())
         .merge(sign_out::routes())
         .layer(map_response(as_page));

@@ -2,6 +2,8 @@
 import { start as startPage } from "./page.js";
 import { start as startLive } from "./live.js";
 import { start as startTimes } from "./times.js";
+import { start as startAudit } from "./audit.js";
+import { start as startCopies } from "./copies.js";
 import { start as startKeys } from "./keys.js";
 import { start as startTranscript } from "./transcript.js";
 import { start as startAgents } from "./agents.js";
@@ -11,4 +13,6 @@ startPage();
 startTranscript();
 startAgents();
 startLive();
+startCopies();
+startAudit();
 startKeys();

@@ -56,6 +56,7 @@ async fn whole(interface: &Interface, visitor: &Visitor, address: &str) -> crate
     );
     let detail = detail.map_err(fail)?;
     let record = &detail.record;
+    let proof = crate::audit::proof_mark(interface, visitor, &me, &detail).await;
     let body = html! {
         nav .crumbs aria-label="Where this is" {
             a href="/" { "Executions" } span aria-hidden="true" { "/" }
@@ -76,7 +77,7 @@ async fn whole(interface: &Interface, visitor: &Visitor, address: &str) -> crate
             }
             aside .side-column aria-label="Facts" {
                 (facts::facts(&detail))
-                section #happened { h2 { "What happened" } (events::events(&detail.events)) }
+                section #happened { h2 { "What happened" } (events::events(&detail.events)) (proof) }
             }
         }
     };
