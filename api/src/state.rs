@@ -18,6 +18,7 @@ use execution_ledger_projections::Views;
 use execution_ledger_replay::notary::Notary;
 use execution_ledger_store::{EventStore, ExecuteError, Ledger, LogId, StoreError};
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::Semaphore;
 
 use crate::access_log::AccessLog;
 use crate::auth::KeyDigest;
@@ -27,6 +28,9 @@ use crate::options::Options;
 use crate::paid::PaidGate;
 use crate::problem::{Code, Problem};
 use crate::sign_in::SignIn;
+
+/// Checks of the history that go on at once.
+const VERIFYING_MAX: usize = 1;
 
 /// The parts that the interface stands on.
 pub struct Parts {
@@ -85,6 +89,8 @@ struct Inner {
     gate: Arc<Gate>,
     feed: Arc<ActivityFeed>,
     log_id: LogId,
+    /// Taken by whoever checks the history: it reads all of it.
+    verifying: Arc<Semaphore>,
 }
 
 impl App {
@@ -112,6 +118,7 @@ impl App {
             hub: parts.hub,
             metrics: parts.metrics,
             admin_key: parts.admin_key,
+            verifying: Arc::new(Semaphore::new(VERIFYING_MAX)),
         }))
     }
 
@@ -144,6 +151,10 @@ impl App {
 
     pub(crate) fn notary(&self) -> Option<&Notary> {
         self.0.notary.as_ref()
+    }
+
+    pub(crate) fn verifying(&self) -> &Arc<Semaphore> {
+        &self.0.verifying
     }
 
     pub(crate) fn sign_in(&self) -> &Arc<SignIn> {

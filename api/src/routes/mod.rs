@@ -11,6 +11,7 @@ mod docs;
 mod erase;
 mod event_answer;
 mod events;
+mod evidence;
 mod executions;
 mod export;
 mod feed;
@@ -155,6 +156,8 @@ fn documented(mcp: OpenApiRouter<App>) -> OpenApiRouter<App> {
         .routes(guarded!(tlog::checkpoint))
         .routes(guarded!(tlog::tile))
         .routes(guarded!(tlog::entries))
+        .routes(guarded!(evidence::check))
+        .routes(guarded!(evidence::proof))
         .merge(mcp)
         .routes(needing(Right::ReadLog, routes!(system::metrics)))
         .routes(open(routes!(system::alive)))

@@ -9,6 +9,7 @@ mod corrections;
 mod feed;
 mod issued_keys;
 mod erasing;
+mod evidence;
 mod keys;
 mod limits;
 mod mcp;
