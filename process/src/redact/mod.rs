@@ -23,9 +23,12 @@ pub const SECRET_IN_NAME: &str = "it holds what looks like a key or a password; 
 const SECRET_MIN_BYTES: usize = 6;
 /// A secret is known as it stands in JSON that is itself a string of JSON, and no deeper.
 const JSON_DEPTH_MAX: usize = 2;
-/// What was hidden behind one secret may turn out to be another when that is gone: after so many
-/// passes at most, there is nothing left that is not made for it.
+/// What was hidden behind one secret may turn out to be another when that is gone. A text in which that
+/// goes on for more passes is made for it: it is cut off there, and after as many more there is nothing
+/// left of it.
 const PASSES_MAX: usize = 8;
+/// The pass after which nothing is left.
+const LAST_PASS: usize = 2 * PASSES_MAX;
 /// A private key printed over several lines has no more of them.
 const KEY_LINES_MAX: u32 = 256;
 /// Characters of Base64 in a row that make a line a part of a private key.
@@ -87,13 +90,15 @@ impl Redactor {
     pub fn redact<'t>(&self, text: &'t str) -> (Cow<'t, str>, u32) {
         let mut clean = Cow::Borrowed(text);
         let mut count = 0;
-        for _ in 0..PASSES_MAX {
+        for pass in 0..=LAST_PASS {
             let found = self.secrets(&clean);
-            if found.is_empty() {
-                break;
-            }
+            let Some(first) = found.first() else { break };
             count += found.len();
-            clean = Cow::Owned(without(&clean, &found));
+            clean = Cow::Owned(match pass {
+                ..PASSES_MAX => without(&clean, &found),
+                PASSES_MAX..LAST_PASS => format!("{}{MARK}", &clean[..first.start]),
+                _ => MARK.to_owned(),
+            });
         }
         (clean, u32::try_from(count).unwrap_or(u32::MAX))
     }

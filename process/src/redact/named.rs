@@ -17,8 +17,8 @@ const NAME_MAX_BYTES: usize = 64;
 /// A name, perhaps in quotes, a sign between, a value, perhaps in quotes; all of it perhaps within
 /// a text of JSON, where quotes have a backslash.
 ///
-/// A value runs to the quote or the space after it, and the next match begins there, so looking
-/// for all matches takes linear time.
+/// A value runs to the quote or the space after it (in the query of a URL to the `&`), and the next match
+/// begins there, so looking for all matches takes linear time.
 static NAMED: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let value = concat!(
         r#"(?:\\"(?P<escaped>(?:[^"\\]|\\[^"])+)|"(?P<double>(?:[^"\\]|\\.)+)"#,
@@ -32,6 +32,8 @@ static NAMED: LazyLock<Option<Regex>> = LazyLock::new(|| {
             | --[A-Za-z0-9_-]{{0,40}}? (?P<flag> (?i-u:{NAMES}) )
                 (?: [\x20\t]{{1,4}} | \\?["'] ,? [\x20\t]{{0,4}} ) (?: \\?["'] )?
                 (?P<argument> [^\x00-\x20"'\\]+ )
+            | [?&] [A-Za-z0-9_-]{{0,64}}? (?P<asked> (?i-u:{NAMES}) ) (?P<is> [\x20\t]{{0,4}} = [\x20\t]{{0,4}} )
+                (?P<query> [^\x00-\x20"'\\(&]+ )
             | (?P<name> (?i-u:{NAMES}) ) (?P<between> [\\"']{{0,4}} [\x09-\x0d\x20]{{0,4}} (?: := | => | [:=] ) [\x09-\x0d\x20]{{0,4}} )
                 (?-x:{value})
         )"#
@@ -57,6 +59,10 @@ fn secret(text: &str, captures: &Captures<'_>) -> Option<Range<usize>> {
         let word = value.as_str();
         let said = word.starts_with('-') || PROSE.contains(&word.to_ascii_lowercase().as_str());
         return (!said && is_value(word)).then(|| value.range());
+    }
+    if let Some(value) = captures.name("query") {
+        let (name, between) = (captures.name("asked")?, captures.name("is")?);
+        return bare(text, name.range(), between.as_str(), value.range());
     }
     for quoted in ["escaped", "double", "single"] {
         if let Some(value) = captures.name(quoted) {
@@ -96,10 +102,9 @@ fn bare(
     }
     let letters = word.bytes().all(|b| b.is_ascii_alphabetic() || matches!(b, b'_' | b'.' | b'-'));
     let password = text[name].to_ascii_lowercase().starts_with(['p', 's']);
-    let last = text[value.end..].lines().next().is_none_or(|rest| {
-        let rest = rest.trim_start();
-        rest.is_empty() || rest.starts_with(['\\', '"'])
-    });
+    // No further than the next word: the line may be long, and hold many values.
+    let rest = text[value.end..].trim_start_matches(|c: char| c.is_whitespace() && c != '\n');
+    let last = rest.is_empty() || rest.starts_with(['\n', '\\', '"']);
     let secret = shouted
         || assigned
         || !letters
