@@ -40,3 +40,11 @@ async fn executions_are_read_given_watched_and_stopped_in_a_browser() {
     let server = Server::start(&[]).await;
     told("executions.mjs", &server).await;
 }
+
+#[tokio::test]
+async fn chats_are_held_with_work_in_their_background_in_a_browser() {
+    let server = Server::start(&[]).await;
+    // The agent's gate is opened by the story.
+    let _gate = crate::sessions::chat_agent(&server, 2).await;
+    told("chats.mjs", &server).await;
+}

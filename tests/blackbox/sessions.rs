@@ -157,7 +157,9 @@ async fn watch(
     told
 }
 
-async fn chat_agent(server: &Server, slots: u32) -> std::path::PathBuf {
+/// Registers the agent `bot`, which calls itself in the background of its chat. The answer is the file
+/// whose appearance ends its background work.
+pub async fn chat_agent(server: &Server, slots: u32) -> std::path::PathBuf {
     let python = repository(PYTHON);
     assert!(python.exists(), "{} is missing: run `make test-tools`", python.display());
     let script = repository("tests/support/chat_agent.py");

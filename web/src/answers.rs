@@ -37,6 +37,7 @@ pub(crate) struct Execution {
     pub exit: Option<Value>,
     pub requested_by: Requester,
     pub source_agent: Option<String>,
+    pub chat_session_id: Option<String>,
     pub parent_execution_id: Option<String>,
     pub retry_of: Option<String>,
     pub attempt: u32,

@@ -47,6 +47,8 @@ pub(crate) enum Place {
     Audit,
     /// Keys.
     Keys,
+    /// The chats.
+    Chats,
     /// None that stands in the navigation.
     Elsewhere,
 }
@@ -55,6 +57,7 @@ pub(crate) enum Place {
 const PLACES: &[(Place, &str, &str, &str, &str)] = &[
     (Place::Executions, "/", "list", "Executions", "read"),
     (Place::Agents, "/agents", "agent", "Agents", "read"),
+    (Place::Chats, "/sessions", "chat", "Chats", "read_sessions"),
     (Place::Audit, "/audit", "audit", "Audit", "read_log"),
     (Place::Keys, "/keys", "key", "Keys", "read_keys"),
 ];
@@ -140,6 +143,7 @@ fn help_sheet() -> Markup {
         ("Enter", "Open the row"),
         ("g e", "Executions"),
         ("g a", "Agents"),
+        ("g c", "Chats"),
         ("l", "Follow the transcript"),
         ("?", "This sheet"),
         ("Esc", "Close"),

@@ -14,7 +14,9 @@ mod interface;
 mod keys;
 mod layout;
 mod new_task;
+mod sessions;
 mod sign_out;
+mod texts;
 mod words;
 
 #[cfg(test)]
@@ -45,6 +47,7 @@ pub fn around(interface: Router) -> Router {
         .merge(audit::routes())
         .merge(keys::routes())
         .merge(new_task::routes())
+        .merge(sessions::routes())
         .merge(sign_out::routes())
         .layer(map_response(as_page));
     Router::new()

@@ -6,11 +6,13 @@ import { start as startAudit } from "./audit.js";
 import { start as startCopies } from "./copies.js";
 import { start as startKeys } from "./keys.js";
 import { start as startTranscript } from "./transcript.js";
+import { start as startChat } from "./chat.js";
 import { start as startAgents } from "./agents.js";
 
 startTimes();
 startPage();
 startTranscript();
+startChat();
 startAgents();
 startLive();
 startCopies();

@@ -41,7 +41,7 @@ const ALONE = {
 };
 
 /// Where `g` and another key go.
-const PLACES = { e: "/", a: "/agents" };
+const PLACES = { e: "/", a: "/agents", c: "/sessions" };
 
 function onKey(event) {
   if (event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); openPalette(); return; }
@@ -69,6 +69,7 @@ async function look(words) {
   const commands = [
     { name: "Executions", about: "go to", act: () => go("/") },
     { name: "Agents", about: "go to", act: () => go("/agents") },
+    { name: "Chats", about: "go to", act: () => go("/sessions") },
     { name: "Running executions", about: "go to", act: () => go("/?status=running") },
     { name: "Failed executions", about: "go to", act: () => go("/?status=failed") },
     { name: "Change between light and dark", about: "do", act: theme },
@@ -80,8 +81,9 @@ async function look(words) {
   const fits = (name) => name.toLowerCase().includes(words.toLowerCase());
   offer(commands.filter(({ name }) => fits(name)));
   if (!words) return;
-  const [agents, found] = await Promise.all([
+  const [agents, chats, found] = await Promise.all([
     fetch("/api/agents").then((answer) => answer.json()).catch(() => ({})),
+    fetch("/api/sessions?limit=100").then((answer) => answer.json()).catch(() => ({})),
     fetch(`/api/executions?limit=8&q=${encodeURIComponent(`${words}*`)}`).then((answer) => answer.json()).catch(() => ({})),
   ]);
   if (own !== looking) return;
@@ -89,6 +91,8 @@ async function look(words) {
     ...commands.filter(({ name }) => fits(name)),
     ...(agents.agents ?? []).filter(({ name }) => fits(name)).slice(0, 5)
       .map(({ name }) => ({ name, about: "agent", act: () => go(`/agents/${encodeURIComponent(name)}/tasks`) })),
+    ...(chats.sessions ?? []).filter(({ title }) => fits(title ?? "")).slice(0, 5)
+      .map((one) => ({ name: (one.title ?? "New chat").slice(0, 80), about: `chat with ${one.agent_name}`, act: () => go(`/sessions/${one.session_id}`) })),
     ...(found.executions ?? []).map((one) => ({
       name: (one.message ?? "erased").slice(0, 80), about: `${one.agent_name} · ${one.status}`,
       act: () => go(`/agents/${one.agent_name}/executions/${one.execution_id}`),

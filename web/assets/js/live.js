@@ -7,7 +7,12 @@ const RETRY_MS = [500, 1000, 2000, 5000, 10000];
 let last = null;
 let failures = 0;
 let wanted = false;
+let after = null;
 let working = false;
+/// What is told when something happened, beside the page that is shown.
+const told = [];
+
+export function onNews(act) { told.push(act); }
 
 function state(name) {
   const live = document.getElementById("live");
@@ -22,8 +27,8 @@ function connect() {
   const socket = new WebSocket(address);
   socket.onopen = () => { failures = 0; state("live"); want(); };
   socket.onmessage = (event) => {
-    const told = JSON.parse(event.data);
-    if (told.position) last = told.position;
+    const news = JSON.parse(event.data);
+    if (news.position) last = news.position;
     want();
   };
   socket.onclose = () => {
@@ -35,8 +40,10 @@ function connect() {
 }
 
 /// Something happened: what is shown follows, twice a second at most, and only while it is looked at.
-function want() {
+/// With a position, what is shown is as of then at least.
+export function want(position) {
   wanted = true;
+  after = position ?? after;
   if (!working && !document.hidden) work();
 }
 
@@ -44,8 +51,9 @@ async function work() {
   working = true;
   while (wanted && !document.hidden) {
     wanted = false;
-    const page = await now();
+    const page = await now(after);
     if (page) follow(page);
+    for (const act of told) act();
     await new Promise((done) => setTimeout(done, 500));
   }
   working = false;
@@ -71,7 +79,15 @@ function follow(page) {
 /// Whether somebody reads the list: then nothing may move.
 function isRead() {
   const list = document.getElementById("rows").closest(".table-wrap") ?? document.getElementById("rows");
-  return scrollY > 40 || list.matches(":hover") || list.contains(document.activeElement) || String(getSelection()) !== "";
+  return scrollY > 40 || list.matches(":hover") || list.contains(document.activeElement) || String(getSelection()) !== ""
+    || list.querySelector(".pick:checked") !== null;
+}
+
+/// A row as it is now, with what the reader has chosen in it.
+function renew(old, row) {
+  const kept = [...old.querySelectorAll("[data-keeps]")];
+  old.replaceChildren(...row.cloneNode(true).childNodes);
+  for (const [at, next] of old.querySelectorAll("[data-keeps]").entries()) if (kept[at]) next.replaceWith(kept[at]);
 }
 
 /// Changes the rows that are there, and says how many there would be more.
@@ -79,13 +95,13 @@ function inPlace(rows, next, page) {
   let fresh = 0;
   for (const row of next.children) {
     const old = document.getElementById(row.id);
-    if (!old) fresh += 1; else if (old.innerHTML !== row.innerHTML) { refresh(row); old.replaceChildren(...row.cloneNode(true).childNodes); old.dataset.status = row.dataset.status; }
+    if (!old) fresh += 1; else if (old.innerHTML !== row.innerHTML) { refresh(row); renew(old, row); old.dataset.status = row.dataset.status; }
   }
   const news = document.getElementById("news");
   if (!news) return;
   news.hidden = fresh === 0;
   const button = news.querySelector("button");
-  button.textContent = fresh === 1 ? "1 new execution" : `${fresh} new executions`;
+  button.textContent = `${fresh} new ${(news.dataset.of ?? "execution executions").split(" ")[fresh === 1 ? 0 : 1]}`;
   button.onclick = () => { news.hidden = true; morph(page, rows.closest("[data-follows]") ? `#${rows.closest("[data-follows]").id}` : "main"); refresh(); scrollTo({ top: 0 }); };
 }
 
@@ -101,15 +117,16 @@ async function counted() {
   const answer = await fetch("/api/executions/stats?status=running").catch(() => null);
   if (!answer?.ok) return;
   const { running } = await answer.json();
-  const count = document.getElementById("running-count");
-  count.textContent = running;
-  count.hidden = running === 0;
+  for (const count of document.querySelectorAll("#running-count, [data-counts-running]")) {
+    count.textContent = running;
+    count.hidden = running === 0;
+  }
 }
 
 export function start() {
   marked();
   counted();
-  onArrival(() => { known = new Set(); marked(); counted(); });
+  onArrival(() => { after = null; known = new Set(); marked(); counted(); });
   document.addEventListener("visibilitychange", () => { if (!document.hidden && wanted) want(); });
   connect();
 }

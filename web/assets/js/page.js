@@ -3,6 +3,8 @@ import { Idiomorph } from "./idiomorph.js";
 import { refresh } from "./times.js";
 
 let asked = null;
+/// Counts the pages that were asked for by the reader: what was asked for before is out of date.
+let changes = 0;
 /// What is told when a page has taken the place of another.
 const arrived = [];
 
@@ -15,10 +17,15 @@ export function say(text) {
   said.timer = setTimeout(() => { said.textContent = ""; }, 6000);
 }
 
+/// A page, fetched. Of what was asked before it nothing newer can come.
+export async function pageOf(address, options = {}) {
+  const got = await fetched(address, options);
+  changes += 1;
+  return got;
+}
+
 async function fetched(address, options = {}) {
-  asked?.abort();
-  asked = new AbortController();
-  const response = await fetch(address, { headers: { accept: "text/html" }, signal: asked.signal, ...options });
+  const response = await fetch(address, { headers: { accept: "text/html" }, ...options });
   if (!(response.headers.get("content-type") ?? "").startsWith("text/html")) throw new Error("not a page");
   return { address: response.url, page: new DOMParser().parseFromString(await response.text(), "text/html") };
 }
@@ -27,8 +34,9 @@ async function fetched(address, options = {}) {
 function keeps(old, next) {
   if (old.nodeType !== 1) return true;
   if (old === document.activeElement && old.matches("input, select, textarea")) return false;
+  if (old.matches("[data-keeps]")) return false;
   if (old.matches("details") && old.open !== next.open) next.open = old.open;
-  return !old.matches("#parts");
+  return !old.matches("#parts, [data-own]") || !next.matches?.("#parts, [data-own]");
 }
 
 export function morph(page, selector = "main") {
@@ -42,7 +50,9 @@ export function morph(page, selector = "main") {
 /// Goes to a page. With `replace`, in place of the one that is shown.
 export async function go(address, { replace = false, options } = {}) {
   let got;
-  try { got = await fetched(address, options); } catch (error) {
+  asked?.abort();
+  asked = new AbortController();
+  try { got = await pageOf(address, { signal: asked.signal, ...options }); } catch (error) {
     if (error.name !== "AbortError") location.assign(address);
     return;
   }
@@ -70,9 +80,19 @@ function answered(page, options) {
   if (field?.isConnected) field.focus({ preventScroll: true });
 }
 
-/// The page that is shown, as it is now; nothing where it can't be had.
-export async function now() {
-  try { return (await fetched(location.href)).page; } catch { return null; }
+/// The page that is shown, as it is now, or as of a position at least; nothing where it can't be had.
+export async function now(after) {
+  // Where the reader changed it meanwhile it is asked for again.
+  for (let tries = 0; tries < 3; tries += 1) {
+    const before = changes;
+    const address = new URL(location.href);
+    if (after) address.searchParams.set("wait_for", after);
+    try {
+      const { page } = await fetched(address);
+      if (before === changes) return page;
+    } catch { return null; }
+  }
+  return null;
 }
 
 /// What is no page: the interface and its guide, files, the way in.
@@ -94,13 +114,14 @@ function chosen(form) {
 }
 
 async function onSubmit(event) {
+  if (event.defaultPrevented) return;
   const form = event.target;
   if (form.method === "get" && form.id === "filters") { event.preventDefault(); go(chosen(form)); return; }
   if (form.method !== "post") return;
   event.preventDefault();
   const button = event.submitter;
   if (button) button.disabled = true;
-  await go(form.action, { options: { method: "POST", body: new URLSearchParams(new FormData(form)) } });
+  await go(form.action, { options: { method: "POST", body: new URLSearchParams(new FormData(form, button)) } });
   if (button?.isConnected) button.disabled = false;
 }
 

@@ -17,7 +17,7 @@ use crate::error_page::Instead;
 use crate::executions::row_title;
 use crate::interface::{Interface, Problem, Visitor, quoted};
 use crate::layout::{self, Me, Place};
-use crate::shown;
+use crate::{sessions, shown};
 use crate::words::{icon, number, status};
 use transcript::PART_LINES;
 
@@ -67,7 +67,7 @@ async fn whole(interface: &Interface, visitor: &Visitor, address: &str) -> crate
                 h1 .task-title { (row_title(record)) }
                 p #state .state { (status(&record.status)) (reason(record)) }
             }
-            @if me.may("operate") { (actions(record)) }
+            @if me.may("operate") { (actions(record, me.may("chat"))) }
         }
         div .columns {
             div .main-column {
@@ -104,7 +104,7 @@ fn why_waiting(waiting: &Value) -> String {
     format!("{}{}", blocker.replace('_', " "), place.unwrap_or_default())
 }
 
-fn actions(record: &Execution) -> Markup {
+fn actions(record: &Execution, may_chat: bool) -> Markup {
     let address = record.address();
     html! {
         div #actions .actions {
@@ -119,6 +119,7 @@ fn actions(record: &Execution) -> Markup {
                     button .button { (icon("again")) "Run again" }
                 }
             }
+            @if may_chat { (sessions::way_to_chat(record)) }
         }
     }
 }

@@ -1,0 +1,215 @@
+// Chats: what is said and answered, what works in the background, and what comes of it.
+import { accessible, api, ended, expect, looks, stories, submit, url } from "./browser.mjs";
+
+const EVIL = "<script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">";
+
+/// Opens a chat by the interface, and its page.
+async function opened(page, agent = "demo") {
+  const { session_id: id } = await api("POST", "/api/sessions", { agent_name: agent });
+  await page.goto(`${url}/sessions/${id}`);
+  await page.locator('#live[data-state="live"]').waitFor();
+  return id;
+}
+
+const box = (page) => page.locator("#say-text");
+async function said(page, words) { await box(page).fill(words); await box(page).press("Enter"); }
+const answers = (page) => page.locator(".bubble.is-answer").filter({ hasText: "This answer is simulated" });
+/// The task of a background card or result.
+const results = (page) => page.locator("details.background");
+
+const all = {
+  async "a chat is opened, and its answer is seen while it is made"({ page }) {
+    await page.goto(`${url}/sessions`);
+    await page.getByText("No chats yet").waitFor();
+    await accessible(page, "no chats");
+    await page.getByText("New chat", { exact: true }).click();
+    await page.selectOption("#new-task select[name=agent]", "demo");
+    await page.fill("#new-task textarea", "sleep 3 and tell me");
+    await page.keyboard.press("Control+Enter");
+    await page.waitForURL(/\/sessions\/[0-9a-f-]{36}$/);
+    await page.locator("[data-output]").getByText("Simulated work: second 1 of 3.").waitFor();
+    await page.locator("#chat-state").getByText("The agent is answering").waitFor();
+    await looks(page, "chat-answering");
+    await answers(page).waitFor();
+    expect(await page.locator("[data-output]").count() === 0, "the whole answer stands in the place of what was streamed");
+    expect(await page.locator("#chat-state").innerText() === "", "nothing stands before the next message");
+  },
+
+  async "Enter sends and Shift+Enter is a new line; what is sent meanwhile waits for its turn"({ page }) {
+    await opened(page);
+    await said(page, "sleep 2");
+    await page.locator("[data-output]").waitFor();
+    await box(page).pressSequentially("one");
+    await box(page).press("Shift+Enter");
+    await box(page).pressSequentially("two");
+    await box(page).press("Enter");
+    await page.getByText("Another turn is running").waitFor();
+    await page.locator("#chat-state").getByText("1 message waits for its turn").waitFor();
+    expect(await box(page).inputValue() === "", "the box is empty again");
+    expect(await page.evaluate(() => document.activeElement.id) === "say-text", "and keeps the focus");
+    await box(page).pressSequentially("a draft");
+    await answers(page).nth(1).waitFor();
+    expect(await page.locator(".bubble.is-mine").nth(1).innerText() === "one\ntwo", "two lines");
+    expect(await box(page).inputValue() === "a draft", "what is being typed stays");
+  },
+
+  async "a message is worked on in the background, its progress is seen, and the chat stays free"({ page }) {
+    await opened(page);
+    await box(page).fill("sleep 4 on the side");
+    await page.getByRole("button", { name: "Send in the background" }).click();
+    const card = page.locator(".background.is-open");
+    await card.getByRole("heading", { name: "Background Task", exact: true }).waitFor();
+    await card.getByText(/Step \d+ · Simulated/).waitFor();
+    await said(page, "hello meanwhile");
+    await answers(page).waitFor();
+    await looks(page, "chat-background");
+    await page.getByRole("heading", { name: "Background Task Result" }).waitFor();
+    const result = results(page);
+    expect(await result.getAttribute("open") === null, "closed");
+    await result.locator(".preview").getByText("This answer is simulated").waitFor();
+    const ground = await result.evaluate((node) => getComputedStyle(node).backgroundColor);
+    expect(ground === "rgb(250, 245, 255)", `on purple ground, not ${ground}`);
+    await result.locator("summary").focus();
+    await page.keyboard.press("Enter");
+    await result.getByRole("heading", { name: "Task", exact: true }).waitFor();
+    await result.getByText("The agent is told of it with your next message.").waitFor();
+    await looks(page, "chat-result");
+  },
+
+  async "turns and background tasks are stopped from the chat, and failures are shown as such"({ page }) {
+    await opened(page);
+    await box(page).fill("sleep 300 behind");
+    await page.getByRole("button", { name: "Send in the background" }).click();
+    await page.locator(".background.is-open").getByRole("button", { name: "Stop" }).click();
+    await results(page).getByText("cancelled", { exact: true }).waitFor();
+    await said(page, "sleep 300 in front");
+    await page.locator("[data-output]").getByText("Simulated").first().waitFor();
+    await page.locator(".chat-turn").getByRole("button", { name: "Stop" }).click();
+    await page.locator(".chat-turn").getByText("Stopped before it had ended.").waitFor();
+    await box(page).fill("fail please");
+    await page.getByRole("button", { name: "Send in the background" }).click();
+    await results(page).nth(1).getByText("failed", { exact: true }).waitFor();
+    await looks(page, "chat-trouble");
+  },
+
+  async "an agent calls itself from a chat, and its result comes back there"({ page }) {
+    const { writeFileSync } = await import("node:fs");
+    const bot = await api("GET", "/api/agents/bot");
+    await opened(page, "bot");
+    await said(page, "background the answer");
+    const card = page.locator(".background.is-open");
+    await card.getByText("looking for the answer").waitFor();
+    writeFileSync(bot.env.GATE, "open");
+    await results(page).locator(".preview").getByText("looking for the answer").waitFor();
+    await results(page).locator("summary").click();
+    await results(page).getByText("found 42 the answer").waitFor();
+  },
+
+  async "an execution is continued as a chat"({ page }) {
+    const id = await submit("lines 1");
+    await ended(id);
+    await page.goto(`${url}/agents/demo/executions/${id}`);
+    await page.getByRole("button", { name: "Continue as chat" }).click();
+    await page.waitForURL(/\/sessions\//);
+    await page.getByRole("link", { name: "continues an execution" }).waitFor();
+    await said(page, "and then?");
+    await answers(page).waitFor();
+    await page.getByRole("link", { name: "How it came about" }).click();
+    await page.getByRole("link", { name: "Open the chat" }).click();
+    await page.waitForURL(/\/sessions\//);
+  },
+
+  async "a chat is closed after a second question, and says so"({ page }) {
+    await opened(page);
+    await page.getByText("Close chat").click();
+    await accessible(page, "the question before closing");
+    await page.getByRole("button", { name: "Close it" }).click();
+    await page.locator(".chat-note").getByText("it takes no more messages").waitFor();
+    expect(await box(page).count() === 0, "no box");
+    await page.goto(`${url}/sessions?status=closed`);
+    expect(await page.locator("#rows tr").count() === 1, "in the list of the closed ones");
+    await page.goto(`${url}/sessions`);
+    await looks(page, "chats");
+  },
+
+  async "what can't be sent says why, and what was typed stays"({ page }) {
+    await api("POST", "/api/agents", { name: "gone", runtime: "command", command: ["/bin/echo", "-n"] });
+    await opened(page, "gone");
+    await api("DELETE", "/api/agents/gone");
+    await said(page, "are you there?");
+    await page.getByRole("alert").getByText("agent_retired").waitFor();
+    expect(await box(page).inputValue() === "are you there?", "still typed");
+    await accessible(page, "a message that was refused");
+  },
+
+  async "a chat of somebody else can be read, and not spoken in"({ page }) {
+    const { key } = await api("POST", "/api/keys", { name: "ada", role: "user", user: "ada" });
+    const answer = await fetch(`${url}/api/sessions`, {
+      method: "POST", headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
+      body: JSON.stringify({ agent_name: "demo" }),
+    });
+    const { session_id: id } = await answer.json();
+    await page.goto(`${url}/sessions/${id}`);
+    await page.getByText("Only ada speaks in this chat.").waitFor();
+    expect(await box(page).count() === 0, "no box");
+  },
+
+  async "what people and agents write is never run"({ page }) {
+    await api("POST", "/api/agents", { name: "parrot", runtime: "command", command: ["/bin/echo", "-n"] });
+    await opened(page, "parrot");
+    await said(page, EVIL);
+    await page.locator(".bubble.is-answer .prose").getByText(EVIL).waitFor();
+    await box(page).fill(EVIL);
+    await page.getByRole("button", { name: "Send in the background" }).click();
+    await results(page).locator(".preview").getByText(EVIL).waitFor();
+    await page.goto(`${url}/sessions`);
+    await page.locator("#rows tr").first().waitFor();
+    expect(!(await page.title()).startsWith("taken"), "nothing ran");
+  },
+
+  async "of a long chat the newest is shown, and what was before it is one step away"({ page }) {
+    await api("POST", "/api/agents", { name: "fast", runtime: "command", command: ["/bin/echo", "-n"] });
+    const { session_id: id } = await api("POST", "/api/sessions", { agent_name: "fast" });
+    for (let n = 1; n <= 42; n += 1) await api("POST", `/api/sessions/${id}/messages`, { message: `message ${n}.` });
+    await page.goto(`${url}/sessions/${id}`);
+    await page.locator("#chat-log").getByText("message 42.").first().waitFor();
+    await page.waitForFunction(() => scrollY > 0);
+    await page.getByRole("link", { name: "Earlier messages" }).click();
+    await page.locator("#chat-log").getByText("message 2.").first().waitFor();
+    await page.getByRole("link", { name: "Back to the newest" }).click();
+    await page.locator("#chat-log").getByText("message 42.").first().waitFor();
+  },
+};
+
+const plain = async ({ page }) => {
+  await page.goto(`${url}/sessions`);
+  await page.locator("#new-task summary").click();
+  await page.selectOption("#new-task select[name=agent]", "demo");
+  await page.fill("#new-task textarea", "By forms alone");
+  await page.getByRole("button", { name: "Open" }).click();
+  await page.waitForURL(/\/sessions\/[0-9a-f-]{36}$/);
+  const own = page.url();
+  const id = own.split("/").pop();
+  const settled = async (holds) => {
+    const until = Date.now() + 20_000;
+    while (!holds(await api("GET", `/api/sessions/${id}`))) {
+      expect(Date.now() < until, "in time");
+      await new Promise((done) => setTimeout(done, 30));
+    }
+    await page.goto(own);
+  };
+  await settled((chat) => chat.entries[0]?.status === "completed");
+  await answers(page).waitFor();
+  await page.fill("#say-text", "behind the scenes");
+  await page.getByRole("button", { name: "Send in the background" }).click();
+  await settled((chat) => chat.entries.length === 2);
+  await results(page).locator("summary").click();
+  await results(page).locator(".background-body").getByText("behind the scenes").waitFor();
+  await page.getByText("Close chat").click();
+  await page.getByRole("button", { name: "Close it" }).click();
+  await page.locator(".chat-note").getByText("it takes no more messages").waitFor();
+};
+plain.options = { javaScriptEnabled: false };
+all["without scripts a chat is opened, held, and closed"] = plain;
+
+await stories(all);

@@ -1,0 +1,142 @@
+// A chat: answers while they are made, the progress of what works in the background, and the box to say more.
+import { want } from "./live.js";
+import { morph, onArrival, pageOf, say } from "./page.js";
+import { refresh } from "./times.js";
+
+/// Parts of an answer that is being made, at most: of a longer one the end is shown.
+const PARTS_MAX = 300;
+let stream = null;
+/// What the runs that go on have said, by execution: since this connection began, which tells all again.
+let runs = new Map();
+let drawn = false;
+/// Whether the reader is at the end: then they stay there as it grows.
+let stays = true;
+
+const chat = () => document.getElementById("chat");
+const box = () => document.getElementById("say-text");
+
+function follow() {
+  const own = new EventSource(`/api/sessions/${chat().dataset.session}/stream`);
+  stream = own;
+  own.onopen = () => { runs = new Map(); };
+  own.addEventListener("output", (event) => { heard(JSON.parse(event.data)); });
+  for (const kind of ["accepted", "started", "stopping", "ended", "injected", "injection_refused"]) {
+    own.addEventListener(kind, (event) => { want(event.lastEventId); });
+  }
+  own.addEventListener("closed", (event) => { say("This chat was closed."); want(event.lastEventId); });
+  own.addEventListener("end", () => own.close());
+}
+
+function heard({ execution_id: id, kind, text }) {
+  const run = runs.get(id) ?? { parts: [], steps: 0, fresh: 0 };
+  runs.set(id, run);
+  const last = run.parts.at(-1);
+  if (kind === "delta" && last?.kind === "delta") last.text += text; else {
+    // A whole text takes the place of its deltas.
+    if (kind === "text" && last?.kind === "delta") run.parts.pop();
+    run.parts.push({ kind, text });
+    if (kind !== "delta") run.steps += 1;
+    if (run.parts.length > PARTS_MAX) run.parts.shift();
+  }
+  run.changed = true;
+  if (!drawn) { drawn = true; requestAnimationFrame(draw); }
+}
+
+/// Writes what was heard where it belongs; also after the page was changed meanwhile.
+function draw() {
+  drawn = false;
+  for (const [id, run] of runs) {
+    const answer = document.querySelector(`[data-output="${CSS.escape(id)}"]`);
+    const progress = document.querySelector(`[data-progress="${CSS.escape(id)}"]`);
+    if (answer && (run.changed || answer.querySelector(".thinking"))) write(answer, run.parts);
+    if (progress) {
+      const words = run.parts.findLast((part) => part.text.trim())?.text.trim().split("\n").at(-1) ?? "";
+      const line = `Step ${run.steps} · ${words}`;
+      if (progress.textContent !== line) progress.textContent = line;
+    }
+    run.changed = false;
+  }
+  if (stays) toEnd(); else told();
+}
+
+/// Only what differs is written: text that somebody marks to copy stays marked.
+function write(answer, parts) {
+  answer.querySelector(".thinking")?.remove();
+  while (answer.children.length > parts.length) answer.firstChild.remove();
+  for (const [index, { kind, text }] of parts.entries()) {
+    const line = answer.children[index] ?? answer.appendChild(document.createElement("p"));
+    const name = kind === "tool" ? "is-tool" : "";
+    if (line.className !== name) line.className = name;
+    if (line.textContent !== text) line.textContent = text;
+  }
+}
+
+const atEnd = () => innerHeight + scrollY >= document.documentElement.scrollHeight - 160;
+function toEnd() { scrollTo({ top: document.documentElement.scrollHeight }); }
+function told() { const button = document.getElementById("chat-newest"); if (button) button.hidden = atEnd(); }
+
+/// Sends what was typed: the box stays where it is, and empties once the message was taken.
+async function send(form, button) {
+  const typed = box().value;
+  if (!typed.trim()) return;
+  const fields = new URLSearchParams(new FormData(form));
+  fields.set("how", button?.value ?? "turn");
+  form.setAttribute("aria-busy", "true");
+  for (const one of form.querySelectorAll("button")) one.disabled = true;
+  try {
+    const { page } = await pageOf(form.action, { method: "POST", body: fields });
+    if (!page.getElementById("chat")) { location.reload(); return; }
+    const trouble = page.querySelector(".chat-foot .trouble");
+    document.querySelector(".chat-foot .trouble")?.remove();
+    if (trouble) form.before(trouble); else if (box().value === typed) box().value = "";
+    for (const part of ["#chat-head", "#chat-log", "#chat-state"]) morph(page, part);
+    refresh();
+    stays ||= !trouble;
+    draw();
+  } catch { say("It could not be sent. What you typed is still there."); }
+  form.removeAttribute("aria-busy");
+  for (const one of form.querySelectorAll("button")) one.disabled = false;
+}
+
+function onSubmit(event) {
+  if (event.target.id !== "say") return;
+  event.preventDefault();
+  if (!event.target.hasAttribute("aria-busy")) send(event.target, event.submitter);
+}
+
+function onKey(event) {
+  if (event.target !== box() || event.key !== "Enter" || event.isComposing) return;
+  if (event.shiftKey || event.altKey) return;
+  event.preventDefault();
+  event.target.form.requestSubmit();
+}
+
+let shown = null;
+function arrive() {
+  const found = chat();
+  const key = found && `${found.dataset.session} ${found.hasAttribute("data-live")}`;
+  if (key && key === shown?.key && shown.found === found) { draw(); return; }
+  shown = found && { key, found };
+  stream?.close();
+  stream = null;
+  runs = new Map();
+  grows.disconnect();
+  if (!found) return;
+  if (found.hasAttribute("data-live")) follow();
+  document.getElementById("chat-newest")?.addEventListener("click", toEnd);
+  stays = !new URLSearchParams(location.search).has("cursor");
+  if (stays) toEnd();
+  grows.observe(document.getElementById("chat-log"), { childList: true, subtree: true });
+  if (matchMedia("(pointer: fine)").matches) box()?.focus({ preventScroll: true });
+}
+
+/// What the page was changed to is filled with what was heard, and kept in sight by whoever is at its end.
+const grows = new MutationObserver(draw);
+
+export function start() {
+  document.addEventListener("submit", onSubmit, true);
+  document.addEventListener("keydown", onKey, true);
+  addEventListener("scroll", () => { if (chat()) { stays = atEnd(); told(); } }, { passive: true });
+  onArrival(arrive);
+  arrive();
+}
