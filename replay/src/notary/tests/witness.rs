@@ -25,7 +25,9 @@ struct Signing {
 
 impl Signing {
     fn new(name: &'static str, log: &Notary) -> Self {
-        let key = Ed25519KeyPair::from_seed_unchecked(&[name.len() as u8; 32]).unwrap();
+        let mut seed = [0; 32];
+        seed[..name.len()].copy_from_slice(name.as_bytes());
+        let key = Ed25519KeyPair::from_seed_unchecked(&seed).unwrap();
         Self { name, key, log: log.verifier().to_string(), last: None, asked: 0 }
     }
 
