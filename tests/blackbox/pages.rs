@@ -48,3 +48,9 @@ async fn chats_are_held_with_work_in_their_background_in_a_browser() {
     let _gate = crate::sessions::chat_agent(&server, 2).await;
     told("chats.mjs", &server).await;
 }
+
+#[tokio::test]
+async fn what_goes_on_and_when_what_ran_is_seen_in_a_browser() {
+    let server = Server::start(&[]).await;
+    told("activity.mjs", &server).await;
+}

@@ -43,6 +43,10 @@ pub(crate) enum Place {
     Executions,
     /// The agents.
     Agents,
+    /// What is going on.
+    Activity,
+    /// When what ran.
+    Timeline,
     /// The audit.
     Audit,
     /// Keys.
@@ -57,6 +61,8 @@ pub(crate) enum Place {
 const PLACES: &[(Place, &str, &str, &str, &str)] = &[
     (Place::Executions, "/", "list", "Executions", "read"),
     (Place::Agents, "/agents", "agent", "Agents", "read"),
+    (Place::Activity, "/activity", "activity", "Activity", "read"),
+    (Place::Timeline, "/timeline", "timeline", "Timeline", "read"),
     (Place::Chats, "/sessions", "chat", "Chats", "read_sessions"),
     (Place::Audit, "/audit", "audit", "Audit", "read_log"),
     (Place::Keys, "/keys", "key", "Keys", "read_keys"),
@@ -88,6 +94,7 @@ pub(crate) fn page(me: Option<&Me>, place: Place, title: &str, body: &Markup) ->
                 main #main tabindex="-1" { (body) }
                 div #said .said role="status" aria-live="polite" {}
                 (help_sheet())
+                (crate::activity::drawer())
                 (palette(me))
             }
         }
@@ -119,6 +126,12 @@ fn controls(me: Option<&Me>) -> Markup {
         span #live .live data-state="off" title="Whether this page follows the ledger" {
             span .dot {} span .live-text { "Not live" }
         }
+        @if me.is_some_and(|me| me.may("read")) {
+            a #activity-open .icon-button.activity-open href="/activity" title="Activity (t)" aria-keyshortcuts="t" {
+                (icon("activity")) span .sr { "Activity" }
+                span .badge data-counts-running hidden {}
+            }
+        }
         button #palette-open .icon-button type="button" hidden aria-keyshortcuts="Control+K Meta+K"
             title="Go to, or do (Ctrl K)" { (icon("search")) span .sr { "Go to, or do" } }
         button #theme .icon-button type="button" hidden title="Light or dark" {
@@ -144,6 +157,7 @@ fn help_sheet() -> Markup {
         ("g e", "Executions"),
         ("g a", "Agents"),
         ("g c", "Chats"),
+        ("t", "Open and close the activity panel"),
         ("l", "Follow the transcript"),
         ("?", "This sheet"),
         ("Esc", "Close"),

@@ -3,6 +3,7 @@
 //! A page asks the interface what any other client could ask it, as whoever the browser signed in as,
 //! in the same process. So what a key may see, every limit and every error are decided in one place.
 
+mod activity;
 mod agents;
 mod answers;
 mod assets;
@@ -17,6 +18,7 @@ mod new_task;
 mod sessions;
 mod sign_out;
 mod texts;
+mod timeline;
 mod words;
 
 #[cfg(test)]
@@ -48,6 +50,8 @@ pub fn around(interface: Router) -> Router {
         .merge(keys::routes())
         .merge(new_task::routes())
         .merge(sessions::routes())
+        .merge(activity::routes())
+        .merge(timeline::routes())
         .merge(sign_out::routes())
         .layer(map_response(as_page));
     Router::new()

@@ -38,6 +38,7 @@ const ALONE = {
   j: () => move(1),
   k: () => move(-1),
   l: () => document.getElementById("follow")?.click(),
+  t: () => document.getElementById("activity-open")?.click(),
 };
 
 /// Where `g` and another key go.
@@ -70,6 +71,8 @@ async function look(words) {
     { name: "Executions", about: "go to", act: () => go("/") },
     { name: "Agents", about: "go to", act: () => go("/agents") },
     { name: "Chats", about: "go to", act: () => go("/sessions") },
+    { name: "Activity", about: "go to", act: () => go("/activity") },
+    { name: "Timeline", about: "go to", act: () => go("/timeline") },
     { name: "Running executions", about: "go to", act: () => go("/?status=running") },
     { name: "Failed executions", about: "go to", act: () => go("/?status=failed") },
     { name: "Change between light and dark", about: "do", act: theme },
