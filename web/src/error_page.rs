@@ -81,3 +81,14 @@ pub(crate) async fn instead_of(
     let me = Me::of(interface, visitor).await.ok();
     Instead::of(problem, visitor, me.as_ref()).into_response()
 }
+
+/// What is the matter with a form, above it.
+pub(crate) fn told(problem: &Problem) -> maud::Markup {
+    html! {
+        div .card.is-bad.told-problem role="alert" {
+            p { strong { (problem.title) } ": " (problem.detail) }
+            @if let Some(field) = &problem.field { p .quiet { "Field " code { (field) } } }
+            @if let Some(hint) = &problem.hint { p { (hint) } }
+        }
+    }
+}

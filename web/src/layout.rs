@@ -53,6 +53,10 @@ pub(crate) enum Place {
     Keys,
     /// The chats.
     Chats,
+    /// Schedules.
+    Schedules,
+    /// What runs cost, and budgets.
+    Costs,
     /// None that stands in the navigation.
     Elsewhere,
 }
@@ -64,6 +68,8 @@ const PLACES: &[(Place, &str, &str, &str, &str)] = &[
     (Place::Activity, "/activity", "activity", "Activity", "read"),
     (Place::Timeline, "/timeline", "timeline", "Timeline", "read"),
     (Place::Chats, "/sessions", "chat", "Chats", "read_sessions"),
+    (Place::Schedules, "/schedules", "calendar", "Schedules", "read_schedules"),
+    (Place::Costs, "/costs", "coins", "Costs", "read_costs"),
     (Place::Audit, "/audit", "audit", "Audit", "read_log"),
     (Place::Keys, "/keys", "key", "Keys", "read_keys"),
 ];

@@ -8,6 +8,7 @@ mod agents;
 mod answers;
 mod assets;
 mod audit;
+mod costs;
 mod error_page;
 mod execution;
 mod executions;
@@ -15,6 +16,7 @@ mod interface;
 mod keys;
 mod layout;
 mod new_task;
+mod schedules;
 mod sessions;
 mod sign_out;
 mod texts;
@@ -45,10 +47,12 @@ pub fn around(interface: Router) -> Router {
     let pages = Router::new()
         .merge(executions::routes())
         .merge(agents::routes())
+        .merge(costs::routes())
         .merge(execution::routes())
         .merge(audit::routes())
         .merge(keys::routes())
         .merge(new_task::routes())
+        .merge(schedules::routes())
         .merge(sessions::routes())
         .merge(activity::routes())
         .merge(timeline::routes())

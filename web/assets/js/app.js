@@ -7,12 +7,14 @@ import { start as startCopies } from "./copies.js";
 import { start as startKeys } from "./keys.js";
 import { start as startActivity } from "./activity.js";
 import { start as startTimeline } from "./timeline.js";
+import { start as startSchedules } from "./schedules.js";
 import { start as startTranscript } from "./transcript.js";
 import { start as startChat } from "./chat.js";
 import { start as startAgents } from "./agents.js";
 
 startTimes();
 startPage();
+startSchedules();
 startTranscript();
 startChat();
 startAgents();

@@ -1,0 +1,341 @@
+//! Budgets: how much of each is left, for how long that lasts, and setting and lifting them.
+
+use axum::extract::{Form, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use chrono::{DateTime, Utc};
+use maud::{Markup, html};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::answers::{Budget, BudgetList, Period};
+use crate::interface::{Interface, Problem, Visitor, quoted};
+use crate::words::{dollars, icon, time};
+
+/// The parts of a limit that are told when they are reached, in percent.
+const THRESHOLDS: [u32; 3] = [50, 80, 100];
+/// Of a period at least this part must be over before its pace says anything.
+const PACE_FROM: f64 = 0.03;
+
+/// What the form of a budget holds.
+#[derive(Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Wanted {
+    /// global, agent or user.
+    pub kind: String,
+    /// Of an agent or a user.
+    pub name: String,
+    per_execution_usd: String,
+    per_day_usd: String,
+    per_month_usd: String,
+}
+
+impl Wanted {
+    /// As the budget is now.
+    pub fn of(budget: &Budget) -> Self {
+        let (kind, name) = parts(&budget.budget);
+        let text = |limit: Option<f64>| limit.map(|usd| usd.to_string()).unwrap_or_default();
+        Self {
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+            per_execution_usd: text(budget.per_execution_usd),
+            per_day_usd: text(budget.day.as_ref().map(|day| day.limit_usd)),
+            per_month_usd: text(budget.month.as_ref().map(|month| month.limit_usd)),
+        }
+    }
+
+    fn scope(&self) -> String {
+        if self.kind == "global" {
+            self.kind.clone()
+        } else {
+            format!("{}-{}", self.kind, self.name.trim())
+        }
+    }
+
+    fn limits(&self) -> Result<Value, Problem> {
+        let given = [
+            ("per_execution_usd", &self.per_execution_usd),
+            ("per_day_usd", &self.per_day_usd),
+            ("per_month_usd", &self.per_month_usd),
+        ];
+        let mut limits = Map::new();
+        for (name, text) in given.into_iter().filter(|(_, text)| !text.trim().is_empty()) {
+            let usd = text.trim().parse::<f64>().ok().filter(|usd| usd.is_finite());
+            let usd = usd.ok_or_else(|| {
+                let detail = format!("“{}” is no number of dollars", text.trim());
+                Problem::of(StatusCode::UNPROCESSABLE_ENTITY, detail)
+            })?;
+            limits.insert(name.to_owned(), usd.into());
+        }
+        Ok(Value::Object(limits))
+    }
+}
+
+/// What a budget is about: its kind, and the name of an agent or a user.
+fn parts(scope: &str) -> (&str, &str) {
+    scope.split_once('-').unwrap_or((scope, ""))
+}
+
+/// Sets a budget. What can't be is told above the form, as it was filled in.
+pub(super) async fn set(
+    State(interface): State<Interface>,
+    visitor: Visitor,
+    Form(wanted): Form<Wanted>,
+) -> Response {
+    let done = match wanted.limits() {
+        Ok(limits) => {
+            let address = format!("/api/budgets/{}", quoted(&wanted.scope()));
+            interface.put::<Value>(&visitor, &address, &limits).await
+        }
+        Err(problem) => Err(problem),
+    };
+    after(&interface, &visitor, done, wanted).await
+}
+
+/// Lifts a budget.
+pub(super) async fn lift(
+    State(interface): State<Interface>,
+    visitor: Visitor,
+    Form(wanted): Form<Wanted>,
+) -> Response {
+    let address = format!("/api/budgets/{}", quoted(&wanted.scope()));
+    let done = interface.delete::<Value>(&visitor, &address).await;
+    after(&interface, &visitor, done, wanted).await
+}
+
+async fn after(
+    interface: &Interface,
+    visitor: &Visitor,
+    done: Result<Value, Problem>,
+    wanted: Wanted,
+) -> Response {
+    match done {
+        Ok(_) => Redirect::to("/costs#budgets").into_response(),
+        Err(problem) => super::refused(interface, visitor, problem, wanted).await,
+    }
+}
+
+/// The budgets, each with a line for the day and the month.
+pub(super) fn lines(
+    list: &Result<BudgetList, Problem>,
+    may_manage: bool,
+    now: DateTime<Utc>,
+) -> Markup {
+    html! {
+        div #budget-lines .budgets data-follows {
+            @match list {
+                Ok(list) if list.budgets.is_empty() => p .quiet.card {
+                    "No budget limits anything. A budget stops tasks before they cost more than a day, a month, or "
+                    "one execution may, for everything, for an agent or for a user."
+                },
+                Ok(list) => {
+                    @for budget in &list.budgets { (card(budget, may_manage, now)) }
+                    @if list.next_cursor.is_some() {
+                        p .quiet { "There are more: " code { "GET /api/budgets" } " has all of them." }
+                    }
+                },
+                Err(problem) => p .quiet { (problem.detail) },
+            }
+        }
+    }
+}
+
+fn title(scope: &str) -> Markup {
+    let (kind, name) = parts(scope);
+    html! {
+        @if kind == "global" { "Everything" } @else { span .quiet { (kind) } " " (name) }
+    }
+}
+
+fn card(budget: &Budget, may_manage: bool, now: DateTime<Utc>) -> Markup {
+    html! {
+        article .budget.card id={ "budget-" (budget.budget) } {
+            header .section-head {
+                h3 { (title(&budget.budget)) }
+                @if let Some(usd) = budget.per_execution_usd {
+                    span .quiet { "at most " (dollars(usd)) " each execution" }
+                }
+                @if may_manage {
+                    a .change href={ "/costs?budget=" (quoted(&budget.budget)) } {
+                        "Change" span .sr { " the budget " (budget.budget) }
+                    }
+                }
+            }
+            @if let Some(day) = &budget.day { (line("Today", day, now)) }
+            @if let Some(month) = &budget.month { (line("This month", month, now)) }
+        }
+    }
+}
+
+/// How much of a limit is spent, kept and left.
+fn line(name: &str, period: &Period, now: DateTime<Utc>) -> Markup {
+    let part = |usd: f64| {
+        if period.limit_usd > 0.0 {
+            (usd / period.limit_usd * 100.0).clamp(0.0, 100.0)
+        } else {
+            100.0
+        }
+    };
+    let spent = part(period.committed_usd);
+    let kept = part(period.committed_usd + period.reserved_usd) - spent;
+    let level = match period.percent {
+        Some(..80) => "is-fine",
+        Some(80..100) => "is-near",
+        _ => "is-spent",
+    };
+    let over = elapsed(period, now);
+    let said = format!(
+        "{name}: {} spent, {} kept, {} left of {}",
+        dollars(period.committed_usd),
+        dollars(period.reserved_usd),
+        dollars(period.remaining_usd),
+        dollars(period.limit_usd)
+    );
+    html! {
+        div class={ "budget-line " (level) } {
+            div .budget-line-head {
+                strong { (name) }
+                span { (dollars(period.remaining_usd)) " left" span .quiet { " of " (dollars(period.limit_usd)) } }
+            }
+            svg .meter role="img" aria-label=(said) viewBox="0 0 100 10" preserveAspectRatio="none" {
+                rect .track width="100" height="10" {}
+                rect .spent width=(format!("{spent:.2}")) height="10" {}
+                rect .kept x=(format!("{spent:.2}")) width=(format!("{kept:.2}")) height="10" {}
+                @for at in [50, 80] { line .threshold x1=(at) x2=(at) y1="0" y2="10" vector-effect="non-scaling-stroke" {} }
+                @if let Some(over) = over {
+                    @let x = format!("{:.2}", over * 100.0);
+                    line .elapsed x1=(x) x2=(x) y1="0" y2="10" vector-effect="non-scaling-stroke" {
+                        title { "So much of the time is over" }
+                    }
+                }
+            }
+            p .budget-facts {
+                span { span .key-spent {} (dollars(period.committed_usd)) " spent" }
+                @if period.reserved_usd > 0.0 {
+                    span title="The most that executions of unknown cost may come to" {
+                        span .key-kept {} (dollars(period.reserved_usd)) " kept"
+                    }
+                }
+                @for percent in THRESHOLDS {
+                    @let reached = period.told.contains(&percent);
+                    span .told.is-reached[reached] title={ @if reached { "Reached" } @else { "Not reached" } } {
+                        (percent) " %" span .sr { @if reached { " reached" } @else { " not reached" } }
+                    }
+                }
+                span .quiet { "begins anew " (time(&period.resets_at)) }
+                @if let Some(end) = over.and_then(|over| spent_at(period, over)) {
+                    span .pace { "at this pace spent " (time(&end)) }
+                }
+            }
+        }
+    }
+}
+
+/// Which part of a period is over.
+fn elapsed(period: &Period, now: DateTime<Utc>) -> Option<f64> {
+    let since = DateTime::parse_from_rfc3339(&period.since).ok()?.to_utc();
+    let end = DateTime::parse_from_rfc3339(&period.resets_at).ok()?.to_utc();
+    let whole = (end - since).num_seconds();
+    (whole > 0).then(|| ((now - since).num_seconds() as f64 / whole as f64).clamp(0.0, 1.0))
+}
+
+/// When all is spent, if it goes on as it did; only where that is before the period ends.
+fn spent_at(period: &Period, over: f64) -> Option<String> {
+    let projected = period.committed_usd / over;
+    if over < PACE_FROM || period.remaining_usd <= 0.0 || projected <= period.limit_usd {
+        return None;
+    }
+    let since = DateTime::parse_from_rfc3339(&period.since).ok()?.to_utc();
+    let end = DateTime::parse_from_rfc3339(&period.resets_at).ok()?.to_utc();
+    let whole = (end - since).num_seconds() as f64;
+    let until = whole * period.limit_usd / projected;
+    let at = since + chrono::TimeDelta::try_seconds(until.round() as i64)?;
+    Some(at.format("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
+/// The form that sets a budget: of the one that was chosen, as it was filled in, or a new one.
+pub(super) fn form(wanted: Option<&Wanted>, exists: bool, problem: Option<&Problem>) -> Markup {
+    let none = Wanted::default();
+    let now = wanted.unwrap_or(&none);
+    html! {
+        @if let Some(problem) = problem { (crate::error_page::told(problem)) }
+        details #set-budget .set-budget open[wanted.is_some()] {
+            summary .button { (icon("plus")) @if exists { "Change a budget" } @else { "Set a budget" } }
+            div .card {
+                form .form-grid method="post" action="/costs/budgets" {
+                    label { "What it limits"
+                        select name="kind" {
+                            @for (value, label) in [("global", "Everything"), ("agent", "One agent"), ("user", "One user")] {
+                                option value=(value) selected[now.kind == value] { (label) }
+                            }
+                        }
+                    }
+                    label { "Name of the agent or user"
+                        input name="name" value=(now.name) maxlength="100" autocomplete="off" placeholder="–";
+                    }
+                    (amount("per_day_usd", "A day, $", &now.per_day_usd))
+                    (amount("per_month_usd", "A month, $", &now.per_month_usd))
+                    (amount("per_execution_usd", "One execution, $", &now.per_execution_usd))
+                    div .row-end.is-wide {
+                        span .quiet { "What is left empty is not limited." }
+                        @if wanted.is_some() { a .button.is-plain href="/costs" { "Cancel" } }
+                        button .button.is-main { "Save" }
+                    }
+                }
+                @if exists {
+                    form .lift method="post" action="/costs/budgets/lift" {
+                        input type="hidden" name="kind" value=(now.kind);
+                        input type="hidden" name="name" value=(now.name);
+                        span .quiet { "Or have it limit nothing any more:" }
+                        button .button.is-danger { "Lift this budget" }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn amount(name: &str, label: &str, value: &str) -> Markup {
+    html! {
+        label { (label)
+            input type="number" name=(name) value=(value) min="0" step="any" inputmode="decimal" placeholder="no limit";
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn month(committed_usd: f64) -> Period {
+        Period {
+            limit_usd: 100.0,
+            committed_usd,
+            reserved_usd: 0.0,
+            remaining_usd: 100.0 - committed_usd,
+            percent: Some(0),
+            told: Vec::new(),
+            since: "2026-11-01T00:00:00Z".to_owned(),
+            resets_at: "2026-12-01T00:00:00Z".to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_pace_says_when_all_is_spent_only_where_that_comes_first() {
+        let now = "2026-11-16T00:00:00Z".parse().unwrap();
+        let over = elapsed(&month(0.0), now).unwrap();
+        assert!((over - 0.5).abs() < 1e-9);
+        assert_eq!(spent_at(&month(75.0), over).as_deref(), Some("2026-11-21T00:00:00Z"));
+        for fine in [0.0, 40.0, 50.0] {
+            assert_eq!(spent_at(&month(fine), over), None);
+        }
+    }
+
+    #[test]
+    fn a_limit_that_is_no_number_is_refused_and_an_empty_one_is_none() {
+        let wanted = Wanted { per_day_usd: " 2.5 ".to_owned(), ..Wanted::default() };
+        assert_eq!(wanted.limits().unwrap(), serde_json::json!({"per_day_usd": 2.5}));
+        let wanted = Wanted { per_day_usd: "much".to_owned(), ..Wanted::default() };
+        assert_eq!(wanted.limits().unwrap_err().status, 422);
+    }
+}

@@ -1,0 +1,204 @@
+//! What runs cost: by day, agent, model and trigger; what was paid for them; budgets.
+
+mod answers;
+mod budgets;
+mod chart;
+mod correction;
+mod csv;
+mod range;
+mod tables;
+
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use chrono::Utc;
+use maud::{Markup, html};
+
+use crate::error_page::Instead;
+use crate::interface::{Interface, Problem, Visitor};
+use crate::layout::{self, Me, Place};
+use crate::shown;
+use crate::words::{dollars, number};
+use answers::{BudgetList, Costs, Sum};
+use budgets::Wanted;
+use range::Range;
+use tables::By;
+
+/// Budgets of a page: most that the interface gives at once.
+const BUDGETS_SHOWN: u32 = 200;
+
+/// The addresses of this part.
+pub(crate) fn routes() -> Router<Interface> {
+    let to_costs = || async { Redirect::to("/costs#budgets") };
+    Router::new()
+        .route("/costs", get(page))
+        .route("/costs.csv", get(csv::file))
+        .route("/costs/budgets", get(to_costs).post(budgets::set))
+        .route("/costs/budgets/lift", get(to_costs).merge(post(budgets::lift)))
+        .merge(correction::routes())
+}
+
+/// The page of the days that its address says.
+async fn page(
+    State(interface): State<Interface>,
+    visitor: Visitor,
+    Query(pairs): Query<Vec<(String, String)>>,
+) -> Response {
+    shown(whole(&interface, &visitor, &pairs, None).await)
+}
+
+/// The page again, with what is the matter with a budget and the form as it was filled in.
+async fn refused(
+    interface: &Interface,
+    visitor: &Visitor,
+    problem: Problem,
+    wanted: Wanted,
+) -> Response {
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    match whole(interface, visitor, &[], Some((problem, wanted))).await {
+        Ok(page) => (status, page).into_response(),
+        Err(instead) => instead.into_response(),
+    }
+}
+
+async fn whole(
+    interface: &Interface,
+    visitor: &Visitor,
+    pairs: &[(String, String)],
+    refused: Option<(Problem, Wanted)>,
+) -> crate::Shown {
+    let me = Me::expected(interface, visitor).await?;
+    let now = Utc::now();
+    let range = Range::read(pairs, now.date_naive());
+    let ask = |by: &str, range: Range| format!("/api/costs?by={by}&{}", range.asked());
+    let addresses = [
+        ask("day", range),
+        ask("agent", range),
+        ask("model", range),
+        ask("trigger", range),
+        ask("day", range.earlier()),
+    ];
+    let [days, agents, models, triggers, earlier] =
+        addresses.each_ref().map(|address| interface.get::<Costs>(visitor, address));
+    let budgets = async {
+        if !me.may("read_budgets") {
+            return None;
+        }
+        let address = format!("/api/budgets?limit={BUDGETS_SHOWN}");
+        Some(interface.get::<BudgetList>(visitor, &address).await)
+    };
+    let (days, agents, models, triggers, earlier, budgets) =
+        futures::join!(days, agents, models, triggers, earlier, budgets);
+    let days = days.map_err(|problem| Instead::of(problem, visitor, Some(&me)))?;
+    let may_read = me.may("read");
+    let bars = chart::bars(&days.costs, range);
+    let body = html! {
+        header .page-head {
+            div { h1 { "Costs" } p .quiet.days-shown { (range.words()) ", days of UTC" } }
+            (range.choice())
+        }
+        div #costs-sums data-follows {
+            (totals(&days.total, earlier.ok().map(|costs| costs.total), range))
+            section .card.by-day {
+                div .section-head {
+                    h2 { "By day" }
+                    span .spacer {}
+                    a .quiet href={ "/costs.csv?by=day&" (range.query()) } download { "CSV" span .sr { ": costs by day" } }
+                }
+                (chart::chart(&bars, range))
+                (chart::table(&bars, may_read))
+            }
+            div .cost-tables {
+                (tables::table(By::Agent, agents, range, may_read))
+                (tables::table(By::Model, models, range, may_read))
+                (tables::table(By::Trigger, triggers, range, may_read))
+            }
+        }
+        @if let Some(list) = &budgets { (budget_part(list, pairs, refused.as_ref(), &me, now)) }
+        div #costs-earned data-follows { (tables::earned(&days.total.earned)) }
+        (notes(&me))
+    };
+    Ok(layout::page(Some(&me), Place::Costs, "Costs", &body))
+}
+
+fn totals(total: &Sum, before: Option<Sum>, range: Range) -> Markup {
+    let known = total.runs.saturating_sub(total.unknown);
+    let days = range.days();
+    html! {
+        section aria-label="Totals" {
+            dl .totals {
+                div {
+                    dt { "Cost" }
+                    dd {
+                        (dollars(total.cost_usd))
+                        @if total.unknown > 0 {
+                            small title="Runs whose cost nobody knows" { "+ " (number(total.unknown)) " unknown" }
+                        }
+                    }
+                }
+                div { dt { "Runs" } dd { (number(total.runs)) } }
+                div {
+                    dt { "A run, on average" }
+                    dd { @if known > 0 { (dollars(total.cost_usd / known as f64)) } @else { "–" } }
+                }
+                div {
+                    dt { @if days == 1 { "The day before" } @else { "The " (days) " days before" } }
+                    dd {
+                        @match &before {
+                            Some(before) => {
+                                (dollars(before.cost_usd))
+                                @if before.unknown > 0 { small { "+ " (number(before.unknown)) " unknown" } }
+                            },
+                            None => "–",
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn budget_part(
+    list: &Result<BudgetList, Problem>,
+    pairs: &[(String, String)],
+    refused: Option<&(Problem, Wanted)>,
+    me: &Me,
+    now: chrono::DateTime<Utc>,
+) -> Markup {
+    let may_manage = me.may("manage_budgets");
+    let named = |scope: &str| {
+        let budgets = list.as_ref().map(|list| list.budgets.as_slice()).unwrap_or_default();
+        budgets.iter().find(|budget| budget.budget == scope)
+    };
+    let chosen =
+        pairs.iter().find(|(name, _)| name == "budget").and_then(|(_, scope)| named(scope));
+    let wanted = refused.map(|(_, wanted)| wanted.clone()).or_else(|| chosen.map(Wanted::of));
+    html! {
+        section #budgets .budget-part {
+            div .section-head { h2 { "Budgets" } }
+            @if may_manage {
+                (budgets::form(wanted.as_ref(), chosen.is_some(), refused.map(|(problem, _)| problem)))
+            }
+            (budgets::lines(list, may_manage, now))
+        }
+    }
+}
+
+fn notes(me: &Me) -> Markup {
+    html! {
+        footer .notes.quiet {
+            p {
+                "Costs stand on the day on which they were recorded, corrections too. Simulated runs count as others do. "
+                "Of a run whose cost nobody knows nothing is added; it is counted as unknown."
+            }
+            @if me.may("read_feed") {
+                p {
+                    a href="/api/costs/feed?format=csv" download="billing.csv" data-plain { "Each fact about money, as CSV" }
+                    ", or as JSON, NDJSON or CloudEvents by " code { "GET /api/costs/feed" } "."
+                }
+            }
+        }
+    }
+}
