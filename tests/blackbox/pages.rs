@@ -54,3 +54,9 @@ async fn what_goes_on_and_when_what_ran_is_seen_in_a_browser() {
     let server = Server::start(&[]).await;
     told("activity.mjs", &server).await;
 }
+
+#[tokio::test]
+async fn the_past_is_looked_at_verified_and_proven_and_keys_come_and_go_in_a_browser() {
+    let server = Server::start(&[]).await;
+    told("audit.mjs", &server).await;
+}

@@ -111,9 +111,19 @@ fn found(report: &Report) -> Markup {
     };
     let counts = [
         ("Events", format!("{} in {} streams", number(report.events), number(report.streams))),
-        ("Texts", format!("{}{}", number(report.contents), extra(report.contents_erased, "erased"))),
+        (
+            "Texts",
+            format!("{}{}", number(report.contents), extra(report.contents_erased, "erased")),
+        ),
         ("Tiles", format!("{}{}", number(report.tiles), extra(report.tiles_missing, "missing"))),
-        ("Checkpoints", format!("{}, the last of {} events", number(report.checkpoints), number(report.signed_events))),
+        (
+            "Checkpoints",
+            format!(
+                "{}, the last of {} events",
+                number(report.checkpoints),
+                number(report.signed_events)
+            ),
+        ),
         (
             "Transcripts",
             format!(

@@ -29,9 +29,8 @@ pub(super) struct Log {
 impl Log {
     /// The log now.
     pub async fn now(interface: &Interface, visitor: &Visitor) -> Result<Self, Problem> {
-        let (_, head) = interface
-            .seen::<serde_json::Value>(visitor, "/api/events?after=head&limit=1")
-            .await?;
+        let (_, head) =
+            interface.seen::<serde_json::Value>(visitor, "/api/events?after=head&limit=1").await?;
         let (id, head) = parts(&head);
         Ok(Self { id, head })
     }

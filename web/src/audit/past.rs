@@ -44,8 +44,7 @@ async fn whole(interface: &Interface, visitor: &Visitor, wanted: &Wanted) -> cra
     let ((rows, seen), sums, now) = (rows.map_err(fail)?, sums.map_err(fail)?, now.map_err(fail)?);
     let at = parts(&seen).1;
     let compared = rows.executions.into_iter().map(|then| with_now(interface, visitor, then));
-    let compared: Vec<_> =
-        futures::stream::iter(compared).buffered(ASKED_AT_ONCE).collect().await;
+    let compared: Vec<_> = futures::stream::iter(compared).buffered(ASKED_AT_ONCE).collect().await;
     let event = event_at(interface, visitor, &log, at).await;
     let body = html! {
         header .page-head {
@@ -140,7 +139,7 @@ fn row(then: &Execution, now: Option<&Execution>, at: u64) -> Markup {
                     (None, None) => span .quiet { "unknown" },
                 }
             }
-            td .cell-task { a href={ "/audit/executions/" (agent) "/" (id) "?at=" (at) } { (row_title(then)) } }
+            td .past-task { a href={ "/audit/executions/" (agent) "/" (id) "?at=" (at) } { (row_title(then)) } }
             td .cell-agent data-name="Agent" { (then.agent_name) }
             td .cell-time.quiet data-name="Created" { (time(&then.created_at)) }
             td .number data-name="Cost then" { (cost(then)) }

@@ -44,7 +44,7 @@ pub(super) async fn whole(
                 h1 { "Keys" }
                 p .quiet { "Who may come in, and as what. The key of the administrator is a file of the server and is not listed." }
             }
-            @if may_change { (form(&agents, news)) }
+            @if may_change && news.issued.is_none() { (form(&agents, news)) }
         }
         (above(news))
         nav .part-tabs aria-label="Which keys" {
@@ -178,7 +178,7 @@ fn with(which: &Shown, cursor: Option<&str>) -> String {
 fn row(key: &Key, may_change: bool) -> Markup {
     html! {
         tr id={ "k-" (key.key_id) } {
-            td { b { (key.name) } div .quiet { code { (key.key_id) } } }
+            td { b { (key.name) } " " div .quiet { code { (key.key_id) } } }
             td data-name="Role" { (key.role) }
             td data-name="User" { (key.user) @if let Some(agent) = &key.agent { div .quiet { "agent " (agent) } } }
             td data-name="May give tasks to" {
