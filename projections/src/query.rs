@@ -29,6 +29,8 @@ pub const SESSION_TITLE_MAX_CHARS: usize = 80;
 pub const BUCKETS_MAX: usize = 20_000;
 /// New attempts at one execution that an answer names: most.
 pub const RETRIES_SHOWN_MAX: u32 = 100;
+/// Executions that a run asked for, as an answer names them: most.
+pub const CHILDREN_SHOWN_MAX: u32 = 100;
 /// Waiting executions that a capacity answer names: most. It counts them all.
 pub const QUEUE_SHOWN_MAX: u32 = 200;
 

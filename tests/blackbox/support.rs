@@ -112,6 +112,13 @@ impl Server {
         self.await_ready().await;
     }
 
+    /// As [`Server::start_again`], at the address that it had.
+    pub async fn start_again_in_place(&mut self) {
+        let listen = self.url.trim_start_matches("http://").to_owned();
+        self.child = launch_at(&listen, self.work.path(), &self.data_dir, &self.environment);
+        self.await_ready().await;
+    }
+
     /// Starts it again with other variables.
     pub async fn start_again_with(&mut self, environment: &[(&str, &str)]) {
         self.start_again_unready(environment);
@@ -416,6 +423,15 @@ fn clean(command: &mut Command) -> &mut Command {
 }
 
 fn launch(work: &Path, data_dir: &Path, environment: &[(String, String)]) -> Child {
+    launch_at("127.0.0.1:0", work, data_dir, environment)
+}
+
+fn launch_at(
+    listen: &str,
+    work: &Path,
+    data_dir: &Path,
+    environment: &[(String, String)],
+) -> Child {
     let log = std::fs::OpenOptions::new()
         .create(true)
         .append(true)
@@ -423,7 +439,7 @@ fn launch(work: &Path, data_dir: &Path, environment: &[(String, String)]) -> Chi
         .expect("a log file");
     let mut command = Command::new(PROGRAM);
     clean(&mut command)
-        .args(["serve", "--listen", "127.0.0.1:0"])
+        .args(["serve", "--listen", listen])
         .env("EXECUTION_LEDGER_DATA_DIR", data_dir)
         .env("EXECUTION_LEDGER_WORK_DIR", work.join("work"))
         .env("EXECUTION_LEDGER_MIN_FREE_BYTES", "1048576")

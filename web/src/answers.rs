@@ -29,7 +29,10 @@ pub(crate) struct Execution {
     pub queue_ms: Option<u64>,
     pub cost_usd: Option<f64>,
     pub cost_basis: Option<String>,
+    pub price_book: Option<String>,
     pub usage: Option<Usage>,
+    #[serde(default)]
+    pub usage_by_model: Vec<UsageOfModel>,
     pub model_requested: Option<String>,
     pub model_used: Option<String>,
     pub agent_session_id: Option<String>,
@@ -84,6 +87,14 @@ pub(crate) struct Usage {
     pub cache_write_1h: u64,
 }
 
+/// What one model used in a run.
+#[derive(Deserialize)]
+pub(crate) struct UsageOfModel {
+    pub model: String,
+    pub usage: Usage,
+    pub cost_usd: Option<f64>,
+}
+
 /// Who asked.
 #[derive(Deserialize)]
 pub(crate) struct Requester {
@@ -106,7 +117,16 @@ pub(crate) struct Detail {
     pub record: Execution,
     #[serde(default)]
     pub retries: Vec<String>,
+    #[serde(default)]
+    pub children: Vec<Child>,
     pub events: Vec<Event>,
+}
+
+/// An execution that another one's run asked for.
+#[derive(Deserialize)]
+pub(crate) struct Child {
+    pub execution_id: String,
+    pub agent_name: String,
 }
 
 /// One event.

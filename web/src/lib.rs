@@ -19,8 +19,8 @@ mod new_task;
 mod schedules;
 mod sessions;
 mod sign_out;
-mod texts;
 mod timeline;
+mod texts;
 mod words;
 
 #[cfg(test)]

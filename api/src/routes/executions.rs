@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use execution_ledger_domain::{ExecutionId, Scope, StreamName, Timestamp};
+use execution_ledger_domain::{AgentName, ExecutionId, Scope, StreamName, Timestamp};
 use execution_ledger_process::tasks::Tasks;
 use execution_ledger_projections::{
     At, Bucket, ExecutionFilters, ExecutionQuery, ExecutionRecord, Page, Seen, Stats, Status,
@@ -168,6 +168,16 @@ impl WhyWaiting {
     }
 }
 
+/// An execution that another one's run asked for.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Child {
+    #[schema(value_type = String, format = Uuid)]
+    execution_id: ExecutionId,
+    /// The agent that runs it.
+    #[schema(value_type = String)]
+    agent_name: AgentName,
+}
+
 /// An execution with its events.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ExecutionDetail {
@@ -178,6 +188,8 @@ pub(super) struct ExecutionDetail {
     /// The new attempts at it, by hand and by themselves, the oldest first; at most 100.
     #[schema(value_type = Vec<String>)]
     retries: Vec<ExecutionId>,
+    /// The executions that its run asked for, the oldest first; at most 100.
+    children: Vec<Child>,
     /// What happened to it, in order.
     events: Vec<EventAnswer>,
 }
@@ -229,7 +241,10 @@ pub(super) async fn detail(
         None
     };
     let retries = app.views().retries_of(scope, At::Position(seen.position), path.id).await?.value;
-    let detail = ExecutionDetail { record, waiting, retries, events };
+    let children = app.views().children_of(scope, At::Position(seen.position), path.id).await?.value;
+    let child = |(execution_id, agent_name)| Child { execution_id, agent_name };
+    let children = children.into_iter().map(child).collect();
+    let detail = ExecutionDetail { record, waiting, retries, children, events };
     Ok(with_position(&app, seen.position, axum::Json(detail)))
 }
 

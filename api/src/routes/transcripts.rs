@@ -45,11 +45,14 @@ const NO_PAST: &str =
 /// How long an ending is waited for: longer than an execution can wait and run together.
 const FOLLOWED_MAX: Duration = Duration::from_hours(9 * 24);
 
+/// Words that are looked for in lines: longest, in bytes.
+const CONTAINS_MAX_BYTES: usize = 1_000;
+
 /// Which lines are meant; nothing: all of them.
-#[derive(Clone, Copy)]
 pub(super) struct Lines {
     after_seq: Option<u64>,
     limit: Option<usize>,
+    contains: Option<String>,
 }
 
 impl FromQuery for Lines {
@@ -60,7 +63,12 @@ impl FromQuery for Lines {
             0 => None,
             limit => Some(usize::try_from(limit).unwrap_or(1)),
         };
-        Ok(Self { after_seq, limit })
+        let contains = query.text("contains");
+        if contains.as_ref().is_some_and(|words| words.len() > CONTAINS_MAX_BYTES) {
+            let detail = format!("at most {CONTAINS_MAX_BYTES} bytes");
+            return Err(Problem::invalid_parameter("contains", detail));
+        }
+        Ok(Self { after_seq, limit, contains })
     }
 }
 
@@ -77,7 +85,7 @@ pub(super) struct LineList {
 /// What a run printed.
 ///
 /// Without a query the whole transcript as NDJSON, one `{seq, at, stream, line}` each; with
-/// `after_seq` or `limit` a page of it as JSON. Of a run that goes on, what is there so far.
+/// `after_seq`, `limit` or `contains` a page of it as JSON. Of a run that goes on, what is there so far.
 #[utoipa::path(
     get, path = "/api/agents/{name}/executions/{id}/log", operation_id = "get_transcript", tag = "executions",
     params(
@@ -85,6 +93,7 @@ pub(super) struct LineList {
         ("id" = String, Path, description = "The execution"),
         ("after_seq" = Option<u64>, Query, description = "Lines after this one"),
         ("limit" = Option<u32>, Query, description = "Lines of a page, 1 to 1000; 200 by default"),
+        ("contains" = Option<String>, Query, description = "Lines alone in which this stands, whatever its case"),
         ("wait_for" = Option<String>, Query, description = "Answer only once this position has been seen"),
     ),
     responses(
@@ -107,13 +116,16 @@ pub(super) async fn log(
     check_kept(&app, &path, &state).await?;
     let access = may.into_access();
     app.access_log().transcript_read(&access, path.id).await?;
-    if lines.after_seq.is_none() && lines.limit.is_none() {
+    if lines.after_seq.is_none() && lines.limit.is_none() && lines.contains.is_none() {
         return whole(&app, access.until, path.id).map(|whole| with_position(&app, seen, whole));
     }
     let after = lines.after_seq.unwrap_or(0);
     let limit = lines.limit.unwrap_or(usize::try_from(LIMIT_DEFAULT).unwrap_or(1));
     let transcripts = app.transcripts().clone();
-    let read = move || transcripts.page(path.id, after, limit, PAGE_BYTES);
+    let read = move || match &lines.contains {
+        Some(words) => transcripts.find(path.id, after, words, limit, PAGE_BYTES),
+        None => transcripts.page(path.id, after, limit, PAGE_BYTES),
+    };
     let page =
         tokio::task::spawn_blocking(read).await.map_err(|error| Problem::internal(&error))?;
     let page = page.map_err(|error| Problem::internal(&error))?;

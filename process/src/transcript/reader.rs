@@ -131,6 +131,24 @@ impl Transcripts {
         }
     }
 
+    /// Lines after `after_seq` in which `words` stand, whatever their case: bounded as a page is.
+    ///
+    /// # Errors
+    /// Where the transcript can't be read.
+    pub fn find(
+        &self,
+        execution: ExecutionId,
+        after_seq: u64,
+        words: &str,
+        limit: usize,
+        max_bytes: usize,
+    ) -> io::Result<Page> {
+        match self.open(execution)? {
+            Some(mut lines) => lines.find(after_seq, &words.to_lowercase(), limit, max_bytes),
+            None => Ok(Page::default()),
+        }
+    }
+
     /// The spool of the start that took its claim, while there is one.
     pub(super) fn spool_of(&self, execution: ExecutionId) -> io::Result<Option<PathBuf>> {
         let directory = self.runs.join(execution.to_string());
@@ -216,6 +234,27 @@ impl Lines {
             let Some(entry) = self.next_after(after_seq)? else { return Ok(page) };
             bytes += entry.json.len();
             page.entries.push(entry);
+        }
+        page.full = true;
+        Ok(page)
+    }
+
+    /// As [`Self::page`], of those lines alone that hold these words (in lower case).
+    fn find(
+        &mut self,
+        after_seq: u64,
+        words: &str,
+        limit: usize,
+        max_bytes: usize,
+    ) -> io::Result<Page> {
+        let mut page = Page::default();
+        let mut bytes = 0;
+        while page.entries.len() < limit && bytes < max_bytes {
+            let Some(entry) = self.next_after(after_seq)? else { return Ok(page) };
+            if entry.parse()?.line.to_lowercase().contains(words) {
+                bytes += entry.json.len();
+                page.entries.push(entry);
+            }
         }
         page.full = true;
         Ok(page)

@@ -1,12 +1,13 @@
-//! New attempts at executions: those that there are, and those that may have to follow.
+//! New attempts at executions: those that there are, and those that may have to follow; and what runs
+//! asked for.
 
-use execution_ledger_domain::{ExecutionId, Scope, Timestamp};
+use execution_ledger_domain::{AgentName, ExecutionId, Scope, Timestamp};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
 use super::filters::{first_no_since, scope_condition};
 use crate::columns;
-use crate::query::{At, QueryError, RETRIES_SHOWN_MAX, Seen};
+use crate::query::{At, CHILDREN_SHOWN_MAX, QueryError, RETRIES_SHOWN_MAX, Seen};
 use crate::views::Views;
 
 /// Failed executions on which another attempt may have to follow after a start: most, the newest
@@ -34,6 +35,32 @@ impl Views {
             ))?;
             let rows = select.query_map(params_from_iter(values), |row| {
                 Ok(ExecutionId(columns::uuid(row, 0)?))
+            })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
+    /// The executions that this one's run asked for and that the scope covers, the oldest first, each
+    /// with its agent; at most [`CHILDREN_SHOWN_MAX`].
+    pub async fn children_of(
+        &self,
+        scope: &Scope,
+        at: At,
+        id: ExecutionId,
+    ) -> Result<Seen<Vec<(ExecutionId, AgentName)>>, QueryError> {
+        let scope = scope.clone();
+        self.ask(at, move |connection, at| {
+            let until = at.map_or(i64::MAX, |at| columns::number(at.number()));
+            let (covered, value) = scope_condition("e", &scope, 3);
+            let id = Value::Blob(id.0.as_bytes().to_vec());
+            let values = [id, Value::Integer(until)].into_iter().chain(value);
+            let mut select = connection.prepare_cached(&format!(
+                "SELECT e.id, e.agent FROM executions e WHERE e.parent = ?1 AND e.no <= ?2
+                 AND {covered} ORDER BY e.no LIMIT {CHILDREN_SHOWN_MAX}"
+            ))?;
+            let rows = select.query_map(params_from_iter(values), |row| {
+                Ok((ExecutionId(columns::uuid(row, 0)?), columns::text(row, 1, AgentName::new)?))
             })?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })

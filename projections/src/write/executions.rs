@@ -16,7 +16,7 @@ use crate::columns;
 /// Its name.
 pub(super) const NAME: &str = "executions";
 /// Raised whenever the same events would lead to other rows.
-pub(super) const VERSION: u32 = 5;
+pub(super) const VERSION: u32 = 6;
 /// Open executions that are kept in memory: most. More are read back when they are needed.
 const CACHE_MAX: usize = 20_000;
 
@@ -48,11 +48,13 @@ CREATE TABLE executions(
   retry_owed INTEGER NOT NULL,
   chat_session BLOB,
   injects INTEGER NOT NULL,
-  settled_position INTEGER
+  settled_position INTEGER,
+  parent BLOB
 );
 CREATE UNIQUE INDEX executions_id ON executions(id);
 CREATE INDEX executions_source ON executions(source_agent, no) WHERE source_agent IS NOT NULL;
 CREATE INDEX executions_retries ON executions(retry_of, no) WHERE retry_of IS NOT NULL;
+CREATE INDEX executions_parent ON executions(parent, no) WHERE parent IS NOT NULL;
 CREATE INDEX executions_retry_owed ON executions(no) WHERE retry_owed = 1;
 CREATE INDEX executions_injection_owed ON executions(no)
   WHERE injects = 1 AND settled_position IS NULL;

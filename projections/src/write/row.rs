@@ -33,6 +33,8 @@ pub(crate) struct Row {
     pub model: Option<String>,
     /// The execution that it is a new attempt at.
     pub retry_of: Option<ExecutionId>,
+    /// The execution whose run asked for it.
+    pub parent: Option<ExecutionId>,
     /// Whether it ended so that another attempt is to follow by itself.
     pub retry_owed: bool,
     /// The chat session that it belongs to.
@@ -48,8 +50,8 @@ pub(super) const INSERT: &str =
     "INSERT INTO executions(no, id, agent, triggered_by, user, source_agent,
   created_at, model_requested, status, started_position, cancellation_position, ended_position,
   duration_ms, ran, cost_at_end, cost, corrected, model, retry_of, retry_owed,
-  chat_session, injects, settled_position)
-  VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+  chat_session, injects, settled_position, parent)
+  VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
 
 pub(super) const UPDATE: &str = "UPDATE executions SET status = ?2, started_position = ?3,
   cancellation_position = ?4, ended_position = ?5, duration_ms = ?6, ran = ?7, cost_at_end = ?8,
@@ -79,6 +81,7 @@ impl Row {
             corrected: false,
             model: pending.model_requested.clone(),
             retry_of: pending.retry_of,
+            parent: pending.parent_execution_id,
             retry_owed: false,
             chat_session: pending.chat_session_id,
             injects: pending.inject_result,
@@ -198,6 +201,7 @@ impl Row {
             self.chat_session.as_ref().map(|session| session.0.as_bytes()),
             self.injects,
             self.settled_position.map(columns::number),
+            self.parent.as_ref().map(|of| of.0.as_bytes()),
         ])
     }
 
@@ -229,7 +233,8 @@ pub(super) fn load(connection: &Connection, id: ExecutionId) -> rusqlite::Result
     let mut select = connection.prepare_cached(
         "SELECT no, agent, triggered_by, user, source_agent, created_at, model_requested, status,
            started_position, cancellation_position, ended_position, duration_ms, ran, cost_at_end,
-           cost, corrected, model, retry_of, retry_owed, chat_session, injects, settled_position
+           cost, corrected, model, retry_of, retry_owed, chat_session, injects, settled_position,
+           parent
          FROM executions WHERE id = ?",
     )?;
     let row = select
@@ -254,6 +259,7 @@ pub(super) fn load(connection: &Connection, id: ExecutionId) -> rusqlite::Result
                 corrected: row.get(15)?,
                 model: row.get(16)?,
                 retry_of: columns::optional_uuid(row, 17)?.map(ExecutionId),
+                parent: columns::optional_uuid(row, 22)?.map(ExecutionId),
                 retry_owed: row.get(18)?,
                 chat_session: columns::optional_uuid(row, 19)?.map(SessionId),
                 injects: row.get(20)?,

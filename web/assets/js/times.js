@@ -32,6 +32,10 @@ export function refresh(root = document) {
     const at = Date.parse(since.dataset.since);
     if (!Number.isNaN(at)) since.textContent = running(at);
   }
+  for (const until of root.querySelectorAll("[data-until]")) {
+    const left = Math.ceil((Date.parse(until.dataset.until) - Date.now()) / 1000);
+    if (!Number.isNaN(left)) until.textContent = left > 0 ? `${left} s left` : "over";
+  }
 }
 
 export function start() {

@@ -4,6 +4,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use crate::answers::{Detail, Execution, Usage};
+use crate::texts::visible;
 use crate::words::{bytes, cost, duration, number, time, trigger};
 
 /// The facts as pairs of names and values; what is not known is left out, but for the cost.
@@ -24,12 +25,19 @@ pub(super) fn facts(detail: &Detail) -> Markup {
                 @if let Some(ms) = record.duration_ms { dt { "Ran" } dd { (duration(ms)) } }
                 dt { "Timeout" } dd { (duration(record.timeout_s.saturating_mul(1_000))) }
                 dt { "Cost" } dd { (cost(record)) (basis(record)) }
+                @if let Some(book) = &record.price_book { dt { "Price book" } dd { code { (book) } } }
                 @if let Some(most) = record.max_cost_usd {
                     dt { "At most" } dd { (crate::words::dollars(most)) }
                 }
                 @if let Some(usage) = &record.usage { dt { "Tokens" } dd { (tokens(usage)) } }
+                @if record.usage_by_model.len() > 1 {
+                    @for one in &record.usage_by_model {
+                        dt .is-part { (visible(&one.model)) }
+                        dd { (tokens(&one.usage)) ": " (crate::words::known(one.cost_usd)) }
+                    }
+                }
                 @if let Some(model) = record.model_used.as_ref().or(record.model_requested.as_ref()) {
-                    dt { "Model" } dd { (model) }
+                    dt { "Model" } dd { (visible(model)) }
                 }
                 @if let Some(turns) = record.num_turns { dt { "Turns" } dd { (turns) } }
                 @if let Some(exit) = &record.exit { (exit_of(exit)) }
@@ -45,6 +53,9 @@ pub(super) fn facts(detail: &Detail) -> Markup {
                 (relatives(detail))
                 @if let Some(session) = &record.agent_session_id {
                     dt { "Session" } dd { code { (session) } }
+                }
+                @if !record.erased.is_empty() {
+                    dt { "Erased" } dd { (record.erased.join(", ").replace('_', " ")) }
                 }
                 dt { "Execution" } dd { code { (record.execution_id) } }
             }
@@ -98,7 +109,15 @@ fn relatives(detail: &Detail) -> Markup {
     let short = |id: &str| id.get(..8).unwrap_or(id).to_owned();
     html! {
         @if let Some(parent) = &record.parent_execution_id {
-            dt { "Called by" } dd { code { (parent) } }
+            dt { "Called by" }
+            dd {
+                @match &record.source_agent {
+                    Some(agent) => {
+                        a href={ "/agents/" (agent) "/executions/" (parent) } { (short(parent)) } " of " (agent)
+                    },
+                    None => code { (parent) },
+                }
+            }
         }
         @if let Some(before) = &record.retry_of {
             dt { "Attempt" }
@@ -107,6 +126,14 @@ fn relatives(detail: &Detail) -> Markup {
         @if !detail.retries.is_empty() {
             dt { "Tried again" }
             dd { @for id in &detail.retries { a href=(own(id)) { (short(id)) } " " } }
+        }
+        @if !detail.children.is_empty() {
+            dt { "Has called" }
+            dd { @for child in &detail.children {
+                a .child href={ "/agents/" (child.agent_name) "/executions/" (child.execution_id) } {
+                    (short(&child.execution_id)) " of " (child.agent_name)
+                } " "
+            } }
         }
     }
 }

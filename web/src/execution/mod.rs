@@ -3,7 +3,10 @@
 mod conversation;
 mod events;
 mod facts;
+mod raw;
+mod stopping;
 mod transcript;
+mod waiting;
 
 use axum::Router;
 use axum::extract::{Path, RawQuery, State};
@@ -17,6 +20,7 @@ use crate::error_page::Instead;
 use crate::executions::row_title;
 use crate::interface::{Interface, Problem, Visitor, quoted};
 use crate::layout::{self, Me, Place};
+use crate::texts::visible;
 use crate::{sessions, shown};
 use crate::words::{icon, number, status};
 use transcript::PART_LINES;
@@ -26,6 +30,7 @@ pub(crate) fn routes() -> Router<Interface> {
     Router::new()
         .route("/agents/{name}/executions/{id}", get(page))
         .route("/agents/{name}/executions/{id}/transcript", get(transcript_part))
+        .route("/agents/{name}/executions/{id}/raw", get(raw::page))
         .route("/agents/{name}/executions/{id}/stop", post(stop))
         .route("/agents/{name}/executions/{id}/retry", post(retry))
 }
@@ -35,6 +40,11 @@ type Which = Path<(String, String)>;
 
 fn asked(which: &(String, String)) -> String {
     format!("/api/agents/{}/executions/{}", quoted(&which.0), quoted(&which.1))
+}
+
+/// Its own address.
+fn at(which: &(String, String)) -> String {
+    format!("/agents/{}/executions/{}", quoted(&which.0), quoted(&which.1))
 }
 
 /// The page of an execution.
@@ -57,6 +67,7 @@ async fn whole(interface: &Interface, visitor: &Visitor, address: &str) -> crate
     let detail = detail.map_err(fail)?;
     let record = &detail.record;
     let proof = crate::audit::proof_mark(interface, visitor, &me, &detail).await;
+    let grace_s = stopping::grace_s(interface, visitor, &detail).await;
     let body = html! {
         nav .crumbs aria-label="Where this is" {
             a href="/" { "Executions" } span aria-hidden="true" { "/" }
@@ -65,7 +76,10 @@ async fn whole(interface: &Interface, visitor: &Visitor, address: &str) -> crate
         header .page-head {
             div {
                 h1 .task-title { (row_title(record)) }
-                p #state .state { (status(&record.status)) (reason(record)) }
+                div #state {
+                    p .state { (status(&record.status)) (reason(record)) }
+                    (stopping::steps(&detail, grace_s))
+                }
             }
             @if me.may("operate") { (actions(record, me.may("chat"))) }
         }
@@ -89,19 +103,8 @@ async fn whole(interface: &Interface, visitor: &Visitor, address: &str) -> crate
 fn reason(record: &Execution) -> Markup {
     html! {
         @if let Some(error) = &record.error { span .error-code { (error.code.replace('_', " ")) } }
-        @if record.status == "running" && record.cancellation_requested_at.is_some() {
-            span .quiet { "is being stopped" }
-        }
-        @if let Some(waiting) = record.waiting.as_ref().filter(|waiting| waiting.is_object()) {
-            span .quiet { (why_waiting(waiting)) }
-        }
+        (waiting::why(record))
     }
-}
-
-fn why_waiting(waiting: &Value) -> String {
-    let blocker = waiting["blocker"].as_str().or(waiting["reason"].as_str()).unwrap_or("waits");
-    let place = waiting["place"].as_u64().map(|place| format!(", place {place} in its queue"));
-    format!("{}{}", blocker.replace('_', " "), place.unwrap_or_default())
 }
 
 fn actions(record: &Execution, may_chat: bool) -> Markup {
@@ -118,6 +121,9 @@ fn actions(record: &Execution, may_chat: bool) -> Markup {
                 form method="post" action={ (address) "/retry" } {
                     button .button { (icon("again")) "Run again" }
                 }
+                a .button href={ "/schedules/new?execution=" (record.execution_id) } {
+                    (icon("clock")) "Make repeatable"
+                }
             }
             @if may_chat { (sessions::way_to_chat(record)) }
         }
@@ -128,7 +134,7 @@ fn message(record: &Execution) -> Markup {
     html! {
         section .block { h2 { "Task" }
             @match &record.message {
-                Some(text) => div .prose.card { (text) },
+                Some(text) => div .prose.card dir="auto" { (visible(text)) },
                 None => p .quiet { "The text was erased." },
             }
             @if record.redactions > 0 {
@@ -143,7 +149,7 @@ fn answer(record: &Execution) -> Markup {
     html! {
         div #answer {
             @if let Some(text) = &record.response {
-                section .block { h2 { "Response" } div .prose.card { (text) }
+                section .block { h2 { "Response" } div .prose.card dir="auto" { (visible(text)) }
                     @if record.response_cut { p .quiet { "Cut here; it is whole in the transcript." } }
                 }
             } @else if erased("response") {
@@ -151,8 +157,8 @@ fn answer(record: &Execution) -> Markup {
             }
             @if let Some(error) = &record.error {
                 section .block { h2 { "Error" }
-                    div .prose.card.is-bad {
-                        @match &error.message { Some(text) => (text), None => (error.code.replace('_', " ")) }
+                    div .prose.card.is-bad dir="auto" {
+                        @match &error.message { Some(text) => (visible(text)), None => (error.code.replace('_', " ")) }
                     }
                 }
             }
@@ -164,19 +170,22 @@ fn printed(record: &Execution, lines: &Result<Lines, Problem>) -> Markup {
     let address = record.address();
     let live = record.is_open();
     html! {
-        section #transcript .block data-address=(address) data-live[live] {
+        section #transcript .block data-address=(address) data-live[live]
+            data-lines=[record.transcript.as_ref().map(|transcript| transcript.lines)] {
             header .block-head {
                 h2 { "Transcript" }
                 span #transcript-live .live data-state=(if live { "live" } else { "ended" }) {
                     span .dot {} span .live-text { @if live { "Live" } @else { "Ended" } }
                 }
                 span .spacer {}
-                label .search hidden { span .sr { "Search in the transcript" } (icon("search"))
-                    input #transcript-search type="search" placeholder="Search in it" autocomplete="off";
+                form .transcript-search method="get" action={ (address) "/raw" } role="search" {
+                    label .search { span .sr { "Search in the transcript" } (icon("search"))
+                        input #transcript-search type="search" name="q" placeholder="Search in it" autocomplete="off";
+                    }
                 }
                 span #transcript-found .quiet role="status" {}
                 label #follow-box .check hidden { input #follow type="checkbox" checked; " Follow" }
-                a .button.is-plain href={ "/api" (address) "/log" } data-plain { "Raw" }
+                a .button.is-plain href={ (address) "/raw" } { "Raw" }
             }
             @match lines {
                 Ok(lines) => {
@@ -230,7 +239,7 @@ async fn stop(
 ) -> Response {
     let address = format!("{}/terminate", asked(&which));
     let done = interface.post::<Value>(&visitor, &address, &json!({})).await;
-    let back = format!("/agents/{}/executions/{}", quoted(&which.0), quoted(&which.1));
+    let back = at(&which);
     then(&interface, &visitor, done.map(|_| back)).await
 }
 

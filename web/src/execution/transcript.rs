@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::conversation::{Part, parts};
 use crate::answers::{Line, Lines};
+use crate::texts::visible;
 use crate::words::icon;
 
 /// Lines of a part of a transcript.
@@ -15,9 +16,10 @@ const HEAD_MAX_CHARS: usize = 100;
 
 /// A part of a transcript as a list of what was said and done, marked with the last line that is in it.
 pub(super) fn part(lines: &Lines) -> Markup {
+    let first = lines.lines.first().map(|line| line.seq);
     let last = lines.lines.last().map(|line| line.seq);
     html! {
-        div .part data-last=[last] data-more[lines.next_after_seq.is_some()] {
+        div .part data-first=[first] data-last=[last] data-more[lines.next_after_seq.is_some()] {
             @for said in joined(&lines.lines) { (item(&said)) }
         }
     }
@@ -55,13 +57,13 @@ fn item(item: &Item) -> Markup {
     let id = format!("line-{}", item.seq);
     match &item.part {
         Part::Said(text) => html! {
-            article .turn.is-said id=(id) { (about) div .prose { (cut(text)) } }
+            article .turn.is-said id=(id) { (about) div .prose dir="auto" { (cut(text)) } }
         },
         Part::Told(text) => html! {
-            article .turn.is-told id=(id) { (about) div .prose { (cut(text)) } }
+            article .turn.is-told id=(id) { (about) div .prose dir="auto" { (cut(text)) } }
         },
         Part::Thought(text) => html! {
-            details .turn.is-thought id=(id) { summary { "Thought" } div .prose { (cut(text)) } }
+            details .turn.is-thought id=(id) { summary { "Thought" } div .prose dir="auto" { (cut(text)) } }
         },
         Part::Call { name, about: what, input } => html! {
             details .turn.is-call id=(id) {
@@ -81,7 +83,7 @@ fn item(item: &Item) -> Markup {
         },
         Part::Note(text) => html! { p .turn.is-note id=(id) { (text) } },
         Part::Wrong(text) => html! {
-            article .turn.is-wrong id=(id) { (about) div .prose { (cut(text)) } }
+            article .turn.is-wrong id=(id) { (about) div .prose dir="auto" { (cut(text)) } }
         },
         Part::Plain { is_error, text } => html! {
             pre .turn.is-plain.is-stderr[*is_error] id=(id) { code { (cut(text)) } }
@@ -90,14 +92,14 @@ fn item(item: &Item) -> Markup {
 }
 
 fn head(text: &str) -> String {
-    crate::words::first_line(text, HEAD_MAX_CHARS)
+    visible(&crate::words::first_line(text, HEAD_MAX_CHARS)).into_owned()
 }
 
 fn cut(text: &str) -> Markup {
     match text.char_indices().nth(SHOWN_MAX_CHARS) {
-        None => html! { (text) },
+        None => html! { (visible(text)) },
         Some((end, _)) => html! {
-            (text[..end]) "…" span .quiet { " cut here; whole in the raw transcript" }
+            (visible(&text[..end])) "…" span .quiet { " cut here; whole in the raw transcript" }
         },
     }
 }
@@ -124,6 +126,6 @@ mod tests {
         let shown = part(&Lines { lines, next_after_seq: Some(2) }).into_string();
         assert!(shown.contains("&lt;script&gt;") && shown.contains("&lt;img"), "{shown}");
         assert!(!shown.contains("<script") && !shown.contains("<img"), "{shown}");
-        assert!(shown.contains("data-last=\"2\" data-more"), "{shown}");
+        assert!(shown.contains("data-first=\"1\" data-last=\"2\" data-more"), "{shown}");
     }
 }

@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use super::bulk::{self, Deed};
 use crate::answers::Agent;
 use crate::interface::quoted;
 use crate::words::icon;
@@ -15,7 +16,7 @@ const TRIGGERS: [&str; 8] =
     ["manual", "self_task", "mcp", "agent", "chat", "schedule", "paid", "retry"];
 
 /// Which executions are shown, in which order, and which page of them.
-pub(super) struct Filters(Vec<(String, String)>);
+pub(crate) struct Filters(Vec<(String, String)>);
 
 impl Filters {
     /// As an address's query says it. What is empty was not chosen.
@@ -31,6 +32,31 @@ impl Filters {
     /// What was chosen.
     pub fn value(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
+    }
+
+    /// All that was chosen under one name.
+    pub fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(own, _)| own == name).map(|(_, value)| value.as_str())
+    }
+
+    /// What narrows, as the interface is asked.
+    pub fn narrowing(&self) -> impl Iterator<Item = (String, String)> {
+        let narrowing = self.0.iter().filter(|(name, _)| NARROWING.contains(&name.as_str()));
+        narrowing.map(|(name, value)| asked(name, value))
+    }
+
+    /// The list as it was before many of it were to be changed.
+    pub fn back_to_list(&self) -> String {
+        let narrowing = self.0.iter().filter(|(name, _)| NARROWING.contains(&name.as_str()));
+        address(narrowing.cloned())
+    }
+
+    /// The preview of what is done to all that match.
+    pub(super) fn all_that_match(&self, deed: Deed) -> String {
+        let narrowing = self.0.iter().filter(|(name, _)| NARROWING.contains(&name.as_str()));
+        let about = [("do", deed.word()), ("matching", "1")];
+        let about = about.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        format!("{}?{}", bulk::ADDRESS, joined(about.into_iter().chain(narrowing.cloned())))
     }
 
     /// Whether not all executions are meant.

@@ -1,5 +1,6 @@
 //! The list of executions.
 
+mod bulk;
 mod filters;
 mod row;
 
@@ -15,12 +16,13 @@ use crate::interface::{Interface, Visitor};
 use crate::layout::{self, Me, Place};
 use crate::words::{dollars, duration, icon, number};
 use crate::{new_task, shown};
-use filters::Filters;
+use bulk::Deed;
+pub(crate) use filters::Filters;
 pub(crate) use row::title as row_title;
 
 /// The addresses of this part.
 pub(crate) fn routes() -> Router<Interface> {
-    Router::new().route("/", get(page))
+    Router::new().route("/", get(page)).merge(bulk::routes())
 }
 
 /// The page of executions, filtered and ordered as its address says.
@@ -52,7 +54,7 @@ async fn list(interface: &Interface, visitor: &Visitor, query: &str) -> crate::S
         }
         (totals(&sums, &filters))
         (filters.form(&agents))
-        (table(&rows, &filters))
+        (table(&rows, &filters, me.may("operate")))
     };
     Ok(layout::page(Some(&me), Place::Executions, "Executions", &body))
 }
@@ -92,16 +94,24 @@ fn totals(sums: &Stats, filters: &Filters) -> Markup {
     }
 }
 
-fn table(rows: &ExecutionList, filters: &Filters) -> Markup {
+fn table(rows: &ExecutionList, filters: &Filters, may_operate: bool) -> Markup {
     if rows.executions.is_empty() {
         return empty(filters);
     }
     html! {
         div #news .news hidden { button .button type="button" {} }
+        @if may_operate { (with_chosen()) }
         div .table-wrap {
-            table .executions {
+            table .executions.is-list {
                 caption .sr { "Executions" }
                 thead { tr {
+                    @if may_operate {
+                        th scope="col" .cell-pick {
+                            span .sr { "Choose" }
+                            input #pick-all .by-script type="checkbox" aria-label="Choose all on this page"
+                                autocomplete="off" data-keeps;
+                        }
+                    }
                     th scope="col" { "Status" }
                     th scope="col" { "Task" }
                     th scope="col" { "Agent" }
@@ -112,7 +122,7 @@ fn table(rows: &ExecutionList, filters: &Filters) -> Markup {
                     th scope="col" .number { (filters.order("Cost", "-cost", "-cost")) }
                 } }
                 tbody #rows {
-                    @for execution in &rows.executions { (row::row(execution)) }
+                    @for execution in &rows.executions { (row::row(execution, may_operate)) }
                 }
             }
         }
@@ -120,9 +130,28 @@ fn table(rows: &ExecutionList, filters: &Filters) -> Markup {
             @if filters.value("cursor").is_some() {
                 a .button href=(filters.without("cursor")) rel="first" { "First page" }
             }
+            @if may_operate {
+                span .pager-bulk.quiet {
+                    "All that match: "
+                    a href=(filters.all_that_match(Deed::Stop)) { "stop…" } " "
+                    a href=(filters.all_that_match(Deed::Retry)) { "retry…" }
+                }
+            }
             @if let Some(cursor) = &rows.next_cursor {
                 a .button href=(filters.with("cursor", cursor)) rel="next" { "Next page " (icon("down")) }
             }
+        }
+    }
+}
+
+/// What can be done to the chosen ones: shown once there are some.
+fn with_chosen() -> Markup {
+    html! {
+        form #bulk .bulk method="get" action=(bulk::ADDRESS) aria-label="With the chosen executions" {
+            span #bulk-count .bulk-count role="status" data-keeps { "With the chosen ones" }
+            button .button name="do" value="stop" { (icon("stop")) "Stop…" }
+            button .button name="do" value="retry" { (icon("again")) "Retry…" }
+            button #bulk-none .button.is-plain.by-script type="reset" { "None" }
         }
     }
 }

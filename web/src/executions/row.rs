@@ -3,16 +3,20 @@
 use maud::{Markup, html};
 
 use crate::answers::Execution;
+use crate::texts::visible;
 use crate::words::{cost, duration, first_line, status, time, trigger};
 
 /// A task's text in a row: so much of it, in characters.
 const TITLE_MAX_CHARS: usize = 140;
+/// The same where only screen readers say it.
+const LABEL_MAX_CHARS: usize = 40;
 
 /// The row of an execution.
-pub(super) fn row(execution: &Execution) -> Markup {
+pub(super) fn row(execution: &Execution, may_choose: bool) -> Markup {
     let model = execution.model_used.as_ref().or(execution.model_requested.as_ref());
     html! {
         tr id={ "x-" (execution.execution_id) } data-status=(execution.status) {
+            @if may_choose { td .cell-pick { (pick(execution)) } }
             td .cell-status { (status(&execution.status)) }
             td .cell-task {
                 a href=(execution.address()) { (title(execution)) }
@@ -21,7 +25,7 @@ pub(super) fn row(execution: &Execution) -> Markup {
             }
             td .cell-agent { a href={ "/agents/" (execution.agent_name) } { (execution.agent_name) } }
             td { (trigger(&execution.triggered_by)) }
-            td .cell-model.quiet { @if let Some(model) = model { (model) } }
+            td .cell-model.quiet { @if let Some(model) = model { bdi title=(model) { (visible(model)) } } }
             td .cell-time.quiet { (time(&execution.created_at)) }
             td .number { (took(execution)) }
             td .number { (cost(execution)) }
@@ -29,10 +33,23 @@ pub(super) fn row(execution: &Execution) -> Markup {
     }
 }
 
+/// The way to choose it among others; what a reader has chosen stays so when the row changes.
+fn pick(execution: &Execution) -> Markup {
+    let label = execution.message.as_deref().map(|text| first_line(text, LABEL_MAX_CHARS));
+    let label = label.unwrap_or_else(|| execution.execution_id.clone());
+    html! {
+        input .pick type="checkbox" form="bulk" name="id" autocomplete="off" data-keeps
+            value={ (execution.agent_name) "/" (execution.execution_id) }
+            aria-label={ "Choose " (visible(&label)) };
+    }
+}
+
 /// What an execution is called: the beginning of its task.
 pub(crate) fn title(execution: &Execution) -> Markup {
     html! {
-        @if let Some(message) = &execution.message { (first_line(message, TITLE_MAX_CHARS)) }
+        @if let Some(message) = &execution.message {
+            bdi { (visible(&first_line(message, TITLE_MAX_CHARS))) }
+        }
         @else { em .quiet { "erased" } }
     }
 }
