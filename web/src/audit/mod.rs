@@ -6,6 +6,8 @@ mod facts;
 mod moment;
 mod one;
 mod past;
+#[cfg(test)]
+mod tests;
 
 use axum::Router;
 use axum::routing::{get, post};

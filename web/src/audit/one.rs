@@ -78,7 +78,10 @@ async fn whole(
             }
         }
     };
-    let title = format!("{} as it was", first_line(now.record.message.as_deref().unwrap_or("An execution"), 40));
+    let title = format!(
+        "{} as it was",
+        first_line(now.record.message.as_deref().unwrap_or("An execution"), 40)
+    );
     Ok(layout::page(Some(&me), Place::Audit, &title, &body))
 }
 
@@ -113,7 +116,7 @@ fn steps(here: &str, events: &[Event], at: u64) -> Markup {
         ol .events {
             @for (index, event) in events.iter().enumerate() {
                 @let fact = event.kind.split_once('.').map_or(event.kind.as_str(), |(_, fact)| fact);
-                li class={ "event of-" (fact) } .is-future[!is_past(event, at)] {
+                li .event .{ "of-" (fact) } .is-future[!is_past(event, at)] {
                     a href={ (here) "?at=" (parts(&event.position).1) }
                         aria-current=[(current == Some(index)).then_some("step")] { (fact.replace('_', " ")) }
                     span .quiet.event-meta { (time(&event.recorded_at)) " · event " (parts(&event.position).1) }
@@ -135,8 +138,15 @@ const FIELDS: [Field; 10] = [
     ("Model", |of| of.model_used.as_ref().map(|model| html! { (model) })),
     ("Stop asked for", |of| of.cancellation_requested_at.as_deref().map(time)),
     ("Task", |of| Some(text(of, "message", of.message.as_deref()))),
-    ("Response", |of| of.response.as_deref().map(|words| text(of, "response", Some(words))).or_else(|| erased(of, "response"))),
-    ("Error", |of| of.error.as_ref().map(|error| html! { code { (error.code) } " " @if let Some(words) = &error.message { (first_line(words, TEXT_MAX_CHARS)) } })),
+    ("Response", |of| {
+        of.response
+            .as_deref()
+            .map(|words| text(of, "response", Some(words)))
+            .or_else(|| erased(of, "response"))
+    }),
+    ("Error", |of| {
+        of.error.as_ref().map(|error| html! { code { (error.code) } " " @if let Some(words) = &error.message { (first_line(words, TEXT_MAX_CHARS)) } })
+    }),
 ];
 
 fn text(of: &Execution, part: &str, words: Option<&str>) -> Markup {
