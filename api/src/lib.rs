@@ -28,6 +28,6 @@ pub use feed::FeedError;
 pub use gate::{Gate, Peer, RequestInfo};
 pub use options::Options;
 pub use problem::{Code, Problem};
-pub use routes::{description, router};
+pub use routes::{description, router, transcript_state};
 pub use serve::serve;
 pub use state::{App, Parts};

@@ -7,16 +7,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
-use execution_ledger_domain::ExecutionId;
-use execution_ledger_domain::execution::TranscriptRef;
+use execution_ledger_api::transcript_state;
 use execution_ledger_process::transcript::Transcripts;
 use execution_ledger_replay::notary::{SignedCheckpoint, Verifier};
 use execution_ledger_replay::proof::{
     CONSISTENCY_FORMAT, PROOF_MAX_BYTES, ProofError, check, check_consistency,
 };
-use execution_ledger_replay::verify::{
-    Check, Checked, Inputs, Kept, Report, TranscriptState, verify,
-};
+use execution_ledger_replay::verify::{Check, Checked, Inputs, Kept, Report, verify};
 use execution_ledger_store::EventStore;
 use execution_ledger_store::sqlite::SqliteStore;
 use serde::Deserialize;
@@ -101,7 +98,9 @@ pub fn execute(asked: &Verify, global: &Global, output: &Output) -> Result<Exit,
             witnesses.into_iter().map(|witness| witness.key).collect(),
             settings.notary_quorum.narrow::<usize>(),
         ),
-        transcripts: Box::new(move |execution, expected| look(&stored, execution, expected)),
+        transcripts: Box::new(move |execution, expected| {
+            transcript_state(&stored, execution, expected)
+        }),
     };
     let bar = rebuild::progress_bar();
     let shown = bar.clone();
@@ -233,27 +232,6 @@ pub(super) fn kept(path: &Path) -> Result<Kept, Failure> {
     let text = String::from_utf8(text).map_err(|error| wrong(&error))?;
     let signed = SignedCheckpoint::parse(&text).map_err(|error| wrong(&error))?;
     Ok(Kept { source: path.display().to_string(), signed })
-}
-
-fn look(
-    transcripts: &Transcripts,
-    execution: ExecutionId,
-    expected: &TranscriptRef,
-) -> TranscriptState {
-    let changed = |why: &dyn std::fmt::Display| {
-        TranscriptState::Changed(format!("its transcript can't be read to its end: {why}"))
-    };
-    match transcripts.open(execution) {
-        Ok(None) if expected.bytes > 0 => TranscriptState::Absent,
-        Ok(_) => match transcripts.verify(execution, expected) {
-            Ok(true) => TranscriptState::Same,
-            Ok(false) => TranscriptState::Changed(
-                "its transcript is not what its ending recorded".to_owned(),
-            ),
-            Err(error) => changed(&error),
-        },
-        Err(error) => changed(&error),
-    }
 }
 
 /// Compares the read models with a rebuild, unless a server has the log.

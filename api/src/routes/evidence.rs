@@ -92,7 +92,7 @@ impl Going {
             key: None,
             kept: Vec::new(),
             witnesses: (Vec::new(), 0),
-            transcripts: Box::new(move |id, expected| state_of(&transcripts, id, expected)),
+            transcripts: Box::new(move |id, expected| transcript_state(&transcripts, id, expected)),
         };
         let (tell, progress) = watch::channel(None);
         let report = Box::pin(async move {
@@ -147,7 +147,7 @@ fn told(report: &Report) -> Value {
 }
 
 /// Whether a stored transcript is what the ending of its run recorded.
-pub fn state_of(
+pub fn transcript_state(
     transcripts: &Transcripts,
     execution: ExecutionId,
     expected: &TranscriptRef,

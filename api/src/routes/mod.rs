@@ -54,6 +54,7 @@ use crate::mcp::{self, Mcp};
 use crate::state::App;
 use crate::ws;
 pub(crate) use budgets::no_budget;
+pub use evidence::transcript_state;
 pub(crate) use keys::no_key;
 pub(crate) use payments::no_payment;
 use rights::{any_key, guarded, needing, open};

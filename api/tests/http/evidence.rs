@@ -1,11 +1,16 @@
 //! Checking the history over HTTP, and proofs.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::{Method, StatusCode};
 use execution_ledger_replay::proof;
 use tower::ServiceExt;
 
 use crate::support::{PATIENCE, Server};
+
+/// Between two looks at whether the last events are signed, which takes some ten seconds.
+const LOOK: Duration = Duration::from_millis(100);
 
 fn streamed() -> axum::http::Request<Body> {
     let request = Server::request(Method::GET, "/api/verify").header("accept", "text/event-stream");
@@ -52,7 +57,7 @@ async fn a_proof_can_be_checked_without_the_ledger() {
                 return answer;
             }
             assert_eq!(answer.problem().1, "not_ready", "{}", answer.text);
-            tokio::task::yield_now().await;
+            tokio::time::sleep(LOOK).await;
         }
     };
     let answer = tokio::time::timeout(PATIENCE, made).await.expect("signed in time");

@@ -1,5 +1,7 @@
 //! Keys as the interface answers them.
 
+#![expect(clippy::struct_field_names, reason = "the interface's own names")]
+
 use serde::Deserialize;
 
 /// A page of keys.
