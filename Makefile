@@ -5,6 +5,7 @@
 #   make bench   the measurements of docs/PERFORMANCE.md, which it writes (about ten minutes)
 #   make bench-quick   the same with small sizes, to see that it works; writes nothing
 #   make bench-parts   the parts alone: events, store, read models, redaction, supervisor
+#   make pictures   the pictures of docs/images, of a ledger that it fills for the purpose
 #   make paid-try   a chain of play money and a facilitator on this machine: see docs/OPERATIONS.md
 #   make lint    formatting, clippy with warnings as errors, and licences where cargo-deny is there
 
@@ -21,7 +22,7 @@ CLAUDE_CODE := target/test-tools/claude-code
 AGENTS := target/test-tools/agents
 INSTALLED := node_modules/.installed
 
-.PHONY: run test test-programs test-tools paid-try bench bench-quick bench-parts lint fmt clean
+.PHONY: run test test-programs test-tools pictures paid-try bench bench-quick bench-parts lint fmt clean
 
 run: $(PAGES)
 	$(CARGO) run --release --locked --bin execution-ledger -- serve $(ARGS)
@@ -123,6 +124,14 @@ $(PAGE_TOOLS)/$(INSTALLED): tests/tools/pages/package.json tests/tools/pages/pac
 	cp $^ $(PAGE_TOOLS)/
 	cd $(PAGE_TOOLS) && $(NPM) ci --ignore-scripts --no-audit --no-fund
 	touch $@
+
+# With the program that `cargo build` makes; for another one: make pictures PROGRAM=target/release/execution-ledger
+PROGRAM ?= target/debug/execution-ledger
+CHROMIUM ?= $(firstword $(wildcard /usr/bin/chromium /usr/bin/chromium-browser /usr/bin/google-chrome))
+
+pictures: $(PAGES) $(PAGE_TOOLS)/$(INSTALLED)
+	$(CARGO) build --locked --bin execution-ledger
+	PAGE_TOOLS=$(abspath $(PAGE_TOOLS)) CHROMIUM=$(CHROMIUM) node tests/pages/pictures.mjs $(PROGRAM) docs/images
 
 paid-try: $(X402)/$(INSTALLED)
 	node tests/tools/x402/try.mjs --file target/paid.toml

@@ -2,7 +2,9 @@
 //! tests/pages, a file for each part.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
 use crate::support::{Server, repository};
 
@@ -23,12 +25,18 @@ fn tools() -> PathBuf {
     tools
 }
 
-/// Has a browser tell the stories of a file. `PAGE_SHOTS` names a folder for pictures.
-async fn told(file: &str, server: &Server) {
+/// The way to have a browser tell the stories of a file.
+fn stories(file: &str, server: &Server) -> Command {
     let mut stories = Command::new("node");
     stories.arg(repository("tests/pages").join(file));
     stories.env("LEDGER_URL", &server.url).env("LEDGER_KEY", &server.key);
     stories.env("PAGE_TOOLS", tools()).env("CHROMIUM", chromium());
+    stories
+}
+
+/// Has a browser tell the stories of a file. `PAGE_SHOTS` names a folder for pictures.
+async fn told(file: &str, server: &Server) {
+    let mut stories = stories(file, server);
     let told = tokio::task::spawn_blocking(move || stories.output()).await.expect("not cancelled");
     let told = told.expect("node runs");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -59,4 +67,34 @@ async fn what_goes_on_and_when_what_ran_is_seen_in_a_browser() {
 async fn the_past_is_looked_at_verified_and_proven_and_keys_come_and_go_in_a_browser() {
     let server = Server::start(&[]).await;
     told("audit.mjs", &server).await;
+}
+
+#[tokio::test]
+async fn many_executions_all_texts_and_long_transcripts_are_handled_in_a_browser() {
+    let server = Server::start(&[]).await;
+    told("many.mjs", &server).await;
+}
+
+#[tokio::test]
+async fn an_outage_is_seen_and_what_happened_since_is_caught_up_with_in_a_browser() {
+    let mut server = Server::start(&[]).await;
+    let mut stories = tokio::process::Command::from(stories("outage.mjs", &server));
+    stories.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut telling = stories.spawn().expect("node runs");
+    let mut orders = telling.stdin.take().expect("piped");
+    let mut said = BufReader::new(telling.stdout.take().expect("piped")).lines();
+    let mut all = String::new();
+    while let Some(line) = said.next_line().await.expect("lines") {
+        match line.as_str() {
+            "kill" => server.kill(),
+            "start" => server.start_again_in_place().await,
+            _ => {
+                all.push_str(&line);
+                all.push('\n');
+                continue;
+            }
+        }
+        orders.write_all(b"done\n").await.expect("node listens");
+    }
+    assert!(telling.wait().await.expect("node ends").success(), "{all}");
 }

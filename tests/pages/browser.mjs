@@ -89,8 +89,8 @@ async function signedIn(browser, options) {
   const page = await context.newPage();
   page.on("pageerror", (error) => wrong.push(`a script failed: ${error.stack}`));
   page.on("console", (said) => {
-    // Of an answer that is an error the page itself tells.
-    if (said.type() === "error" && !said.text().startsWith("Failed to load resource")) wrong.push(said.text());
+    // Of an answer that is an error, and of a server that is gone, the page itself tells.
+    if (said.type() === "error" && !/^Failed to load resource|ERR_CONNECTION_REFUSED/.test(said.text())) wrong.push(said.text());
   });
   await context.request.post(`${url}/api/sign-in`, { data: { key }, headers: { origin: url } });
   return { context, page, wrong };

@@ -106,7 +106,7 @@ const all = {
     await page.locator("#parts").getByText("line 5000 of many").waitFor();
     await page.getByText(/lines before/).waitFor();
     expect(await page.locator("#parts .part").count() <= 41, "a window of it is in the page");
-    await page.goto(`${url}${address}/raw?after_seq=99000`);
+    await page.goto(`${url}${address}/raw?after_seq=99500`);
     await page.locator("#n100001.is-stderr").waitFor();
     await page.goto(`${url}${address}/raw?q=line+777+of`);
     await page.getByRole("link", { name: "777", exact: true }).click();
