@@ -98,3 +98,9 @@ async fn an_outage_is_seen_and_what_happened_since_is_caught_up_with_in_a_browse
     }
     assert!(telling.wait().await.expect("node ends").success(), "{all}");
 }
+
+#[tokio::test]
+async fn agents_are_registered_given_tasks_watched_and_steered_in_a_browser() {
+    let server = Server::start(&[]).await;
+    told("agents.mjs", &server).await;
+}

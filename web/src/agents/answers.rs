@@ -100,7 +100,6 @@ pub(super) struct Bucket {
     pub completed: u64,
     pub failed: u64,
     pub cancelled: u64,
-    pub cost_usd: f64,
 }
 
 impl Bucket {
@@ -145,7 +144,6 @@ pub(super) struct Schedule {
     pub name: String,
     pub enabled: bool,
     pub cron: String,
-    pub timezone: String,
     pub description: String,
     pub next: Option<Tick>,
     pub last: Option<Decision>,

@@ -55,7 +55,7 @@ fn entry(me: &Me, agent: &Agent, execution: &Execution) -> Markup {
                 span .spacer {}
                 span .quiet.entry-sums { (took(execution)) span { (cost(execution)) } }
             }
-            h3 .entry-task { a href=(execution.address()) { (row_title(execution)) } }
+            h2 .entry-task { a href=(execution.address()) { (row_title(execution)) } }
             (preview(execution))
             footer .entry-foot { (actions(me, agent, execution)) }
         }

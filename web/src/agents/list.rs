@@ -139,11 +139,12 @@ fn row(agent: &Agent, lately: &Lately<'_>) -> Markup {
             td .cell-status { (status(&agent.status)) }
             td .cell-slots { (slots(agent.running, agent.max_parallel_tasks)) }
             td .number.cell-waiting {
-                @if agent.pending > 0 { b .is-waiting { (number(agent.pending)) } span .on-phone { " waiting" } }
+                @if agent.pending > 0 { b .is-waiting { (number(agent.pending)) } }
                 @else { span .quiet { "–" } }
+                span .on-phone.quiet { " waiting" }
             }
-            td .number.cell-success { (success(lately.runs)) }
-            td .number.cell-cost { (cost(lately.cost)) }
+            td .number.cell-success { (success(lately.runs)) span .on-phone.quiet { " success" } }
+            td .number.cell-cost { (cost(lately.cost)) span .on-phone.quiet { " cost" } }
             td .cell-last {
                 @match lately.last {
                     Some(last) => {

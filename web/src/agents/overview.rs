@@ -120,14 +120,15 @@ fn runs_by_day(days: &Timeline) -> Markup {
         section {
             h2 { "Runs by day" }
             @if most == 0 { p .quiet { "None in the last " (SUMS_DAYS) " days." } } @else {
-                svg .days viewBox={ "0 0 " (count * 36) " 84" } role="img"
+                svg .run-days viewBox={ "0 0 " (count * 36) " 84" } role="img"
                     aria-label={ "Runs by day: " (days.buckets.iter().map(|day| format!("{} {} runs, {} failed", day_of(&day.bucket), day.total, day.failed)).collect::<Vec<_>>().join("; ")) } {
                     @for (at, day) in days.buckets.iter().enumerate() {
-                        @let (all, bad) = (height(day.total), height(day.failed));
+                        @let (all, ended, bad) = (height(day.total), height(day.completed + day.failed), height(day.failed));
                         g {
                             title { (day_of(&day.bucket)) ": " (day.total) " runs, " (day.failed) " failed" }
                             rect .ground x=(at * 36 + 6) y="4" width="24" height="62" rx="3" {}
-                            rect .good x=(at * 36 + 6) y=(66 - all) width="24" height=(all) rx="2" {}
+                            rect .other x=(at * 36 + 6) y=(66 - all) width="24" height=(all) rx="2" {}
+                            rect .good x=(at * 36 + 6) y=(66 - ended) width="24" height=(ended) rx="2" {}
                             rect .bad x=(at * 36 + 6) y=(66 - bad) width="24" height=(bad) rx="2" {}
                             text x=(at * 36 + 18) y="80" text-anchor="middle" { (day_of(&day.bucket)) }
                         }

@@ -122,9 +122,9 @@ fn fields(typed: &NewAgent, problem: Option<&Problem>) -> Markup {
         }
     };
     html! {
-        form #register .card.fields.is-narrow method="post" action="/register-agent" {
+        form #register .card.agent-form.is-narrow method="post" action="/register-agent" {
             @if let Some(problem) = problem { (refused(problem)) }
-            div .fields-grid {
+            div .agent-form-pair {
                 div .field {
                     label for="name" { "Name" }
                     input id="name" name="name" value=(typed.name) required maxlength="63"
@@ -148,7 +148,7 @@ fn fields(typed: &NewAgent, problem: Option<&Problem>) -> Markup {
                     "Secrets do not belong here: give them by " code { "env_from" } " over the interface."
                 }
             }
-            div .fields-grid {
+            div .agent-form-pair {
                 div .field {
                     label for="prompt" { "A command’s message" }
                     select id="prompt" name="prompt" {
@@ -168,7 +168,7 @@ fn fields(typed: &NewAgent, problem: Option<&Problem>) -> Markup {
                     aria-describedby="about-models" aria-invalid=[invalid("models")] { (typed.models) }
                 small id="about-models" { "The first is the default." }
             }
-            div .fields-grid {
+            div .agent-form-grid {
                 (number("max_parallel_tasks", "Slots", &typed.max_parallel_tasks, "3", Some("1000")))
                 (number("queue_limit", "Queue", &typed.queue_limit, "50", Some("1000000")))
                 (number("timeout_s", "Timeout, s", &typed.timeout_s, "900", Some("604800")))

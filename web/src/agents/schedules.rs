@@ -76,9 +76,10 @@ fn row(agent: &str, schedule: &Schedule) -> Markup {
             td .cell-name { a href={ "/schedules/" (quoted(&schedule.schedule_id)) } { (schedule.name) } }
             td {
                 (schedule.description) " "
-                small { code { (schedule.cron) } " " (schedule.timezone) }
+                small { code { (schedule.cron) } }
             }
             td .cell-time {
+                span .on-phone.quiet { "Next " }
                 @match &schedule.next {
                     Some(next) => (time(&next.at)),
                     None if schedule.enabled => span .quiet { "–" },
@@ -86,6 +87,7 @@ fn row(agent: &str, schedule: &Schedule) -> Markup {
                 }
             }
             td .cell-time {
+                span .on-phone.quiet { "Last " }
                 @match &schedule.last {
                     Some(last) => {
                         @match &last.execution_id {

@@ -80,9 +80,9 @@ fn form(agent: &Agent, refusal: Option<(&Typed, &Problem)>) -> Markup {
     html! {
         section .block {
             h2 { "Limits" }
-            form .card.fields method="post" action=(Tab::Settings.address(agent)) {
+            form .card.agent-form method="post" action=(Tab::Settings.address(agent)) {
                 @if let Some((_, problem)) = refusal { (refused(problem)) }
-                div .fields-grid {
+                div .agent-form-grid {
                     @for (field, name, about, most) in PLAIN {
                         @let now = current(agent, field);
                         @let typed = refusal.and_then(|(typed, _)| typed.get(field)).unwrap_or(&now);

@@ -117,9 +117,9 @@ fn form(agent: &Agent, typed: &NewTask, problem: Option<&Problem>) -> Markup {
                         }
                     }
                 }
-                details .limits open[!typed.timeout_s.is_empty() || !typed.max_cost_usd.is_empty()] {
+                details .task-limits open[!typed.timeout_s.is_empty() || !typed.max_cost_usd.is_empty()] {
                     summary .button.is-plain { "Limits" }
-                    div .limits-fields {
+                    div .task-limits-fields {
                         label { "Timeout, s"
                             input type="number" name="timeout_s" min="1" max=(agent.timeout_s)
                                 placeholder=(agent.timeout_s) value=(typed.timeout_s);

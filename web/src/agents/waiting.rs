@@ -11,15 +11,16 @@ pub(super) fn why(queued: &Queued) -> Markup {
         return html! { span .quiet { "not told" } };
     };
     html! {
-        (words(reason))
+        (words(reason, queued.place))
         @if let Some(until) = &queued.until { " " (time(until)) }
     }
 }
 
-fn words(reason: &str) -> String {
+fn words(reason: &str, place: u64) -> String {
     let words = match reason {
         "starting" => "is being started",
-        "slots_taken" => "next, as soon as a slot is free",
+        "slots_taken" if place <= 1 => "next, as soon as a slot is free",
+        "slots_taken" => "no slot is free, and others are before it",
         "behind_others" => "behind those before it",
         "max_parallel_total_reached" => "as many run as may in all",
         "session_busy" => "after the turn of its chat before it",
