@@ -375,6 +375,8 @@ pub(crate) fn resolution_refused(error: ResolveError) -> Problem {
         ResolveError::NotFound => no_payment(),
         ResolveError::NotUnknown(status) => Problem::new(Code::PaymentNotUnknown, text)
             .member("payment_status", Value::from(status)),
+        ResolveError::StillValid { until } => Problem::new(Code::PaymentStillValid, text)
+            .member("until", Value::from(until.to_string())),
         ResolveError::Invalid { field, problem } => Problem::invalid_field(field, problem),
         ResolveError::Write(error) => write_failed(error, |rule| Problem::internal(&rule)),
         ResolveError::Store(fault) => fault.into(),

@@ -135,4 +135,7 @@ pub mod payment {
     /// How often the facilitator is asked for the money of one payment: most. Only whoever paid can have
     /// it asked again, by sending the payment again.
     pub const SETTLEMENTS_MAX: u32 = 3;
+    /// By how much the end of a payment's validity must have passed before it counts as one that can't
+    /// come any more, in seconds: the last blocks may still be exchanged for others, and clocks differ.
+    pub const PAST_VALIDITY_S: u64 = 60;
 }

@@ -124,6 +124,8 @@ codes! {
     ChatTurn = "chat_turn", CONFLICT, "The execution was a chat turn";
     /// What came of the payment is known.
     PaymentNotUnknown = "payment_not_unknown", CONFLICT, "Nobody doubts that payment";
+    /// Whoever holds the payment's signature can still make it.
+    PaymentStillValid = "payment_still_valid", CONFLICT, "That payment can still come";
     /// Others kept changing the same thing.
     Contended = "contended", CONFLICT, "Others kept changing the same thing";
     /// The text that is needed was erased.

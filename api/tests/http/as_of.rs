@@ -14,12 +14,14 @@ use serde_json::{Value, json};
 use crate::support::Server;
 
 /// What has no past, and says so: live streams and what is known of now alone.
-const OF_NOW: [&str; 8] = [
+const OF_NOW: [&str; 10] = [
     "/api/export",
     "/api/paid/executions/{id}",
     "/api/agents/{name}/capacity",
     "/api/agents/{name}/executions/{id}/log",
+    "/api/agents/{name}/executions/{id}/proof",
     "/api/agents/{name}/executions/{id}/stream",
+    "/api/verify",
     "/api/sessions/{id}/stream",
     "/api/me",
     "/api/costs/prices",
@@ -145,7 +147,7 @@ fn text(value: &Value, field: &str) -> String {
 }
 
 /// A payment of which nobody knows whether it was made: its id.
-async fn payment_of_somebody(server: &Server) -> String {
+pub async fn payment_of_somebody(server: &Server) -> String {
     let id = PaymentId::derived("eip155:1", "0xaa", "0xcc", "0xdd");
     let (agent, user) = (AgentName::new("a").expect("name"), UserName::new("u").expect("name"));
     let content = Content::new([7; 16], "paid for");

@@ -5,13 +5,16 @@ use axum::http::header::ACCEPT;
 use axum::http::{Method, StatusCode};
 use execution_ledger_domain::agent::Runtime;
 use execution_ledger_domain::execution::{
-    Completed, CostCorrected, ExecutionEvent, RunReport, Running,
+    Completed, CostCorrected, ExecutionEvent, Pending, RunReport, Running, Trigger,
 };
-use execution_ledger_domain::{Actor, ClaimId, Event, EventId, ExecutionId, StreamName, Timestamp};
+use execution_ledger_domain::{
+    Actor, AgentName, ClaimId, Event, EventId, ExecutionId, StreamName, Timestamp, UserName, given,
+};
 use execution_ledger_store::{ExpectedRevision, Metadata, NewEvent};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::as_of::payment_of_somebody;
 use crate::support::{Answer, Server};
 
 fn stored(event: &Event) -> NewEvent {
@@ -35,6 +38,12 @@ fn stored(event: &Event) -> NewEvent {
 /// An execution that ran and cost so much, by this model: its id.
 async fn ended(server: &Server, nanos: Option<i64>, model: &str) -> String {
     let (id, _) = server.submit("a", "x").await;
+    ran(server, &id, nanos, model).await;
+    id
+}
+
+/// An accepted execution runs and ends.
+async fn ran(server: &Server, id: &str, nanos: Option<i64>, model: &str) {
     let claim = ClaimId(Uuid::now_v7());
     let running = Running {
         claim,
@@ -53,9 +62,7 @@ async fn ended(server: &Server, nanos: Option<i64>, model: &str) -> String {
         ExecutionEvent::Running(running),
         ExecutionEvent::Completed(Box::new(Completed { report })),
     ];
-    append(server, &id, ExpectedRevision::Exact(0), events.map(|event| stored(&event.into())))
-        .await;
-    id
+    append(server, id, ExpectedRevision::Exact(0), events.map(|event| stored(&event.into()))).await;
 }
 
 async fn append<const N: usize>(
@@ -79,6 +86,18 @@ async fn corrected(server: &Server, id: &str, nanos: i64) {
     append(server, id, ExpectedRevision::Exact(2), [event]).await;
 }
 
+/// An execution that was paid for, as it was accepted: its id.
+async fn paid(server: &Server, payment: &str) -> String {
+    let id = ExecutionId::paid_by(payment.parse().expect("an id"));
+    let (agent, user) = (AgentName::new("a").expect("name"), UserName::new("u").expect("name"));
+    let task = given::task(agent, user, server.ledger.now());
+    let pending =
+        Pending { triggered_by: Trigger::Paid, payment_id: Some(payment.to_owned()), ..task };
+    let accepted = stored(&ExecutionEvent::Pending(Box::new(pending)).into());
+    append(server, &id.to_string(), ExpectedRevision::NoStream, [accepted]).await;
+    id.to_string()
+}
+
 /// The feed once everything that was appended has been seen.
 async fn feed(server: &Server, query: &str) -> Answer {
     let at = format!("{}-{}", server.store.log_id(), server.head().await.number());
@@ -99,6 +118,21 @@ async fn some_rows() -> (Server, Vec<String>) {
     corrected(&server, &one, 4_300_000).await;
     corrected(&server, &two, 1).await;
     (server, vec![one, two])
+}
+
+#[tokio::test]
+async fn what_a_paid_run_cost_names_the_payment_that_it_was_paid_by() {
+    let (server, ids) = some_rows().await;
+    let payment = payment_of_somebody(&server).await;
+    let id = paid(&server, &payment).await;
+    ran(&server, &id, Some(2_000_000), "opus").await;
+    corrected(&server, &id, 3_000_000).await;
+    let rows = feed(&server, "").await.json()["rows"].as_array().expect("rows").clone();
+    let (unpaid, paid) = rows.split_at(ids.len() * 2);
+    assert!(unpaid.iter().all(|row| row["payment_id"].is_null()), "{unpaid:?}");
+    assert_eq!(texts(paid, "payment_id"), [&payment, &payment]);
+    assert_eq!(texts(paid, "kind"), ["run_cost", "cost_corrected"]);
+    assert_eq!(texts(paid, "unit"), ["USD", "USD"], "the cost is no payment");
 }
 
 #[tokio::test]

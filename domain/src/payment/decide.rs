@@ -6,6 +6,7 @@ use super::event::{
 };
 use crate::Aggregate;
 use crate::limits::payment as limit;
+use crate::time::Timestamp;
 
 /// The state of one payment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -100,7 +101,12 @@ pub enum Command {
     /// Record that the money has come.
     Settle(Settled),
     /// Record that it has not come and will not.
-    Fail(SettlementFailed),
+    Fail {
+        /// Why, and how it is known.
+        failed: SettlementFailed,
+        /// When it is said: a person can't say so while the payment is still valid.
+        now: Timestamp,
+    },
     /// Record that nobody can say.
     NoteUnknown(SettlementUnknown),
     /// Record that the payer is owed the money.
@@ -131,6 +137,12 @@ pub enum Rejection {
     /// After a second request a refusal can mean that the first succeeded.
     #[error("a refused repetition does not say that this money has not come")]
     NoEvidence,
+    /// While its signature is valid, whoever holds it can still make the payment.
+    #[error("the money can still come until {until}; say so after that")]
+    StillValid {
+        /// From when on it can be said.
+        until: Timestamp,
+    },
     /// The money has come.
     #[error("this payment was settled")]
     AlreadySettled,
@@ -217,12 +229,15 @@ impl Aggregate for Payment {
             (Payment::Settled { .. }, C::Settle(_)) => Ok(vec![]),
             (Failed { .. }, C::Settle(_)) => Err(Rejection::AlreadyFailed),
 
-            (state @ (Verified(_) | Requested { .. } | Unknown { .. }), C::Fail(failed)) => {
-                evident(state, failed.evidence)?;
+            (
+                state @ (Verified(_) | Requested { .. } | Unknown { .. }),
+                C::Fail { failed, now },
+            ) => {
+                evident(state, failed.evidence, now)?;
                 Ok(vec![E::SettlementFailed(failed)])
             }
-            (Failed { .. }, C::Fail(_)) => Ok(vec![]),
-            (Payment::Settled { .. }, C::Fail(_)) => Err(Rejection::AlreadySettled),
+            (Failed { .. }, C::Fail { .. }) => Ok(vec![]),
+            (Payment::Settled { .. }, C::Fail { .. }) => Err(Rejection::AlreadySettled),
 
             (Requested { .. }, C::NoteUnknown(unknown)) => Ok(vec![E::SettlementUnknown(unknown)]),
             (Unknown { .. } | Payment::Settled { .. } | Failed { .. }, C::NoteUnknown(_)) => {
@@ -251,7 +266,7 @@ fn same_request(state: &Payment, again: &Verified) -> Result<Vec<PaymentEvent>, 
 
 /// Whether this says that the money has not come and will not.
 #[expect(clippy::match_same_arms, reason = "a table of reasons, a row for each")]
-fn evident(state: &Payment, evidence: Evidence) -> Result<(), Rejection> {
+fn evident(state: &Payment, evidence: Evidence, now: Timestamp) -> Result<(), Rejection> {
     match (state, evidence) {
         (Payment::Verified(_), Evidence::NotRequested) => Ok(()),
         (Payment::Verified(_), _) => Err(Rejection::NotRequested),
@@ -260,6 +275,16 @@ fn evident(state: &Payment, evidence: Evidence) -> Result<(), Rejection> {
         (_, Evidence::Facilitator) => Err(Rejection::NoEvidence),
         // Its answer is still to come: nobody else decides before it has come, or was given up.
         (Payment::Requested { .. }, _) => Err(Rejection::AlreadyRequested),
-        (_, Evidence::Chain | Evidence::Person) => Ok(()),
+        // The chain was asked by its own time.
+        (_, Evidence::Chain) => Ok(()),
+        (Payment::Unknown { verified, .. }, Evidence::Person) => can_not_come(verified, now),
+        (_, Evidence::Person) => Ok(()),
     }
+}
+
+/// Whether nobody can make this payment any more, whoever holds its signature.
+fn can_not_come(verified: &Verified, now: Timestamp) -> Result<(), Rejection> {
+    let over_s = verified.valid_before_s.saturating_add(limit::PAST_VALIDITY_S);
+    let until = Timestamp::EPOCH.plus_s(over_s);
+    if now < until { Err(Rejection::StillValid { until }) } else { Ok(()) }
 }

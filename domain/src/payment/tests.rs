@@ -7,7 +7,7 @@ use super::*;
 use crate::content::Digest;
 use crate::given::{given, task};
 use crate::ids::{AgentName, ExecutionId, UserName};
-use crate::limits::payment::SETTLEMENTS_MAX;
+use crate::limits::payment::{PAST_VALIDITY_S, SETTLEMENTS_MAX};
 use crate::{Aggregate, Timestamp};
 
 fn verified(payload: u8) -> Box<Verified> {
@@ -54,6 +54,11 @@ fn was_settled() -> PaymentEvent {
 
 fn failed(evidence: Evidence) -> SettlementFailed {
     SettlementFailed { reason: "expired".to_owned(), evidence, note: None }
+}
+
+/// Said long after the payment's validity.
+fn fail(evidence: Evidence) -> Command {
+    Command::Fail { failed: failed(evidence), now: Timestamp::MAX }
 }
 
 fn unknown() -> SettlementUnknown {
@@ -117,7 +122,7 @@ fn the_money_is_asked_for_again_only_while_nobody_knows_and_a_few_times_at_most(
 
 #[test]
 fn a_refusal_of_the_first_request_says_that_nothing_was_charged_and_that_of_a_second_does_not() {
-    let fail = || Command::Fail(failed(Evidence::Facilitator));
+    let fail = || fail(Evidence::Facilitator);
     let was_failed = PaymentEvent::SettlementFailed(failed(Evidence::Facilitator));
     given::<Payment>([was_verified(), requested(1)]).when(fail()).then([was_failed]);
     let again = [was_verified(), requested(1), was_unknown(), requested(2)];
@@ -131,24 +136,38 @@ fn what_is_unknown_is_decided_by_the_chain_or_a_person_and_not_while_an_answer_i
     for evidence in [Evidence::Chain, Evidence::Person] {
         let open = || given::<Payment>([was_verified(), requested(1), was_unknown()]);
         let was_failed = PaymentEvent::SettlementFailed(failed(evidence));
-        open().when(Command::Fail(failed(evidence))).then([was_failed]);
+        open().when(fail(evidence)).then([was_failed]);
         let was_settled = PaymentEvent::Settled(settled(evidence));
         open().when(Command::Settle(settled(evidence))).then([was_settled]);
         let asked = || given::<Payment>([was_verified(), requested(1)]);
         let refusal = Rejection::AlreadyRequested;
-        asked().when(Command::Fail(failed(evidence))).then_refused(&refusal);
+        asked().when(fail(evidence)).then_refused(&refusal);
         asked().when(Command::Settle(settled(evidence))).then_refused(&refusal);
     }
 }
 
 #[test]
+fn a_person_can_not_say_that_money_will_not_come_while_it_still_can() {
+    let until = Timestamp::EPOCH.plus_s(verified(1).valid_before_s + PAST_VALIDITY_S);
+    let open = || given::<Payment>([was_verified(), requested(1), was_unknown()]);
+    let said = |evidence, now| Command::Fail { failed: failed(evidence), now };
+    let early = Timestamp::from_micros(until.micros() - 1);
+    open().when(said(Evidence::Person, early)).then_refused(&Rejection::StillValid { until });
+    for (evidence, now) in [(Evidence::Person, until), (Evidence::Chain, early)] {
+        open().when(said(evidence, now)).then([PaymentEvent::SettlementFailed(failed(evidence))]);
+    }
+    let settled_by_person = Command::Settle(settled(Evidence::Person));
+    open().when(settled_by_person).then([PaymentEvent::Settled(settled(Evidence::Person))]);
+}
+
+#[test]
 fn a_payment_that_was_never_asked_for_expires_and_one_that_was_does_not() {
-    let expire = || Command::Fail(failed(Evidence::NotRequested));
+    let expire = || fail(Evidence::NotRequested);
     let was_failed = PaymentEvent::SettlementFailed(failed(Evidence::NotRequested));
     given::<Payment>([was_verified()]).when(expire()).then([was_failed]);
     let asked = [was_verified(), requested(1), was_unknown()];
     given::<Payment>(asked).when(expire()).then_refused(&Rejection::Requested);
-    let person = Command::Fail(failed(Evidence::Person));
+    let person = fail(Evidence::Person);
     given::<Payment>([was_verified()]).when(person).then_refused(&Rejection::NotRequested);
     let early = Command::Settle(settled(Evidence::Facilitator));
     given::<Payment>([was_verified()]).when(early).then_refused(&Rejection::NotRequested);
@@ -183,7 +202,7 @@ fn any_command() -> impl Strategy<Value = Command> {
         (1..3_u8).prop_map(|payload| Command::Verify(verified(payload))),
         (0..4_u32).prop_map(ask),
         evidence.clone().prop_map(|evidence| Command::Settle(settled(evidence))),
-        evidence.prop_map(|evidence| Command::Fail(failed(evidence))),
+        evidence.prop_map(|evidence| fail(evidence)),
         Just(Command::NoteUnknown(unknown())),
         Just(Command::OweRefund(refund())),
     ]

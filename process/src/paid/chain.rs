@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use execution_ledger_domain::limits::payment::PAST_VALIDITY_S;
 use execution_ledger_domain::payment::Verified;
 use reqwest::{Client, Url};
 use serde_json::{Value, json};
@@ -17,9 +18,6 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const BLOCKS_AT_ONCE: u64 = 1_000;
 /// How often so many are searched: most.
 const SEARCHES_MAX: u32 = 50;
-/// By how much the chain's time must have passed the end of a payment's validity before it counts as
-/// unused for ever, in seconds: the last blocks may still be exchanged for others.
-const PAST_VALIDITY_S: u64 = 60;
 /// How much before a payment was seen its transaction may stand, in seconds, by clocks that differ.
 const CLOCKS_DIFFER_S: u64 = 600;
 
@@ -50,6 +48,8 @@ pub(super) enum Found {
 pub(super) struct Chain {
     client: Client,
     url: Url,
+    /// How many blocks must stand on the one that is believed.
+    confirmations: u64,
 }
 
 struct Block {
@@ -58,8 +58,8 @@ struct Block {
 }
 
 impl Chain {
-    pub fn new(url: Url) -> Result<Self, reqwest::Error> {
-        Ok(Self { client: http::client(&url)?, url })
+    pub fn new(url: Url, confirmations: u32) -> Result<Self, reqwest::Error> {
+        Ok(Self { client: http::client(&url)?, url, confirmations: confirmations.into() })
     }
 
     /// What became of a payment that was seen at `seen_s`, in seconds since 1970.
@@ -67,13 +67,23 @@ impl Chain {
     /// # Errors
     /// Where the chain does not answer, or not with what it should: in words.
     pub async fn look(&self, payment: &Verified, seen_s: u64) -> Result<Found, String> {
-        let latest = self.block("latest").await?;
+        let latest = self.believed().await?;
         if !self.was_used(payment, &latest).await? {
             let over = payment.valid_before_s.saturating_add(PAST_VALIDITY_S);
             let can_come = latest.time_s < over;
             return Ok(if can_come { Found::Open } else { Found::CanNotCome("expired_unused") });
         }
         self.use_of(payment, latest, seen_s).await
+    }
+
+    /// The last block on which so many others stand that it is believed: a younger one may still be
+    /// exchanged for another, and what it says with it.
+    async fn believed(&self) -> Result<Block, String> {
+        let latest = self.block("latest").await?;
+        match self.confirmations {
+            0 => Ok(latest),
+            below => self.block(&hex(latest.number.saturating_sub(below))).await,
+        }
     }
 
     async fn was_used(&self, payment: &Verified, at: &Block) -> Result<bool, String> {
@@ -264,59 +274,4 @@ fn word_of_address(address: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn wanted() -> Wanted {
-        Wanted {
-            asset: "0xaa".to_owned(),
-            payer: word_of_address("0xcc"),
-            pay_to: word_of_address("0xbb"),
-            nonce: "0xd1".to_owned(),
-            amount: "0x05".to_owned(),
-        }
-    }
-
-    fn used(nonce: &str) -> Value {
-        json!({"address": "0xAA", "topics": [AUTHORIZATION_USED, word_of_address("0xCC"), nonce]})
-    }
-
-    fn moved(from: &str, to: &str, amount: &str) -> Value {
-        let topics = json!([TRANSFER, word_of_address(from), word_of_address(to)]);
-        json!({"address": "0xaa", "topics": topics, "data": amount})
-    }
-
-    #[test]
-    fn money_came_only_by_the_transfer_that_belongs_to_the_number() {
-        let (ours, other) = (used("0xd1"), used("0xd2"));
-        let paid = moved("0xcc", "0xbb", "0x05");
-        let to_himself = moved("0xcc", "0xcc", "0x01");
-        let strangers = moved("0xee", "0xbb", "0x05");
-        let judged =
-            |logs: &[&Value]| wanted().judge(&logs.iter().copied().cloned().collect::<Vec<_>>());
-        assert_eq!(judged(&[&ours, &paid]), Use::Paid);
-        assert_eq!(judged(&[&other, &to_himself, &ours, &paid]), Use::Paid);
-        assert_eq!(judged(&[&ours, &to_himself]), Use::Elsewhere);
-        assert_eq!(judged(&[&ours, &to_himself, &other, &paid]), Use::Elsewhere);
-        assert_eq!(judged(&[&other, &paid, &ours, &to_himself]), Use::Elsewhere);
-        assert_eq!(judged(&[&ours, &strangers]), Use::Elsewhere);
-        assert_eq!(judged(&[&ours, &moved("0xcc", "0xbb", "0x04")]), Use::Elsewhere);
-        assert_eq!(
-            judged(&[&paid, &ours]),
-            Use::Unclear,
-            "a token that says it the other way round"
-        );
-        let mut of_another_token = paid.clone();
-        of_another_token["address"] = "0xab".into();
-        assert_eq!(judged(&[&ours, &of_another_token]), Use::Elsewhere);
-        assert_eq!(judged(&[]), Use::Elsewhere);
-    }
-
-    #[test]
-    fn numbers_and_addresses_are_written_as_chains_write_them() {
-        assert_eq!((hex(0), hex(255)), ("0x0".to_owned(), "0xff".to_owned()));
-        assert_eq!(number(&json!("0x10")), Some(16));
-        assert_eq!(number(&json!("ten")), None);
-        assert_eq!(word_of_address("0xAb"), format!("0x{}ab", "0".repeat(62)));
-    }
-}
+mod tests;

@@ -22,6 +22,10 @@ const VALID_FOR_DEFAULT_S: u64 = 300;
 const VALID_FOR_MIN_S: u64 = 30;
 /// The same: most. As long may a payment stay open of which nobody knows whether it was made.
 const VALID_FOR_MAX_S: u64 = 3_600;
+/// How many blocks must stand on the one that says what became of a payment, where the file says nothing.
+const CONFIRMATIONS_DEFAULT: u32 = 2;
+/// The same: most.
+const CONFIRMATIONS_MAX: u32 = 1_000;
 /// How long the facilitator may take to settle, in seconds, where the file says nothing.
 const SETTLE_TIMEOUT_DEFAULT_S: u64 = 60;
 /// The same: most.
@@ -69,6 +73,8 @@ struct AssetFile {
     decimals: u8,
     #[serde(default)]
     rpc_url: Option<String>,
+    #[serde(default)]
+    confirmations: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -108,6 +114,8 @@ pub struct Asset {
     pub eip712_version: String,
     /// Where the chain is asked what became of a payment.
     pub rpc_url: Option<reqwest::Url>,
+    /// How many blocks must stand on the one that says it.
+    pub confirmations: u32,
 }
 
 /// A price in one token.
@@ -268,6 +276,8 @@ fn asset(name: &str, file: &AssetFile) -> Result<Asset, ConfigError> {
     }
     let rpc_url =
         file.rpc_url.as_deref().map(|text| address(&field("rpc_url"), text)).transpose()?;
+    let confirmations = file.confirmations.unwrap_or(CONFIRMATIONS_DEFAULT);
+    within(&field("confirmations"), confirmations.into(), 0, CONFIRMATIONS_MAX.into())?;
     Ok(Asset {
         network: file.network.clone(),
         asset: file.asset.to_ascii_lowercase(),
@@ -275,6 +285,7 @@ fn asset(name: &str, file: &AssetFile) -> Result<Asset, ConfigError> {
         eip712_name: file.eip712_name.clone(),
         eip712_version: file.eip712_version.clone(),
         rpc_url,
+        confirmations,
     })
 }
 
@@ -383,6 +394,10 @@ mod tests {
         assert_eq!(field(&|json| usdc(json, "network", "base")), "assets.usdc.network");
         assert_eq!(field(&|json| usdc(json, "pay_to", "0x12")), "assets.usdc.pay_to");
         assert_eq!(field(&|json| usdc(json, "rpc_url", "ftp://x")), "assets.usdc.rpc_url");
+        let deep = |json: &mut serde_json::Value| {
+            json["assets"]["usdc"]["confirmations"] = 1_001.into();
+        };
+        assert_eq!(field(&deep), "assets.usdc.confirmations");
         assert_eq!(field(&|json| json["facilitator"] = "x".into()), "facilitator");
         let with_name = |json: &mut serde_json::Value| {
             json["facilitator"] = "https://user:secret@host".into();

@@ -230,7 +230,7 @@ impl Shop {
         for asset in &selling.assets {
             if let Some(url) = &asset.rpc_url {
                 let key = (asset.network.clone(), asset.asset.clone());
-                chains.insert(key, Chain::new(url.clone())?);
+                chains.insert(key, Chain::new(url.clone(), asset.confirmations)?);
             }
         }
         Ok(Self { selling, facilitator, chains })

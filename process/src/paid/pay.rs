@@ -271,7 +271,9 @@ impl Attempt<'_> {
         let settled = matches!(outcome, Outcome::Settled(_));
         let command = match outcome {
             Outcome::Settled(settled) => Command::Settle(settled),
-            Outcome::Failed(failed) if asked_before == 0 => Command::Fail(failed),
+            Outcome::Failed(failed) if asked_before == 0 => {
+                Command::Fail { failed, now: payments.0.ledger.now() }
+            }
             // A repetition can be refused because what was asked first succeeded.
             Outcome::Failed(failed) => {
                 Command::NoteUnknown(SettlementUnknown { reason: failed.reason })
@@ -310,7 +312,8 @@ impl Payments {
             evidence: Evidence::NotRequested,
             note: None,
         };
-        self.command(id, Command::Fail(failed), &own(id)).await.map(drop)
+        let fail = Command::Fail { failed, now: self.0.ledger.now() };
+        self.command(id, fail, &own(id)).await.map(drop)
     }
 
     /// Records that whoever asked for the money did not live to record what came of it.

@@ -3,7 +3,7 @@
 use execution_ledger_domain::payment::{
     Command, Evidence, Payment, Rejection, Settled, SettlementFailed,
 };
-use execution_ledger_domain::{Caller, Content, ExecutionId, PaymentId, StreamName};
+use execution_ledger_domain::{Caller, Content, ExecutionId, PaymentId, StreamName, Timestamp};
 use execution_ledger_store::{Context, ExecuteError, Position, StoreError};
 
 use super::Payments;
@@ -23,7 +23,7 @@ pub enum Resolution {
         /// Its hash.
         transaction: Option<String>,
     },
-    /// It did not come and will not.
+    /// It did not come and will not. Refused while the payment is still valid.
     Failed,
 }
 
@@ -36,6 +36,14 @@ pub enum ResolveError {
     /// What came of it is known, or somebody is just asking.
     #[error("nobody doubts this payment: it is {0}")]
     NotUnknown(&'static str),
+    /// While its signature is valid, whoever holds it can still make the payment.
+    #[error(
+        "its signature is still valid, so the money can still come: say `failed` from {until} on"
+    )]
+    StillValid {
+        /// From when on it can be said that it did not come.
+        until: Timestamp,
+    },
     /// A field breaks a rule.
     #[error("{field}: {problem}")]
     Invalid {
@@ -84,7 +92,8 @@ impl Payments {
             }
             Resolution::Failed => {
                 let reason = "resolved_by_person".to_owned();
-                Command::Fail(SettlementFailed { reason, evidence, note: reference })
+                let failed = SettlementFailed { reason, evidence, note: reference };
+                Command::Fail { failed, now: self.0.ledger.now() }
             }
         };
         let context = Context {
@@ -102,6 +111,9 @@ impl Payments {
             }
             Err(ExecuteError::Refused(Rejection::AlreadyFailed)) => {
                 Err(ResolveError::NotUnknown("settlement_failed"))
+            }
+            Err(ExecuteError::Refused(Rejection::StillValid { until })) => {
+                Err(ResolveError::StillValid { until })
             }
             Err(ExecuteError::Refused(_)) => Err(ResolveError::NotUnknown("settlement_requested")),
             Err(error) => Err(error.into()),

@@ -115,7 +115,7 @@ impl Payments {
             }
             Ok(Found::CanNotCome(reason)) => {
                 let (reason, evidence) = (reason.to_owned(), Evidence::Chain);
-                Command::Fail(SettlementFailed { reason, evidence, note: None })
+                Command::Fail { failed: SettlementFailed { reason, evidence, note: None }, now }
             }
         };
         failpoint::reach("paid.before_reconciled");

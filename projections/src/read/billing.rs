@@ -2,7 +2,7 @@
 
 use execution_ledger_domain::billing::{Amount, BillingRow, USD};
 use execution_ledger_domain::{
-    AgentName, EventId, ExecutionId, NanoUsd, Scope, Timestamp, UserName,
+    AgentName, EventId, ExecutionId, NanoUsd, PaymentId, Scope, Timestamp, UserName,
 };
 use execution_ledger_store::{LogId, LogPosition, Position};
 use rusqlite::types::Value;
@@ -62,7 +62,7 @@ fn rows(
     values.extend(value);
     let sql = format!(
         "SELECT position, event_id, kind, execution, agent, user, model, triggered_by, amount, basis,
-           unknown, payment, at
+           unknown, payment, at, paid_by
          FROM billing c WHERE position > ?1 AND position <= ?2 AND {scoped}
          ORDER BY position LIMIT ?3"
     );
@@ -93,7 +93,7 @@ fn billing_row(row: &Row<'_>, log: &LogId, position: Position) -> rusqlite::Resu
         event_id: EventId(columns::uuid(row, 1)?),
         kind: kind_from_code(row.get(2)?).ok_or_else(|| Bad::at(2))?,
         execution_id: ExecutionId(columns::uuid(row, 3)?),
-        payment_id: None,
+        payment_id: columns::optional_text(row, 13, |text| text.parse::<PaymentId>())?,
         agent: columns::text(row, 4, AgentName::new)?,
         user: columns::text(row, 5, UserName::new)?,
         model: row.get(6)?,

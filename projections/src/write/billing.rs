@@ -18,7 +18,7 @@ use crate::columns;
 use crate::model::{basis_code, kind_code, trigger_code};
 
 /// `amount` in nano-dollars: absent where nobody knows, and of payments, whose amount stands in
-/// `payment` with all else that is theirs alone. `unknown` is 1 for a run of unknown cost and -1 for the
+/// `payment` with all else that is theirs alone. `paid_by` is the payment of a run that was paid for. `unknown` is 1 for a run of unknown cost and -1 for the
 /// correction that makes it known. `billing_days` and `billing_sums` are what its rows come to; `billing_open`
 /// is what is known of payments that more may be told of.
 const TABLES: &str = "
@@ -36,7 +36,8 @@ CREATE TABLE billing(
   amount INTEGER,
   basis INTEGER,
   unknown INTEGER NOT NULL,
-  payment TEXT
+  payment TEXT,
+  paid_by TEXT
 );
 CREATE TABLE billing_days(
   day INTEGER PRIMARY KEY,
@@ -57,8 +58,10 @@ CREATE TABLE billing_sums(
 ) WITHOUT ROWID;
 CREATE TABLE billing_open(
   payment TEXT PRIMARY KEY,
+  execution BLOB NOT NULL,
   data TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE INDEX billing_open_executions ON billing_open(execution);
 CREATE INDEX billing_payments ON billing(position) WHERE payment IS NOT NULL;
 ";
 
@@ -90,7 +93,10 @@ struct Told {
     amount: Option<NanoUsd>,
     basis: Option<CostBasis>,
     unknown: i64,
+    /// What a payment's own row says of it.
     payment: Option<String>,
+    /// The id of the payment that an execution's row was paid by.
+    paid_by: Option<String>,
 }
 
 impl Projection for Billing {
@@ -99,7 +105,7 @@ impl Projection for Billing {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn tables(&self) -> &'static str {
@@ -125,7 +131,14 @@ impl Projection for Billing {
                 } else {
                     None
                 };
-                told.map(|told| Entry::of_execution(recorded, transition.row, told))
+                match told {
+                    Some(told) => Some(Entry::of_execution(
+                        recorded,
+                        transition.row,
+                        paid_by(connection, transition.row, told)?,
+                    )),
+                    None => None,
+                }
             }
             (Event::Payment(event), _) => billing_payments::told(connection, recorded, event)?
                 .map(|(kind, paid)| Entry::of_payment(recorded, kind, paid)),
@@ -141,8 +154,8 @@ impl Projection for Billing {
     fn flush(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         let mut insert = connection.prepare_cached(
             "INSERT INTO billing(position, event_id, kind, execution, at, agent, user, source_agent,
-               model, triggered_by, amount, basis, unknown, payment)
-             VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+               model, triggered_by, amount, basis, unknown, payment, paid_by)
+             VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
         )?;
         for entry in self.entries.drain(..) {
             insert.execute(params![
@@ -160,6 +173,7 @@ impl Projection for Billing {
                 entry.told.basis.map(basis_code),
                 entry.told.unknown,
                 entry.told.payment,
+                entry.told.paid_by,
             ])?;
         }
         self.known.clear();
@@ -182,6 +196,7 @@ impl Billing {
             basis: event.report().map(|report| report.cost_basis),
             unknown: i64::from(row.cost_at_end.is_none()),
             payment: None,
+            paid_by: None,
         }
     }
 
@@ -205,6 +220,7 @@ impl Billing {
             basis: Some(corrected.cost_basis),
             unknown: if before.ran && before.cost.is_none() { -1 } else { 0 },
             payment: None,
+            paid_by: None,
         }))
     }
 }
@@ -237,7 +253,7 @@ impl Entry {
             source_agent: paid.source_agent,
             model: paid.model,
             triggered_by: paid.triggered_by,
-            told: Told { kind, amount: None, basis: None, unknown: 0, payment },
+            told: Told { kind, amount: None, basis: None, unknown: 0, payment, paid_by: None },
         }
     }
 
@@ -250,6 +266,15 @@ impl Entry {
             is_run: self.told.kind == BillingKind::RunCost,
         }
     }
+}
+
+/// Names the payment that this execution was paid by, if it was. A new attempt at it is not paid for.
+fn paid_by(connection: &Connection, row: &Row, told: Told) -> rusqlite::Result<Told> {
+    let paid_by = match row.triggered_by {
+        Trigger::Paid => billing_payments::payment_of(connection, row.id)?,
+        _ => None,
+    };
+    Ok(Told { paid_by, ..told })
 }
 
 struct Before {

@@ -55,8 +55,14 @@ pub(super) fn told(
     match event {
         PaymentEvent::Verified(verified) => {
             connection
-                .prepare_cached("INSERT OR IGNORE INTO billing_open(payment, data) VALUES(?, ?)")?
-                .execute(params![id, columns::json(&Known::of(verified))])?;
+                .prepare_cached(
+                    "INSERT OR IGNORE INTO billing_open(payment, execution, data) VALUES(?, ?, ?)",
+                )?
+                .execute(params![
+                    id,
+                    verified.asked.execution_id.0.as_bytes(),
+                    columns::json(&Known::of(verified))
+                ])?;
             Ok(None)
         }
         PaymentEvent::Settled(settled) => {
@@ -121,6 +127,17 @@ impl Known {
             },
         }
     }
+}
+
+/// The payment that this execution was paid by.
+pub(super) fn payment_of(
+    connection: &Connection,
+    execution: ExecutionId,
+) -> rusqlite::Result<Option<String>> {
+    connection
+        .prepare_cached("SELECT payment FROM billing_open WHERE execution = ?")?
+        .query_row([execution.0.as_bytes()], |row| row.get(0))
+        .optional()
 }
 
 fn load(connection: &Connection, id: &str) -> rusqlite::Result<Option<Known>> {

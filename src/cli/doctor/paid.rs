@@ -38,7 +38,8 @@ pub fn all(settings: &Settings) -> Vec<Finding> {
         block_on(async { Ok(execution_ledger_process::paid::check_facilitator(selling).await) });
     findings.push(match supported {
         Ok(Ok(missing)) if missing.is_empty() => {
-            Finding::ok(CHECK, format!("{agents} agents for sale; {facilitator} serves them"))
+            let sold = if agents == 1 { "1 agent is" } else { &format!("{agents} agents are") };
+            Finding::ok(CHECK, format!("{sold} for sale; {facilitator} serves the networks"))
         }
         Ok(Ok(missing)) => {
             let found = format!("{facilitator} does not serve: {}", missing.join(", "));

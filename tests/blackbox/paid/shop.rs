@@ -37,7 +37,8 @@ impl Shop {
 
     /// On this chain.
     pub async fn open_on(stage: Arc<Stage>) -> Self {
-        let rpc = format!("rpc_url = \"{}\"", stage.told("rpc_url"));
+        // The chain of the tests makes a block for each transaction and none beside.
+        let rpc = format!("rpc_url = \"{}\"\nconfirmations = 0", stage.told("rpc_url"));
         Self::open_with(stage, &rpc).await
     }
 

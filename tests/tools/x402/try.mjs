@@ -34,6 +34,7 @@ eip712_name = "${told.name}"
 eip712_version = "${told.version}"
 decimals = ${told.decimals}
 rpc_url = "${rpcUrl}"
+confirmations = 0
 
 [agents.${agent}]
 price = { test = "${price}" }

@@ -2,6 +2,9 @@
 //! has decided, where no chain can be asked.
 
 use axum::http::StatusCode;
+use execution_ledger_domain::payment::{Command, Evidence, Payment, SettlementFailed};
+use execution_ledger_domain::{Actor, PaymentId, StreamName, Timestamp};
+use execution_ledger_store::Context;
 use serde_json::{Value, json};
 
 use super::Shop;
@@ -102,7 +105,26 @@ async fn what_a_person_says_did_not_come_never_runs() {
     shop.facilitator.does(Does::Well, Does::Fail);
     let (payment, path) = unknown(&shop, 1).await;
     let body = json!({"outcome": "failed", "reason": "unused after its time"});
-    assert_eq!(shop.server.post(&path, &body).await.json()["status"], "settlement_failed");
+    let early = shop.server.post(&path, &body).await;
+    assert_eq!((early.problem().0, early.code()), (409, "payment_still_valid".to_owned()));
+    assert_eq!(early.json()["until"], "2096-10-02T07:07:40.000000Z", "{}", early.text);
+    // After that time the same is recorded.
+    let id: PaymentId = path.split('/').nth(3).expect("an id").parse().expect("an id");
+    let failed = SettlementFailed {
+        reason: "resolved_by_person".to_owned(),
+        evidence: Evidence::Person,
+        note: None,
+    };
+    let fail = Command::Fail { failed, now: Timestamp::MAX };
+    let context = Context {
+        actor: Actor::system("test"),
+        correlation_id: None,
+        causation_id: None,
+        traceparent: None,
+    };
+    let stream = StreamName::payment(id);
+    let done = shop.server.ledger.execute::<Payment>(&stream, fail, &[], &context).await;
+    done.expect("recorded");
     shop.facilitator.does(Does::Well, Does::Well);
     assert_eq!(shop.pay(&payment, "hello").await.code(), "settlement_failed");
     assert_eq!(shop.executions().await, Vec::<Value>::new());
