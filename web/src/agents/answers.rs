@@ -1,5 +1,7 @@
 //! What the interface tells of agents, as far as their pages are made of it.
 
+#![expect(clippy::struct_field_names, reason = "the interface's own names")]
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;

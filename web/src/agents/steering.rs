@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::answers::Agent;
 use super::{Named, api, asked, button, then};
-use crate::interface::{Interface, Problem, Visitor, quoted};
+use crate::interface::{Interface, Visitor, quoted};
 use crate::layout::{self, Place};
 use crate::shown;
 use crate::words::number;
@@ -110,7 +110,12 @@ pub(super) async fn to_front(
 ) -> Response {
     let address = api(&name, &format!("/executions/{}/move_to_front", quoted(&id)));
     let done = interface.post::<Value>(&visitor, &address, &json!({})).await;
-    then(&interface, &visitor, started_since(done), &page_of(&name)).await
+    let done = match done {
+        // What was started in the meantime needs no better place any more: the page shows it running.
+        Err(problem) if problem.code == "not_pending" => Ok(()),
+        other => other.map(drop),
+    };
+    then(&interface, &visitor, done, &page_of(&name)).await
 }
 
 /// Stops an execution, or cancels one that waits, and stays with the agent.
@@ -125,14 +130,6 @@ pub(super) async fn stop(
     let to_tasks = query.as_deref() == Some("to=tasks");
     let back = if to_tasks { format!("{}/tasks", page_of(&name)) } else { page_of(&name) };
     then(&interface, &visitor, done.map(drop), &back).await
-}
-
-/// What was started in the meantime needs no better place any more: the page shows it running.
-fn started_since(moved: Result<Value, Problem>) -> Result<(), Problem> {
-    match moved {
-        Err(problem) if problem.code == "not_pending" => Ok(()),
-        other => other.map(drop),
-    }
 }
 
 fn page_of(name: &str) -> String {
