@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::filters::Filters;
 use super::pages::{ROWS_MAX, Rows};
+use super::show::erased;
 use super::task::{cost, moment, now, status, text};
 use super::{Exit, Failure, Global, block_on};
 use crate::output::{Align, Output, Sheet, Tone, ago, duration, exact};
@@ -87,7 +88,11 @@ impl List {
                 None => "-".to_owned(),
             };
             let took = record.get("duration_ms").and_then(Value::as_u64);
-            let message: String = text(record, "message").chars().take(60).collect();
+            let message: String = if erased(record).contains(&"message") {
+                "(erased)".to_owned()
+            } else {
+                text(record, "message").chars().take(60).collect()
+            };
             sheet.row(vec![
                 (text(record, "execution_id"), Tone::Plain),
                 (text(record, "agent_name"), Tone::Plain),

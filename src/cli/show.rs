@@ -49,12 +49,23 @@ impl Show {
                 output.line(&format!("\n{head}\n{}", neutral_text(text.trim_end())))?;
             }
         }
+        let gone = erased(&record);
+        if !gone.is_empty() {
+            let head = paint("Erased", Tone::Active, output.colour());
+            output.line(&format!("\n{head}\n{}", neutral_line(&gone.join(", "))))?;
+        }
         if self.events {
             output.line("")?;
             output.sheet(&events(&record))?;
         }
         Ok(Exit::Success)
     }
+}
+
+/// Which of its texts were erased.
+pub(super) fn erased(record: &Value) -> Vec<&str> {
+    let parts = record.get("erased").and_then(Value::as_array);
+    parts.into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
 /// What is known of a run, without what is not.

@@ -292,3 +292,27 @@ async fn readings_of_transcripts_and_refusals_are_recorded_in_sums() {
     );
     assert!(refused[0]["stream"].as_str().expect("a stream").starts_with("access-20"));
 }
+
+#[tokio::test]
+async fn whoever_follows_a_transcript_live_is_on_record_like_whoever_reads_it() {
+    let server = Server::start().await;
+    server.paused_agent("a").await;
+    let (execution, _) = server.submit("a", "x").await;
+    let path = format!("/api/agents/a/executions/{execution}");
+    let ended = server.post(&format!("{path}/terminate"), &json!({})).await;
+    assert!(ended.status.is_success(), "{}", ended.text);
+    let (id, key) = server.issue(&json!({"name": "ada", "role": "auditor"})).await;
+    let (_, stranger) = server.issue(&json!({"name": "uma", "role": "user", "user": "uma"})).await;
+    let stream = format!("{path}/stream");
+    let followed = server.call_as(&key, Method::GET, &stream, &json!({})).await;
+    assert_eq!(followed.status, StatusCode::OK, "{}", followed.text);
+    let refused = server.call_as(&stranger, Method::GET, &stream, &json!({})).await;
+    assert_eq!(refused.status, StatusCode::NOT_FOUND, "{}", refused.text);
+    let told = server.get("/api/events?type=access.read").await.json();
+    let told = told["events"].as_array().expect("events").clone();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(
+        (&told[0]["data"]["execution_id"], &told[0]["actor"]["id"]),
+        (&json!(execution), &json!(id))
+    );
+}

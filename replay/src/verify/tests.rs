@@ -5,9 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use execution_ledger_domain::agent::{AgentConfig, Command, Runtime};
-use execution_ledger_domain::{Actor, AgentName, StreamName};
+use execution_ledger_domain::erasure::{self, Beside, Erased, Erasure, ErasureOf, TextPart};
+use execution_ledger_domain::execution::{self, Execution, Pending};
+use execution_ledger_domain::{
+    Actor, AgentName, Content, ExecutionId, StreamName, Timestamp, UserName, given,
+};
 use execution_ledger_store::sqlite::{SqliteOptions, SqliteStore};
-use execution_ledger_store::{Context, EventStore, Ledger, SystemClock};
+use execution_ledger_store::{Context, EventStore, Ledger, SystemClock, With};
 
 use super::{Check, Inputs, Kept, Report, TranscriptState, verify};
 use crate::notary::{CHECKPOINTS_FILE, Notary, SignedCheckpoint, State};
@@ -21,12 +25,7 @@ fn open(folder: &Path) -> Arc<dyn EventStore> {
 /// Agents that are registered and paused: two events each.
 async fn history(store: &Arc<dyn EventStore>, agents: std::ops::Range<usize>) {
     let ledger = Ledger::new(Arc::clone(store), Arc::new(SystemClock));
-    let context = Context {
-        actor: Actor::system("test"),
-        correlation_id: Some("test".to_owned()),
-        causation_id: None,
-        traceparent: None,
-    };
+    let context = context();
     for number in agents {
         let stream = StreamName::agent(&AgentName::new(&format!("a{number}")).unwrap());
         let config = AgentConfig::of(Runtime::Demo, Vec::new());
@@ -37,6 +36,31 @@ async fn history(store: &Arc<dyn EventStore>, agents: std::ops::Range<usize>) {
                 .unwrap();
         }
     }
+}
+
+fn context() -> Context {
+    Context {
+        actor: Actor::system("test"),
+        correlation_id: Some("test".to_owned()),
+        causation_id: None,
+        traceparent: None,
+    }
+}
+
+/// An execution with a message: where the message lies, and what is recorded of it.
+async fn message(store: &Arc<dyn EventStore>) -> (Beside, Content) {
+    let ledger = Ledger::new(Arc::clone(store), Arc::new(SystemClock));
+    let (agent, user) = (AgentName::new("a").unwrap(), UserName::new("u").unwrap());
+    let text = Content::new([7; 16], "water the plants");
+    let pending =
+        Pending { message: text.reference(), ..given::task(agent, user, Timestamp::EPOCH) };
+    let stream = StreamName::execution(ExecutionId(uuid::Uuid::from_u128(1)));
+    let submit = execution::Command::Submit(Box::new(pending));
+    let texts = std::slice::from_ref(&text);
+    ledger.execute::<Execution>(&stream, submit, texts, &context()).await.unwrap();
+    let event = store.read_stream(&stream, 0, 1, With::EventsOnly).await.unwrap().remove(0);
+    let part = TextPart::Message;
+    (Beside { stream: stream.to_string(), event_id: event.id, part }, text)
 }
 
 async fn sign(folder: &Path, store: &Arc<dyn EventStore>) -> SignedCheckpoint {
@@ -214,4 +238,46 @@ async fn a_checkpoint_of_somebody_else_proves_nothing() {
     };
     let report = report(folder.path(), Some(&foreign)).await;
     assert!(found(&report, Check::KeptCheckpoint, "not signed by this ledger's key"));
+}
+
+#[tokio::test]
+async fn a_text_that_is_gone_without_an_event_that_tells_of_it_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let (_, text) = message(&store).await;
+    sign(folder.path(), &store).await;
+    store.close().await;
+    assert_eq!(report(folder.path(), None).await.problems, []);
+    let digest = text.reference().sha256;
+    tamper(
+        folder.path(),
+        &format!("UPDATE contents SET salt = NULL, body = NULL WHERE sha256 = x'{digest}';"),
+    );
+    let report = report(folder.path(), None).await;
+    assert!(found(&report, Check::Content, "its message is gone"), "{:?}", report.problems);
+    assert_eq!((report.problems.len(), report.contents_erased), (1, 1));
+}
+
+#[tokio::test]
+async fn an_event_that_tells_of_an_erasure_while_the_text_is_still_there_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let (place, text) = message(&store).await;
+    let reason = Content::new([8; 16], "asked by the user");
+    let erased = Erased {
+        content: text.reference(),
+        beside: vec![place],
+        of: ErasureOf::Content(text.reference().sha256),
+        reason: reason.reference(),
+    };
+    let ledger = Ledger::new(Arc::clone(&store), Arc::new(SystemClock));
+    let stream = StreamName::content(text.reference().sha256);
+    let command = erasure::Command::Erase(Box::new(erased));
+    // Told, and not done: the text stays.
+    ledger.execute::<Erasure>(&stream, command, &[reason], &context()).await.unwrap();
+    sign(folder.path(), &store).await;
+    store.close().await;
+    let report = report(folder.path(), None).await;
+    assert!(found(&report, Check::Content, "is still there"), "{:?}", report.problems);
+    assert_eq!((report.problems.len(), report.contents_erased), (1, 0));
 }
