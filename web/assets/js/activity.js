@@ -47,6 +47,7 @@ export function start() {
   opener.setAttribute("role", "button");
   opener.setAttribute("aria-expanded", "false");
   opener.addEventListener("click", toggle);
+  opener.addEventListener("keydown", (event) => { if (event.key === " ") { event.preventDefault(); opener.click(); } });
   drawer().addEventListener("close", () => { opener.setAttribute("aria-expanded", "false"); opener.focus({ preventScroll: true }); });
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && drawer().open && !document.querySelector("dialog:modal, :popover-open")) drawer().close();

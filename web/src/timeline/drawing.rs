@@ -26,6 +26,8 @@ const WAIT_MIN_WIDTH: f64 = 0.3;
 const TITLE_MAX_CHARS: usize = 60;
 /// Height of the columns of an agent, in pixels.
 const COLUMNS_HEIGHT: f64 = 56.0;
+/// The same, where a whole number is wanted.
+const COLUMNS_PIXELS: usize = 56;
 
 /// A part of the window, as an attribute of SVG.
 struct Part(f64);
@@ -158,7 +160,7 @@ pub(super) fn columns(
         svg .lanes id={ "lane-" (agent) } width="100%" height=(COLUMNS_HEIGHT) role="group"
             aria-label={ "How many executions of " (agent) }
         {
-            (grid(window, COLUMNS_HEIGHT as usize))
+            (grid(window, COLUMNS_PIXELS))
             @for (index, column) in columns.iter().enumerate() {
                 (column_of(window, agent, column, hours, most, index == 0))
             }
@@ -186,7 +188,7 @@ fn column_of(
         a id={ "c-" (agent) "-" (column.from.timestamp()) } href=(closer(agent, column.from, to, window))
             tabindex=(if is_first { "0" } else { "-1" })
         {
-            title { (number(column.total)) " executions – " (told(column, to)) }
+            title { (number(column.total)) @if column.total == 1 { " execution – " } @else { " executions – " } (told(column, to)) }
             rect .column x=(Part(left)) width=(Part(width)) y={ (format!("{:.1}", COLUMNS_HEIGHT - all)) }
                 height={ (format!("{all:.1}")) } {}
             @if column.failed > 0 {

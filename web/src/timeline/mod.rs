@@ -11,7 +11,7 @@ use axum::Router;
 use axum::extract::{Query, State};
 use axum::response::Response;
 use axum::routing::get;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use maud::{Markup, html};
 
 use crate::error_page::Instead;
@@ -26,7 +26,7 @@ use window::{RANGES, Window, short};
 const TRIGGERS: [&str; 8] =
     ["manual", "self_task", "mcp", "agent", "chat", "schedule", "paid", "retry"];
 /// Rows of the table that says the same as the picture, at most.
-const TABLE_MAX: usize = 100;
+const TABLE_MAX: usize = 50;
 
 /// The addresses of this part.
 pub(crate) fn routes() -> Router<Interface> {
@@ -55,7 +55,7 @@ async fn timeline(
         header .page-head {
             div {
                 h1 { "Timeline" }
-                p .quiet { (about(&window, &gathered)) }
+                p #timeline-about .quiet data-follows { (about(&window, &gathered)) }
             }
             a .button href="/activity" { (icon("activity")) "Activity" }
         }
@@ -74,7 +74,10 @@ async fn timeline(
 
 /// What is shown, in words.
 fn about(window: &Window, gathered: &Gathered) -> Markup {
-    let exact = |at: DateTime<Utc>| at.format("%b %-d, %H:%M");
+    let exact = |at: DateTime<Utc>| {
+        let is_this_year = at.year() == window.now.year();
+        at.format(if is_this_year { "%b %-d, %H:%M" } else { "%b %-d %Y, %H:%M" })
+    };
     html! {
         (number(gathered.total)) @if gathered.total == 1 { " execution" } @else { " executions" }
         @match window.range.and_then(|range| RANGES.iter().find(|(own, ..)| *own == range)) {
