@@ -104,3 +104,15 @@ async fn agents_are_registered_given_tasks_watched_and_steered_in_a_browser() {
     let server = Server::start(&[]).await;
     told("agents.mjs", &server).await;
 }
+
+#[tokio::test]
+async fn costs_and_budgets_are_seen_set_and_corrected_in_a_browser() {
+    let server = Server::start(&[]).await;
+    told("costs.mjs", &server).await;
+}
+
+#[tokio::test]
+async fn schedules_are_made_triggered_changed_and_deleted_in_a_browser() {
+    let server = Server::start(&[]).await;
+    told("schedules.mjs", &server).await;
+}

@@ -1,118 +1,20 @@
-//! Budgets: how much of each is left, for how long that lasts, and setting and lifting them.
+//! Budgets: how much of each is left, and for how long that lasts.
 
-use axum::extract::{Form, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Redirect, Response};
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
-use serde::Deserialize;
-use serde_json::{Map, Value};
 
 use super::answers::{Budget, BudgetList, Period};
-use crate::interface::{Interface, Problem, Visitor, quoted};
-use crate::words::{dollars, icon, time};
+use crate::interface::{Problem, quoted};
+use crate::words::{dollars, time};
 
 /// The parts of a limit that are told when they are reached, in percent.
 const THRESHOLDS: [u32; 3] = [50, 80, 100];
 /// Of a period at least this part must be over before its pace says anything.
 const PACE_FROM: f64 = 0.03;
 
-/// What the form of a budget holds.
-#[derive(Clone, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Wanted {
-    /// global, agent or user.
-    pub kind: String,
-    /// Of an agent or a user.
-    pub name: String,
-    per_execution_usd: String,
-    per_day_usd: String,
-    per_month_usd: String,
-}
-
-impl Wanted {
-    /// As the budget is now.
-    pub fn of(budget: &Budget) -> Self {
-        let (kind, name) = parts(&budget.budget);
-        let text = |limit: Option<f64>| limit.map(|usd| usd.to_string()).unwrap_or_default();
-        Self {
-            kind: kind.to_owned(),
-            name: name.to_owned(),
-            per_execution_usd: text(budget.per_execution_usd),
-            per_day_usd: text(budget.day.as_ref().map(|day| day.limit_usd)),
-            per_month_usd: text(budget.month.as_ref().map(|month| month.limit_usd)),
-        }
-    }
-
-    fn scope(&self) -> String {
-        if self.kind == "global" {
-            self.kind.clone()
-        } else {
-            format!("{}-{}", self.kind, self.name.trim())
-        }
-    }
-
-    fn limits(&self) -> Result<Value, Problem> {
-        let given = [
-            ("per_execution_usd", &self.per_execution_usd),
-            ("per_day_usd", &self.per_day_usd),
-            ("per_month_usd", &self.per_month_usd),
-        ];
-        let mut limits = Map::new();
-        for (name, text) in given.into_iter().filter(|(_, text)| !text.trim().is_empty()) {
-            let usd = text.trim().parse::<f64>().ok().filter(|usd| usd.is_finite());
-            let usd = usd.ok_or_else(|| {
-                let detail = format!("“{}” is no number of dollars", text.trim());
-                Problem::of(StatusCode::UNPROCESSABLE_ENTITY, detail)
-            })?;
-            limits.insert(name.to_owned(), usd.into());
-        }
-        Ok(Value::Object(limits))
-    }
-}
-
 /// What a budget is about: its kind, and the name of an agent or a user.
-fn parts(scope: &str) -> (&str, &str) {
+pub(super) fn parts(scope: &str) -> (&str, &str) {
     scope.split_once('-').unwrap_or((scope, ""))
-}
-
-/// Sets a budget. What can't be is told above the form, as it was filled in.
-pub(super) async fn set(
-    State(interface): State<Interface>,
-    visitor: Visitor,
-    Form(wanted): Form<Wanted>,
-) -> Response {
-    let done = match wanted.limits() {
-        Ok(limits) => {
-            let address = format!("/api/budgets/{}", quoted(&wanted.scope()));
-            interface.put::<Value>(&visitor, &address, &limits).await
-        }
-        Err(problem) => Err(problem),
-    };
-    after(&interface, &visitor, done, wanted).await
-}
-
-/// Lifts a budget.
-pub(super) async fn lift(
-    State(interface): State<Interface>,
-    visitor: Visitor,
-    Form(wanted): Form<Wanted>,
-) -> Response {
-    let address = format!("/api/budgets/{}", quoted(&wanted.scope()));
-    let done = interface.delete::<Value>(&visitor, &address).await;
-    after(&interface, &visitor, done, wanted).await
-}
-
-async fn after(
-    interface: &Interface,
-    visitor: &Visitor,
-    done: Result<Value, Problem>,
-    wanted: Wanted,
-) -> Response {
-    match done {
-        Ok(_) => Redirect::to("/costs#budgets").into_response(),
-        Err(problem) => super::refused(interface, visitor, problem, wanted).await,
-    }
 }
 
 /// The budgets, each with a line for the day and the month.
@@ -253,56 +155,6 @@ fn spent_at(period: &Period, over: f64) -> Option<String> {
     Some(at.format("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
-/// The form that sets a budget: of the one that was chosen, as it was filled in, or a new one.
-pub(super) fn form(wanted: Option<&Wanted>, exists: bool, problem: Option<&Problem>) -> Markup {
-    let none = Wanted::default();
-    let now = wanted.unwrap_or(&none);
-    html! {
-        @if let Some(problem) = problem { (crate::error_page::told(problem)) }
-        details #set-budget .set-budget open[wanted.is_some()] {
-            summary .button { (icon("plus")) @if exists { "Change a budget" } @else { "Set a budget" } }
-            div .card {
-                form .form-grid method="post" action="/costs/budgets" {
-                    label { "What it limits"
-                        select name="kind" {
-                            @for (value, label) in [("global", "Everything"), ("agent", "One agent"), ("user", "One user")] {
-                                option value=(value) selected[now.kind == value] { (label) }
-                            }
-                        }
-                    }
-                    label { "Name of the agent or user"
-                        input name="name" value=(now.name) maxlength="100" autocomplete="off" placeholder="–";
-                    }
-                    (amount("per_day_usd", "A day, $", &now.per_day_usd))
-                    (amount("per_month_usd", "A month, $", &now.per_month_usd))
-                    (amount("per_execution_usd", "One execution, $", &now.per_execution_usd))
-                    div .row-end.is-wide {
-                        span .quiet { "What is left empty is not limited." }
-                        @if wanted.is_some() { a .button.is-plain href="/costs" { "Cancel" } }
-                        button .button.is-main { "Save" }
-                    }
-                }
-                @if exists {
-                    form .lift method="post" action="/costs/budgets/lift" {
-                        input type="hidden" name="kind" value=(now.kind);
-                        input type="hidden" name="name" value=(now.name);
-                        span .quiet { "Or have it limit nothing any more:" }
-                        button .button.is-danger { "Lift this budget" }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn amount(name: &str, label: &str, value: &str) -> Markup {
-    html! {
-        label { (label)
-            input type="number" name=(name) value=(value) min="0" step="any" inputmode="decimal" placeholder="no limit";
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -329,13 +181,5 @@ mod tests {
         for fine in [0.0, 40.0, 50.0] {
             assert_eq!(spent_at(&month(fine), over), None);
         }
-    }
-
-    #[test]
-    fn a_limit_that_is_no_number_is_refused_and_an_empty_one_is_none() {
-        let wanted = Wanted { per_day_usd: " 2.5 ".to_owned(), ..Wanted::default() };
-        assert_eq!(wanted.limits().unwrap(), serde_json::json!({"per_day_usd": 2.5}));
-        let wanted = Wanted { per_day_usd: "much".to_owned(), ..Wanted::default() };
-        assert_eq!(wanted.limits().unwrap_err().status, 422);
     }
 }

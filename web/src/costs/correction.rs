@@ -117,7 +117,7 @@ async fn whole(
         }
         header .page-head { h1 { "Correct the cost" } }
         section .form-page data-follows #cost-now {
-            p { "Now it is said to have cost " strong { (cost(record)) } "." }
+            p { "Now it is said to have cost " strong { (cost(record)) } }
         }
         @if let Some(problem) = problem { (told(problem)) }
         @if record.is_open() { p .card { "It goes on. What it cost can be corrected once it has ended." } }

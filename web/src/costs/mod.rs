@@ -6,6 +6,7 @@ mod chart;
 mod correction;
 mod csv;
 mod range;
+mod setting;
 mod tables;
 
 use axum::Router;
@@ -22,8 +23,8 @@ use crate::layout::{self, Me, Place};
 use crate::shown;
 use crate::words::{dollars, number};
 use answers::{BudgetList, Costs, Sum};
-use budgets::Wanted;
 use range::Range;
+use setting::Wanted;
 use tables::By;
 
 /// Budgets of a page: most that the interface gives at once.
@@ -35,8 +36,8 @@ pub(crate) fn routes() -> Router<Interface> {
     Router::new()
         .route("/costs", get(page))
         .route("/costs.csv", get(csv::file))
-        .route("/costs/budgets", get(to_costs).post(budgets::set))
-        .route("/costs/budgets/lift", get(to_costs).merge(post(budgets::lift)))
+        .route("/costs/budgets", get(to_costs).post(setting::set))
+        .route("/costs/budgets/lift", get(to_costs).merge(post(setting::lift)))
         .merge(correction::routes())
 }
 
@@ -179,7 +180,7 @@ fn budget_part(
         section #budgets .budget-part {
             div .section-head { h2 { "Budgets" } }
             @if may_manage {
-                (budgets::form(wanted.as_ref(), chosen.is_some(), refused.map(|(problem, _)| problem)))
+                (setting::form(wanted.as_ref(), chosen.is_some(), refused.map(|(problem, _)| problem)))
             }
             (budgets::lines(list, may_manage, now))
         }

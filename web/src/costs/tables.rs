@@ -39,6 +39,14 @@ impl By {
         }
     }
 
+    fn head(self) -> &'static str {
+        match self {
+            Self::Agent => "Agent",
+            Self::Model => "Model",
+            Self::Trigger => "Trigger",
+        }
+    }
+
     fn filter(self) -> &'static str {
         match self {
             Self::Agent => "agent",
@@ -85,7 +93,7 @@ fn rows(by: By, mut costs: Costs, range: Range, may_read: bool) -> Markup {
             table {
                 caption .sr { "Costs " (by.title().to_lowercase()) }
                 thead { tr {
-                    th scope="col" { (by.title().trim_start_matches("By ")) }
+                    th scope="col" { (by.head()) }
                     th scope="col" .number { "Runs" }
                     th scope="col" .number { "Cost" }
                 } }

@@ -91,6 +91,9 @@ async fn whole(interface: &Interface, visitor: &Visitor, address: &str) -> crate
             }
             aside .side-column aria-label="Facts" {
                 (facts::facts(&detail))
+                @if me.may("correct_costs") && !record.is_open() {
+                    p .correct { a href={ (record.address()) "/cost" } { "Correct the cost" } }
+                }
                 section #happened { h2 { "What happened" } (events::events(&detail.events)) (proof) }
             }
         }
@@ -121,7 +124,7 @@ fn actions(record: &Execution, may_chat: bool) -> Markup {
                 form method="post" action={ (address) "/retry" } {
                     button .button { (icon("again")) "Run again" }
                 }
-                a .button href={ "/schedules/new?execution=" (record.execution_id) } {
+                a .button href={ "/schedules/new?execution=" (record.execution_id) "&agent=" (record.agent_name) } {
                     (icon("clock")) "Make repeatable"
                 }
             }

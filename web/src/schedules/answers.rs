@@ -81,7 +81,6 @@ pub(super) struct TickList {
 #[derive(Deserialize)]
 pub(super) struct Preview {
     pub description: String,
-    pub timezone: String,
     pub next: Vec<Moment>,
 }
 

@@ -56,7 +56,7 @@ async fn whole(
                 h1 .task-title { (visible(&schedule.name)) }
                 p #schedule-state .state data-follows {
                     (super::enabled(schedule.enabled))
-                    span { (schedule.description) ", " (schedule.timezone) }
+                    span { (schedule.description) }
                     @if let Some(next) = &schedule.next { span .quiet { "next " (time(&next.at)) } }
                 }
             }

@@ -7,7 +7,8 @@ use maud::html;
 use serde_json::json;
 
 use super::answers::{Preview, Saved, ScheduleDetail};
-use super::form::{Around, Wanted, form};
+use super::form::{Around, form};
+use super::wanted::Wanted;
 use crate::answers::{AgentList, Detail};
 use crate::error_page::Instead;
 use crate::interface::{Interface, Problem, Visitor, quoted};

@@ -6,6 +6,7 @@ mod decisions;
 mod detail;
 mod editing;
 mod form;
+mod wanted;
 
 use axum::Router;
 use axum::extract::{Query, State};
@@ -162,7 +163,7 @@ fn row(schedule: &Schedule) -> Markup {
             td .cell-agent { (schedule.agent_name) }
             td .cell-when {
                 (schedule.description)
-                small { code { (schedule.cron) } " " (schedule.timezone) }
+                small { code { (schedule.cron) } }
             }
             td .cell-next {
                 @match &schedule.next { Some(next) => (time(&next.at)), None => span .quiet { "–" } }
