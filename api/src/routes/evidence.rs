@@ -195,7 +195,7 @@ pub(super) async fn proof(
     app.execution_now(&may.caller.scope, &path.agent, path.id).await?;
     // Held while it is made: it reads what no tile covers yet.
     let _stream = app.gate().stream()?;
-    let proof = prove(app.store(), &folder, path.id).await.map_err(unproven)?;
+    let proof = prove(app.store(), &folder, path.id).await.map_err(|error| unproven(&error))?;
     let mut response = axum::Json(proof).into_response();
     let name = format!("attachment; filename=\"proof-{}.json\"", path.id);
     if let Ok(name) = HeaderValue::from_str(&name) {
@@ -204,15 +204,15 @@ pub(super) async fn proof(
     Ok(response)
 }
 
-fn unproven(error: ProveError) -> Problem {
+fn unproven(error: &ProveError) -> Problem {
     let not_ready = || Problem::new(Code::NotReady, error.to_string());
-    match &error {
+    match error {
         ProveError::NoExecution(_) => crate::state::no_execution(),
         ProveError::Unsigned | ProveError::NotCovered { .. } => {
             not_ready().retry_after(UNSIGNED_RETRY_S)
         }
         ProveError::Disagreement => not_ready(),
-        _ => Problem::internal(&error),
+        _ => Problem::internal(error),
     }
 }
 
