@@ -112,7 +112,7 @@ pub(super) fn form(wanted: Option<&Wanted>, exists: bool, problem: Option<&Probl
     let now = wanted.unwrap_or(&none);
     html! {
         @if let Some(problem) = problem { (told(problem)) }
-        // Another id while one is changed: what was closed by a reader's hand must not stay so.
+        // Scripts leave what is there open or closed as it was: the form of a change is another.
         details id=(if exists { "change-budget" } else { "set-budget" }) .set-budget open[wanted.is_some()] {
             summary .button { (icon("plus")) @if exists { "Change a budget" } @else { "Set a budget" } }
             div .card {
