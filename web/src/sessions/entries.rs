@@ -123,9 +123,9 @@ fn preview(record: &Execution) -> Markup {
         @match (&record.response, &record.error) {
             (_, Some(error)) => {
                 span .error-code { (error.code.replace('_', " ")) } " "
-                @if let Some(words) = &error.message { (first_line(words, PREVIEW_MAX_CHARS)) }
+                @if let Some(words) = &error.message { (visible(&first_line(words, PREVIEW_MAX_CHARS))) }
             },
-            (Some(words), None) => (first_line(words, PREVIEW_MAX_CHARS)),
+            (Some(words), None) => (visible(&first_line(words, PREVIEW_MAX_CHARS))),
             (None, None) if is_erased(record, "response") => em { "The text was erased." },
             (None, None) if record.status == "cancelled" => "It was stopped before it had a result.",
             (None, None) => "It ended without words.",

@@ -12,6 +12,7 @@ use crate::error_page::Instead;
 use crate::interface::{Interface, Visitor, quoted};
 use crate::layout::{self, Me, Place};
 use crate::shown;
+use crate::texts::visible;
 use crate::words::{first_line, icon, status, time};
 
 /// Chats of a page.
@@ -206,7 +207,7 @@ fn table(rows: &[Row], me: &Me) -> Markup {
 pub(super) fn title(session: &ChatSession, has_entries: bool) -> Markup {
     html! {
         @match &session.title {
-            Some(title) => (title),
+            Some(title) => (visible(title)),
             None if has_entries => em .quiet { "erased" },
             None => "New chat",
         }
@@ -218,9 +219,9 @@ fn last_words(row: &Row) -> Markup {
         @match &row.last {
             None => "Nothing was said yet",
             Some(last) => @match (&last.response, &last.error) {
-                (Some(words), _) => { (row.session.agent_name) ": " (first_line(words, LAST_MAX_CHARS)) },
+                (Some(words), _) => { (row.session.agent_name) ": " (visible(&first_line(words, LAST_MAX_CHARS))) },
                 (None, Some(error)) => (error.code.replace('_', " ")),
-                (None, None) => @if let Some(words) = &last.message { "Asked: " (first_line(words, LAST_MAX_CHARS)) },
+                (None, None) => @if let Some(words) = &last.message { "Asked: " (visible(&first_line(words, LAST_MAX_CHARS))) },
             },
         }
     }

@@ -42,7 +42,10 @@ fn session(user: &str, status: &str) -> Value {
 fn chat(user: &str, status: &str) -> Value {
     let error = json!({"code": "agent_failed", "message": EVIL});
     let turns = [
-        with(record(TASK, "completed"), json!({"kind": "turn", "response": EVIL})),
+        with(
+            record(TASK, "completed"),
+            json!({"kind": "turn", "response": format!("{EVIL}\u{202e}")}),
+        ),
         with(
             record(TASK, "completed"),
             json!({"kind": "turn", "message": null, "erased": ["message", "response"]}),
@@ -126,6 +129,7 @@ async fn what_people_and_agents_wrote_is_text_in_chats() {
         let (status, _, body) = asked(interface("ada", "open", ALL), page(&address)).await;
         assert_eq!(status, StatusCode::OK, "{body}");
         assert!(!body.contains("<script>alert") && !body.contains("<img"), "{body}");
+        assert!(!body.contains('\u{202e}'), "nothing turns the direction of what stands beside it");
     }
 }
 
