@@ -50,6 +50,7 @@ export function morph(page, selector = "main") {
 /// Goes to a page. With `replace`, in place of the one that is shown.
 export async function go(address, { replace = false, options } = {}) {
   let got;
+  const sent = options && document.activeElement?.value;
   asked?.abort();
   asked = new AbortController();
   try { got = await pageOf(address, { signal: asked.signal, ...options }); } catch (error) {
@@ -62,7 +63,7 @@ export async function go(address, { replace = false, options } = {}) {
   document.title = got.page.title;
   document.getElementById("places").hidePopover();
   morph(got.page, "#places");
-  if (same) answered(got.page, options); else {
+  if (same) answered(got.page, options, sent); else {
     document.querySelector("main").replaceWith(document.adoptNode(got.page.querySelector("main")));
     scrollTo(0, 0);
     document.getElementById("main").focus({ preventScroll: true });
@@ -72,10 +73,11 @@ export async function go(address, { replace = false, options } = {}) {
 }
 
 /// The same page again. After a form was sent its fields are as the answer has them: empty once it was
-/// taken, as they were typed where it was refused; and the reader stays where they were.
-function answered(page, options) {
+/// taken, as they were typed where it was refused; and the reader stays where they were. What they have
+/// typed since then is theirs.
+function answered(page, options, sent) {
   const field = options ? document.activeElement : null;
-  field?.blur();
+  if (field?.value === sent) field?.blur();
   morph(page);
   if (field?.isConnected) field.focus({ preventScroll: true });
 }
