@@ -58,6 +58,13 @@ async fn erased_texts_leave_every_file_and_every_proof_stands() {
     assert_eq!(is_in(server.data_dir(), "anzibaret"), None);
     assert_eq!(is_in(server.data_dir(), "uokkatow"), None);
 
+    let shown = server.command(&["show", &secret, "--table"]);
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("message, response"), "{shown:?}");
+    let listed = server.command(&["list", "--table"]);
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let of = |id: &str| listed.lines().find(|line| line.contains(id)).expect("a row");
+    assert!(of(&secret).contains("(erased)") && !of(&other).contains("(erased)"), "{listed}");
+
     let record = server.execution("echo", &secret).await;
     assert_eq!((&record["message"], &record["response"]), (&Value::Null, &Value::Null));
     assert_eq!(record["erased"], json!(["message", "response"]));
@@ -89,6 +96,35 @@ async fn erased_texts_leave_every_file_and_every_proof_stands() {
     assert_eq!(is_in(server.work_dir(), "are watered"), None);
     let verified = succeeded(&server.command(&["verify", "--json"]));
     assert_eq!(verified["problems"], json!([]), "{verified}");
+}
+
+#[tokio::test]
+async fn a_kill_in_the_middle_of_an_erasure_leaves_it_told_and_the_next_start_finishes_it() {
+    let mut server = Server::start(&[]).await;
+    server.register("echo", &["/bin/echo"], json!({})).await;
+    let id = server.submit("echo", "the zanzibarette lives in quokkatown").await;
+    server.await_end("echo", &id).await;
+    server.transcript("echo", &id).await;
+    server.stop().await;
+    server.start_again_with(&[("EXECUTION_LEDGER_FAIL_AT", "eraser.transcript_told")]).await;
+    let asked = ["erase", "--execution", &id, "--reason", "asked by the user", "--yes", "--json"];
+    let cut = server.command(&asked);
+    assert!(!cut.status.success(), "it died before it answered: {cut:?}");
+    server.await_exit().await;
+    server.start_again_with(&[]).await;
+
+    // What was told is so, and asking once more erases nothing more.
+    let record = server.execution("echo", &id).await;
+    assert_eq!(record["erased"], json!(["message", "response"]), "{record}");
+    let path = format!("/api/agents/echo/executions/{id}/log");
+    assert_eq!(server.get(&path).await.0, StatusCode::GONE);
+    let again = succeeded(&server.command(&asked));
+    assert_eq!((&again["texts"], &again["transcripts"]), (&json!(0), &json!(0)), "{again}");
+    assert_eq!(is_in(server.data_dir(), "anzibaret"), None);
+    server.stop().await;
+    let verified = succeeded(&server.command(&["verify", "--json"]));
+    assert_eq!(verified["problems"], json!([]), "{verified}");
+    assert_eq!(verified["transcripts_erased"], json!(1), "{verified}");
 }
 
 #[tokio::test]

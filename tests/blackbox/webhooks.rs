@@ -202,3 +202,28 @@ async fn a_ledger_that_dies_before_it_records_an_answer_sends_the_message_again_
     let (_, list) = server.get(&format!("/api/webhooks/{id}/deliveries?state=pending")).await;
     assert_eq!(list["deliveries"], json!([]));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parts_of_a_budget_that_are_reached_are_told_each_once() {
+    let mut receiver = Receiver::listen().await;
+    let server = Server::start(&[ALLOWED]).await;
+    let (_, secret) = registered(&server, &receiver.url, "budget.threshold_reached");
+    // A run without wishes costs 0.0084: the first is past a half, the second past all of it.
+    told(&server, &["budgets", "set", "global", "--day", "0.012", "--json"]);
+    let mut parts = Vec::new();
+    for (message, reached) in [("one", 1), ("two", 2)] {
+        let run = server.submit("demo", message).await;
+        server.await_end("demo", &run).await;
+        for _ in 0..reached {
+            let came = receiver.next().await;
+            assert!(is_verified(&came, &secret), "{:?}", came.headers);
+            let event: Value = serde_json::from_str(&came.body).expect("JSON");
+            assert_eq!(event["type"], "execution-ledger.budget_threshold_reached.v1", "{event}");
+            let data = &event["data"];
+            assert_eq!((&data["scope"], &data["period"]), (&json!("global"), &json!("day")));
+            parts.push(data["percent"].as_u64().expect("a part"));
+        }
+    }
+    parts.sort_unstable();
+    assert_eq!(parts, [50, 80, 100]);
+}
