@@ -151,7 +151,8 @@ fn spent_at(period: &Period, over: f64) -> Option<String> {
     let end = DateTime::parse_from_rfc3339(&period.resets_at).ok()?.to_utc();
     let whole = (end - since).num_seconds() as f64;
     let until = whole * period.limit_usd / projected;
-    let at = since + chrono::TimeDelta::try_seconds(until.round() as i64)?;
+    let until = std::time::Duration::try_from_secs_f64(until).ok()?;
+    let at = since + chrono::TimeDelta::from_std(until).ok()?;
     Some(at.format("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 

@@ -101,7 +101,7 @@ async fn whole(
             (range.choice())
         }
         div #costs-sums data-follows {
-            (totals(&days.total, earlier.ok().map(|costs| costs.total), range))
+            (totals(&days.total, earlier.ok().as_ref().map(|costs| &costs.total), range))
             section .card.by-day {
                 div .section-head {
                     h2 { "By day" }
@@ -124,7 +124,7 @@ async fn whole(
     Ok(layout::page(Some(&me), Place::Costs, "Costs", &body))
 }
 
-fn totals(total: &Sum, before: Option<Sum>, range: Range) -> Markup {
+fn totals(total: &Sum, before: Option<&Sum>, range: Range) -> Markup {
     let known = total.runs.saturating_sub(total.unknown);
     let days = range.days();
     html! {
@@ -147,7 +147,7 @@ fn totals(total: &Sum, before: Option<Sum>, range: Range) -> Markup {
                 div {
                     dt { @if days == 1 { "The day before" } @else { "The " (days) " days before" } }
                     dd {
-                        @match &before {
+                        @match before {
                             Some(before) => {
                                 (dollars(before.cost_usd))
                                 @if before.unknown > 0 { small { "+ " (number(before.unknown)) " unknown" } }
