@@ -1,7 +1,7 @@
 //! The load run: the real binary under load, each figure beside what the bare machine does in the
 //! same run. `make bench`, or `cargo bench --bench load -- --only b,c`.
 //!
-//! Options: `--only LETTERS` some of a to l; `--quick` small sizes, to see that it works; `--json FILE`
+//! Options: `--only LETTERS` some of a to m; `--quick` small sizes, to see that it works; `--json FILE`
 //! the figures as JSON; `--document FILE` replaces the measured sections of that Markdown file.
 
 mod appends;
@@ -17,6 +17,7 @@ mod idle;
 mod lifecycles;
 mod lists;
 mod machine;
+mod pages;
 mod queue;
 mod raw;
 mod rebuild;
@@ -36,7 +37,7 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// Open files that 1,000 followers and their server need, each.
 const OPEN_FILES: u64 = 8_192;
 /// All sections, in the order of the document.
-const LETTERS: &str = "abcdefghijkl";
+const LETTERS: &str = "abcdefghijklm";
 
 /// How much is measured.
 #[derive(Clone, Debug)]
@@ -155,7 +156,7 @@ async fn measured(
     if wanted('f') {
         done(followers::measure(folder, sizes).await?);
     }
-    if ['d', 'e', 'g', 'j', 'k', 'l'].into_iter().any(wanted) {
+    if ['d', 'e', 'g', 'j', 'k', 'l', 'm'].into_iter().any(wanted) {
         let work = tempfile::tempdir_in(folder)?;
         seed::large_log(&work.path().join("data"), sizes.executions).await?;
         // The rebuild makes the read models that the others start with.
@@ -178,6 +179,9 @@ async fn measured(
         if wanted('l') {
             done(audit::measure(work.path(), sizes).await?);
         }
+        if wanted('m') {
+            done(pages::measure(work.path(), sizes).await?);
+        }
     }
     sections.sort_by_key(|section| section.letter);
     Ok(sections)
@@ -192,7 +196,7 @@ fn options() -> Result<Options, Failure> {
             "--only" => {
                 let only = value()?.replace(',', "");
                 if let Some(unknown) = only.chars().find(|letter| !LETTERS.contains(*letter)) {
-                    return Err(format!("there is no section {unknown}; they are a to l").into());
+                    return Err(format!("there is no section {unknown}; they are a to m").into());
                 }
                 options.only = Some(only);
             }

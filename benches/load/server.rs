@@ -88,6 +88,16 @@ impl Server {
         }
     }
 
+    /// Where it is.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Its admin's key.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
     /// A connection to it.
     pub async fn client(&self) -> Result<Client, Failure> {
         Client::connect(self.address).await

@@ -95,13 +95,38 @@ async fn whoever_is_not_signed_in_is_asked_to_and_comes_back_to_where_they_wante
 #[tokio::test]
 async fn what_agents_and_people_wrote_is_text_on_every_page() {
     let own = format!("/agents/demo/executions/{ID}");
-    for address in
-        ["/", "/?q=%3Cscript%3E&agent=%22%3E%3Cimg", &own, &format!("{own}/transcript"), "/none"]
-    {
+    let evil = "%3Cscript%3Ealert(1)%3C/script%3E%22%3E%3Cimg";
+    for address in [
+        "/",
+        "/?q=%3Cscript%3E&agent=%22%3E%3Cimg",
+        &own,
+        &format!("{own}/transcript"),
+        &format!("{own}/raw?q={evil}"),
+        &format!("/executions/bulk?do=retry&id=demo/{ID}"),
+        &format!("/executions/bulk?do=stop&id=demo/{ID}&q={evil}"),
+        &format!("/executions/bulk?do={evil}&id={evil}"),
+        "/none",
+    ] {
         let (_, headers, body) = asked(page(address)).await;
         assert!(!body.contains("<script>alert") && !body.contains("<img"), "{address}");
         let policy = headers[CONTENT_SECURITY_POLICY].to_str().unwrap();
         assert!(policy.contains("script-src 'self'") && !policy.contains("unsafe"), "{policy}");
+    }
+}
+
+#[tokio::test]
+async fn what_can_not_be_done_to_an_execution_is_left_out_of_what_is_confirmed() {
+    let preview = format!("/executions/bulk?do=stop&id=demo/{ID}");
+    let (status, _, body) = asked(page(&preview)).await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(body.contains("Nothing to stop") && body.contains("has ended"), "{body}");
+    assert!(!body.contains("name=\"do\""), "{body}");
+    let (_, _, body) = asked(page(&preview.replace("do=stop", "do=retry"))).await;
+    assert!(body.contains("Retry 1"), "{body}");
+    let none = "/executions/bulk?do=stop";
+    let too_many = format!("{none}{}", format!("&id=demo/{ID}").repeat(201));
+    for refused in [none, &too_many, "/executions/bulk?do=stop&id=demo", "/executions/bulk"] {
+        assert_eq!(asked(page(refused)).await.0, StatusCode::UNPROCESSABLE_ENTITY, "{refused}");
     }
 }
 
