@@ -19,7 +19,7 @@ Examples:
   execution-ledger costs
   execution-ledger costs --by agent --from 2026-11-01T00:00:00Z
   execution-ledger costs feed --format csv
-  execution-ledger costs correct 0193a1b2-... --cost 0.12 --reason \"invoice of May\"
+  execution-ledger costs correct 0193a1b2-... --cost 0.12 --reason \"invoice\"
   execution-ledger costs prices
 ";
 

@@ -13,8 +13,8 @@ What was recorded at the run's end stays; the correction stands behind it with
 its reason and who made it, and holds from then on in the record and in all sums.
 
 Examples:
-  execution-ledger costs correct 0193a1b2-... --cost 0.12 --reason \"invoice of May\"
-  execution-ledger costs correct 0193a1b2-... --reprice --reason \"price was missing\"
+  execution-ledger costs correct 0193a1b2-... --cost 0.12 --reason \"invoice\"
+  execution-ledger costs correct 0193a1b2-... --reprice --reason \"new price\"
 ";
 
 const PRICES_HELP: &str = "\
