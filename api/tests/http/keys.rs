@@ -146,6 +146,9 @@ async fn a_run_sees_and_does_only_what_its_agent_may() {
     let record = get(&link).await.json();
     assert_eq!(record["triggered_by"], "self_task");
     assert_eq!(record["parent_execution_id"], own.as_str());
+    let parent = get(&format!("/api/agents/a/executions/{own}")).await.json();
+    let called = json!([{"execution_id": record["execution_id"], "agent_name": "a"}]);
+    assert_eq!(parent["children"], called);
     assert_eq!(record["waiting"]["slot_holders"][0]["execution_id"], own.as_str());
 }
 
