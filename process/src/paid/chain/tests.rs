@@ -118,6 +118,8 @@ async fn answer(mut stream: TcpStream, asked: Arc<Mutex<Vec<String>>>) {
 
 #[tokio::test]
 async fn only_the_block_on_which_enough_others_stand_is_believed() {
+    // Another test may have been first.
+    drop(rustls::crypto::ring::default_provider().install_default());
     // By the youngest block its time is over, by the one that two others stand on it is not.
     let payment = payment(LATEST * 100 - PAST_VALIDITY_S);
     for (confirmations, found, blocks) in [
