@@ -202,7 +202,7 @@ fn any_command() -> impl Strategy<Value = Command> {
         (1..3_u8).prop_map(|payload| Command::Verify(verified(payload))),
         (0..4_u32).prop_map(ask),
         evidence.clone().prop_map(|evidence| Command::Settle(settled(evidence))),
-        evidence.prop_map(|evidence| fail(evidence)),
+        evidence.prop_map(fail),
         Just(Command::NoteUnknown(unknown())),
         Just(Command::OweRefund(refund())),
     ]

@@ -93,7 +93,7 @@ fn billing_row(row: &Row<'_>, log: &LogId, position: Position) -> rusqlite::Resu
         event_id: EventId(columns::uuid(row, 1)?),
         kind: kind_from_code(row.get(2)?).ok_or_else(|| Bad::at(2))?,
         execution_id: ExecutionId(columns::uuid(row, 3)?),
-        payment_id: columns::optional_text(row, 13, |text| text.parse::<PaymentId>())?,
+        payment_id: columns::optional_text(row, 13, str::parse::<PaymentId>)?,
         agent: columns::text(row, 4, AgentName::new)?,
         user: columns::text(row, 5, UserName::new)?,
         model: row.get(6)?,
