@@ -111,6 +111,7 @@ const all = {
     await page.goto(`${url}${address}/raw?q=line+777+of`);
     await page.getByRole("link", { name: "777", exact: true }).click();
     await page.locator("#n777").waitFor();
+    await page.goto(`${url}${address}/raw?q=77+of`);
     await looks(page, "raw");
   },
 

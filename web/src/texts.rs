@@ -2,6 +2,7 @@
 //! around it, is made visible.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 /// A text with its invisible characters shown: control characters by their pictures, characters that
 /// turn the direction of what follows or take no room by their numbers. Sequences that only colour a
@@ -37,9 +38,17 @@ fn after_colour(text: &str) -> Option<&str> {
 fn is_hidden(c: char) -> bool {
     match c {
         '\n' | '\t' => false,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{feff}' => true,
-        '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' => true,
-        '\u{2060}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}' => true,
+        '\u{ad}'
+        | '\u{61c}'
+        | '\u{180e}'
+        | '\u{200b}'
+        | '\u{200e}'
+        | '\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{feff}'
+        | '\u{fff9}'..='\u{fffb}'
+        | '\u{e0000}'..='\u{e007f}' => true,
         _ => c.is_control(),
     }
 }
@@ -50,9 +59,12 @@ fn push_picture(shown: &mut String, c: char) {
         0x7f => Some('\u{2421}'),
         _ => None,
     };
-    match picture {
-        Some(picture) => shown.push(picture),
-        None => shown.push_str(&format!("‹U+{:04X}›", u32::from(c))),
+    if let Some(picture) = picture {
+        shown.push(picture);
+    } else {
+        // A string takes whatever is written.
+        let written = write!(shown, "‹U+{:04X}›", u32::from(c));
+        debug_assert!(written.is_ok());
     }
 }
 

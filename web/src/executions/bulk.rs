@@ -16,7 +16,7 @@ use crate::error_page::Instead;
 use crate::interface::{Interface, Problem, Visitor, quoted};
 use crate::layout::Me;
 use crate::shown;
-use chosen::Which;
+use chosen::{Which, refused};
 
 /// Executions of one preview, and of one confirmation: most.
 pub(super) const AT_ONCE_MAX: usize = 200;
@@ -40,11 +40,11 @@ pub(super) enum Deed {
 }
 
 impl Deed {
-    fn read(word: Option<&str>) -> Result<Self, Problem> {
+    fn read(word: Option<&str>) -> Result<Self, &'static str> {
         match word {
             Some("stop") => Ok(Self::Stop),
             Some("retry") => Ok(Self::Retry),
-            _ => Err(chosen::refused("“do” must be stop or retry")),
+            _ => Err("“do” must be stop or retry"),
         }
     }
 
@@ -95,7 +95,7 @@ async fn previewed(interface: &Interface, visitor: &Visitor, query: &str) -> cra
     let me = Me::expected(interface, visitor).await?;
     let fail = |problem| Instead::of(problem, visitor, Some(&me));
     let query = Filters::read(query);
-    let deed = Deed::read(query.value("do")).map_err(fail)?;
+    let deed = Deed::read(query.value("do")).map_err(|what| fail(refused(what)))?;
     let found = chosen::found(interface, visitor, deed, &query).await.map_err(fail)?;
     Ok(match query.value("done") {
         Some(_) => pages::done(&me, deed, &found.all),
@@ -124,8 +124,8 @@ async fn confirmed(
     visitor: &Visitor,
     form: &Filters,
 ) -> Result<Response, Problem> {
-    let deed = Deed::read(form.value("do"))?;
-    let meant = chosen::named(form)?;
+    let deed = Deed::read(form.value("do")).map_err(refused)?;
+    let meant = chosen::named(form).map_err(refused)?;
     let tried: Vec<_> = stream::iter(meant)
         .map(|which| async move {
             let tried = tried(interface, visitor, deed, &which).await;
@@ -137,8 +137,8 @@ async fn confirmed(
     let all_done = tried.iter().all(|(_, tried)| tried.is_ok());
     if all_done {
         let ids = tried.iter().filter_map(|(_, tried)| tried.as_ref().ok());
-        let ids: String = ids.map(|which| format!("&id={}", quoted(&which.text()))).collect();
-        let address = format!("{ADDRESS}?do={}&done=1{ids}", deed.word());
+        let address = format!("{ADDRESS}?do={}&done=1", deed.word());
+        let address = ids.fold(address, |address, which| address + "&id=" + &quoted(&which.text()));
         return Ok(Redirect::to(&address).into_response());
     }
     let me = Me::of(interface, visitor).await?;

@@ -18,9 +18,9 @@ pub(super) struct Which {
 }
 
 impl Which {
-    fn read(text: &str) -> Result<Self, Problem> {
-        let (agent, id) = text.split_once('/').ok_or_else(|| refused("an “id” is agent/id"))?;
-        Ok(Self { agent: agent.to_owned(), id: id.to_owned() })
+    fn read(text: &str) -> Option<Self> {
+        let (agent, id) = text.split_once('/')?;
+        Some(Self { agent: agent.to_owned(), id: id.to_owned() })
     }
 
     /// As a checkbox says it.
@@ -60,13 +60,14 @@ pub(super) fn refused(detail: &str) -> Problem {
     Problem::of(StatusCode::UNPROCESSABLE_ENTITY, detail)
 }
 
-/// Those that were named.
-pub(super) fn named(form: &Filters) -> Result<Vec<Which>, Problem> {
-    let all: Vec<_> = form.values("id").map(Which::read).collect::<Result<_, _>>()?;
+/// Those that were named; or what is wrong with how they were.
+pub(super) fn named(form: &Filters) -> Result<Vec<Which>, &'static str> {
+    let all: Option<Vec<_>> = form.values("id").map(Which::read).collect();
+    let all = all.ok_or("an “id” is agent/id")?;
     match all.len() {
-        0 => Err(refused("no execution was chosen: go back and choose some")),
+        0 => Err("no execution was chosen: go back and choose some"),
         1..=AT_ONCE_MAX => Ok(all),
-        _ => Err(refused(&format!("at most {AT_ONCE_MAX} executions at once"))),
+        _ => Err("at most 200 executions at once: choose fewer"),
     }
 }
 
@@ -78,7 +79,7 @@ pub(super) async fn found(
     query: &Filters,
 ) -> Result<Found, Problem> {
     if query.value("matching").is_none() {
-        let all = records(interface, visitor, named(query)?).await?;
+        let all = records(interface, visitor, named(query).map_err(refused)?).await?;
         return Ok(Found { all, more: false });
     }
     match deed {
@@ -128,9 +129,9 @@ async fn failed(
         Some(_) => return Ok(Found { all: Vec::new(), more: false }),
     };
     let narrowing = query.narrowing();
-    let narrowing: String =
-        narrowing.map(|(name, value)| format!("&{name}={}", quoted(&value))).collect();
-    let address = format!("/api/executions?limit={AT_ONCE_MAX}{status}{narrowing}");
+    let address = format!("/api/executions?limit={AT_ONCE_MAX}{status}");
+    let address = narrowing
+        .fold(address, |address, (name, value)| address + "&" + &name + "=" + &quoted(&value));
     let list: ExecutionList = interface.get(visitor, &address).await?;
     let one = |execution| One { execution, problem: None };
     let all = list.executions.into_iter().map(one).collect();
