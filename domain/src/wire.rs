@@ -209,7 +209,9 @@ impl Event {
             Self::Payment(PaymentEvent::Verified(event)) => {
                 asked(event.asked.pending.message, event.asked.pending.system_prompt)
             }
-            Self::Payment(PaymentEvent::Settled(event)) => [(TextPart::Reason, event.note), NO_TEXT],
+            Self::Payment(PaymentEvent::Settled(event)) => {
+                [(TextPart::Reason, event.note), NO_TEXT]
+            }
             Self::Payment(PaymentEvent::SettlementFailed(event)) => {
                 [(TextPart::Reason, event.note), NO_TEXT]
             }

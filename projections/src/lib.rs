@@ -20,16 +20,16 @@ pub use model::{
     Activity, ActivityEvent, ActivityState, ActivityType, AgentRow, AgentStatus, Announcement,
     Backlog, BillingPage, Bucket, BudgetRow, BudgetSums, BudgetWork, Budgeted, Capacity,
     ChatSession, Continues, CostSummary, Costs, DeliveryRow, DeliveryState, Earned, EntryKind,
-    ErrorInfo, ExecutionRecord, KeyRow, OpenExecution, OpenKept, OpenTask, PaymentRow, OwedRow, ScheduleHead,
-    ScheduleRow, ScheduleRun, SessionDetail, SessionEntry, SessionStatus, Slot, Stats, Status,
-    TickRow, Timeline, TimelineBucket, Waiting, WebhookHead, WebhookRow,
+    ErrorInfo, ExecutionRecord, KeyRow, OpenExecution, OpenKept, OpenTask, OwedRow, PaymentRow,
+    ScheduleHead, ScheduleRow, ScheduleRun, SessionDetail, SessionEntry, SessionStatus, Slot,
+    Stats, Status, TickRow, Timeline, TimelineBucket, Waiting, WebhookHead, WebhookRow,
 };
 pub use query::{
     ActivityQuery, At, BILLING_PAGE_MAX, BUCKETS_MAX, CostsBy, CostsQuery, DeliveryQuery,
     ExecutionFilters, ExecutionQuery, FILTER_MAX_BYTES, KeyQuery, LIST_TEXT_MAX_CHARS,
-    PAGE_DEFAULT, PAGE_MAX, Page, PageQuery, PaymentQuery, QUEUE_SHOWN_MAX, QueryError, SEARCH_MAX_BYTES,
-    SEARCH_WORDS_MAX, SESSION_TEXT_MAX_CHARS, SESSION_TITLE_MAX_CHARS, ScheduleQuery, Seen,
-    SessionQuery, Sort, WebhookQuery,
+    PAGE_DEFAULT, PAGE_MAX, Page, PageQuery, PaymentQuery, QUEUE_SHOWN_MAX, QueryError,
+    SEARCH_MAX_BYTES, SEARCH_WORDS_MAX, SESSION_TEXT_MAX_CHARS, SESSION_TITLE_MAX_CHARS,
+    ScheduleQuery, Seen, SessionQuery, Sort, WebhookQuery,
 };
 pub use read::BACKLOG_COUNTED_MAX;
 pub use views::{OpenError, Views, ViewsOptions};

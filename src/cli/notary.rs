@@ -5,7 +5,7 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use execution_ledger_process::failpoint;
 use execution_ledger_replay::notary::{
-    KEY_FILE, KeyChain, NEXT_KEY_FILE, NotaryError, Step, rotate,
+    KEY_FILE, KeyChain, NEXT_KEY_FILE, NotaryError, Rotation, Step, rotate,
 };
 use execution_ledger_store::EventStore;
 use execution_ledger_store::sqlite::SqliteStore;
@@ -67,7 +67,7 @@ fn keys(data_dir: &DataDir, output: &Output) -> Result<Exit, Failure> {
     let rows: Vec<Value> = (0..)
         .zip(chain.keys())
         .map(|(at, key): (usize, _)| {
-            let until = chain.rotations().get(at).map(|rotation| rotation.covered());
+            let until = chain.rotations().get(at).map(Rotation::covered);
             json!({"key": key.to_string(), "signed_events_until": until})
         })
         .collect();

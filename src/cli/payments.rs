@@ -22,8 +22,9 @@ chain yourself and say with `resolve` what you found.
 Examples:
   execution-ledger payments
   execution-ledger payments list --status settlement_unknown
-  execution-ledger payments resolve ID settled --transaction 0xab... --reason \"seen on the explorer\"
-  execution-ledger payments resolve ID failed --reason \"unused after validBefore\"
+  execution-ledger payments resolve ID settled --transaction 0xab... \\
+      --reason \"seen on the explorer\"
+  execution-ledger payments resolve ID failed --reason \"never used\"
 ";
 
 /// Payments: list (also without a command), show, resolve.

@@ -78,7 +78,9 @@ fn every_command_is_understood() {
         "webhooks list --enabled --json",
         "webhooks register Billing https://example.org/hook --kind run_cost,cost_corrected --disabled",
         &format!("webhooks show {id} --as-of 2026-11-21T09:30:00Z"),
-        &format!("webhooks change {id} --name x --address https://example.org --kind execution.failed --enable"),
+        &format!(
+            "webhooks change {id} --name x --address https://example.org --kind execution.failed --enable"
+        ),
         &format!("webhooks rotate {id}"),
         &format!("webhooks test {id}"),
         &format!("webhooks messages {id} --state pending -n 5"),

@@ -43,7 +43,8 @@ pub(super) fn webhook(webhook: &Value) -> Sheet {
         row(field, text(webhook, field));
     }
     row("kinds", kinds(webhook));
-    let more = ["enabled", "secret_generation", "previous_secret_until", "created_at", "changed_at"];
+    let more =
+        ["enabled", "secret_generation", "previous_secret_until", "created_at", "changed_at"];
     for field in more {
         row(field, text(webhook, field));
     }

@@ -116,7 +116,8 @@ impl Client {
         url.query_pairs_mut().extend_pairs(query);
         let request = self.request(Method::GET, url).timeout(ANSWER_TIMEOUT);
         let response = self.send_repeatedly(request).await?;
-        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let header =
+            |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
         let resume_after = header("ledger-resume-after").map(str::to_owned);
         let more = header("link").is_some_and(|link| link.contains("rel=\"next\""));
         let unexpected = |why: &str| ClientError::Unexpected(why.to_owned());

@@ -140,8 +140,7 @@ async fn with_parts(
     .pricing_by(Arc::clone(&foundation.price_book));
     let mut scheduler = Scheduler::start(&views, store, ledger.clone(), tasks.clone()).await?;
     let mut sender = Sender::start(&views, store, ledger.clone(), secret.clone(), settings).await?;
-    let mut till =
-        Till::start(&views, store, ledger.clone(), tasks.clone(), settings).await?;
+    let mut till = Till::start(&views, store, ledger.clone(), tasks.clone(), settings).await?;
     let keys = Keys::new(ledger.clone(), Arc::clone(&desk));
     let signing = Signing::start(data_dir, store, settings).await?;
     let app = App::new(Parts {
@@ -163,13 +162,14 @@ async fn with_parts(
     let sign_in = app.new_sign_in_token().map_err(|error| part("the sign-in link", &error))?;
     announce(foundation, server, url, &sign_in)?;
     let (stopping, draining) = (shutdown.clone(), Arc::clone(&desk));
-    let api = execution_ledger_api::serve(listener, tls, app, execution_ledger_web::around, async move {
-        stopping.requested().await;
-        if drain {
-            // Answered meanwhile: people watch and cancel what is waited for, and runs call back.
-            drained(&draining).await;
-        }
-    });
+    let api =
+        execution_ledger_api::serve(listener, tls, app, execution_ledger_web::around, async move {
+            stopping.requested().await;
+            if drain {
+                // Answered meanwhile: people watch and cancel what is waited for, and runs call back.
+                drained(&draining).await;
+            }
+        });
     let mut manager_task = manager_task;
     tokio::select! {
         served = api => served.map_err(|error| part("the HTTP server", &error))?,

@@ -85,10 +85,11 @@ impl Sender {
             state: head.state,
             head: head.head,
         });
-        let networks = settings.webhooks_allow_private.entries().iter().map(|network| Network {
-            address: network.0.addr(),
-            prefix: network.0.prefix_len(),
-        });
+        let networks = settings
+            .webhooks_allow_private
+            .entries()
+            .iter()
+            .map(|network| Network { address: network.0.addr(), prefix: network.0.prefix_len() });
         let webhooks = Webhooks::new(
             ledger,
             Arc::new(FromViews(views.clone())),
@@ -117,7 +118,9 @@ impl Sender {
     pub async fn stop(self) {
         self.stop.send_replace(true);
         if tokio::time::timeout(SENDER_STOP, self.task).await.is_err() {
-            tracing::warn!("some messages were still on their way; the next start sends them again");
+            tracing::warn!(
+                "some messages were still on their way; the next start sends them again"
+            );
         }
     }
 }

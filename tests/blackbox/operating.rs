@@ -253,7 +253,8 @@ async fn traces_are_sent_to_a_collector_where_one_is_named() {
     let told = tokio::time::timeout(PATIENCE, told).await.expect("in time").expect("requests");
     assert!(told.starts_with("POST /v1/traces HTTP/1.1"), "{told}");
     assert!(told.to_lowercase().contains("content-type: application/x-protobuf"), "{told}");
-    for part in [&id, "invoke_agent", "gen_ai.response.model", "demo-simulated", "ledger.cost.usd"] {
+    for part in [&id, "invoke_agent", "gen_ai.response.model", "demo-simulated", "ledger.cost.usd"]
+    {
         assert!(told.contains(part), "{part} is in what the collector was sent");
     }
 }

@@ -11,7 +11,8 @@ use crate::support::{Server, repository};
 /// Where `make test-tools` puts what the stories need.
 const TOOLS: &str = "target/test-tools/pages";
 /// Where a system keeps Chromium.
-const CHROMIUM: [&str; 3] = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+const CHROMIUM: [&str; 3] =
+    ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
 fn chromium() -> &'static Path {
     let found = CHROMIUM.iter().map(Path::new).find(|path| path.exists());
@@ -64,6 +65,12 @@ async fn what_goes_on_and_when_what_ran_is_seen_in_a_browser() {
 }
 
 #[tokio::test]
+async fn agents_are_registered_given_tasks_watched_and_steered_in_a_browser() {
+    let server = Server::start(&[]).await;
+    told("agents.mjs", &server).await;
+}
+
+#[tokio::test]
 async fn the_past_is_looked_at_verified_and_proven_and_keys_come_and_go_in_a_browser() {
     let server = Server::start(&[]).await;
     told("audit.mjs", &server).await;
@@ -97,12 +104,6 @@ async fn an_outage_is_seen_and_what_happened_since_is_caught_up_with_in_a_browse
         orders.write_all(b"done\n").await.expect("node listens");
     }
     assert!(telling.wait().await.expect("node ends").success(), "{all}");
-}
-
-#[tokio::test]
-async fn agents_are_registered_given_tasks_watched_and_steered_in_a_browser() {
-    let server = Server::start(&[]).await;
-    told("agents.mjs", &server).await;
 }
 
 #[tokio::test]

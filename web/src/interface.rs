@@ -38,6 +38,18 @@ pub(crate) struct Visitor {
     pub uri: Uri,
 }
 
+/// What was known of a request before its page was found: that page's parts of the address must not be
+/// taken for those of what it asks.
+#[derive(Clone)]
+struct Arrived(Extensions);
+
+/// Keeps what is known of a request as it arrives.
+pub(crate) async fn arrived(mut request: Request) -> Request {
+    let known = request.extensions().clone();
+    request.extensions_mut().insert(Arrived(known));
+    request
+}
+
 impl Visitor {
     /// Whoever makes this request.
     pub fn of(request: &Request) -> Self {
@@ -51,7 +63,14 @@ impl Visitor {
                 passed.append(&name, value.clone());
             }
         }
-        Self { headers: passed, extensions: extensions.clone(), uri: uri.clone() }
+        Self {
+            headers: passed,
+            extensions: extensions
+                .get::<Arrived>()
+                .map(|known| known.0.clone())
+                .unwrap_or_default(),
+            uri: uri.clone(),
+        }
     }
 }
 
@@ -69,9 +88,9 @@ pub(crate) struct Problem {
     /// The status of HTTP.
     pub status: u16,
     /// A stable code.
-    pub code: String,
+    pub code: Box<str>,
     /// What kind of problem.
-    pub title: String,
+    pub title: Box<str>,
     /// What is wrong.
     pub detail: String,
     /// Which field or parameter.
@@ -85,8 +104,8 @@ impl Problem {
     pub fn of(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
             status: status.as_u16(),
-            code: "unexpected_answer".to_owned(),
-            title: status.canonical_reason().unwrap_or("It did not work").to_owned(),
+            code: "unexpected_answer".into(),
+            title: status.canonical_reason().unwrap_or("It did not work").into(),
             detail: detail.into(),
             field: None,
             hint: None,
@@ -129,7 +148,8 @@ impl Interface {
     ) -> Result<(T, String), Problem> {
         let response = self.raw(visitor, Method::GET, address, Body::empty()).await?;
         let position = response.headers().get("ledger-position");
-        let position = position.and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+        let position =
+            position.and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
         Ok((read(response).await?, position))
     }
 

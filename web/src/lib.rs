@@ -19,8 +19,8 @@ mod new_task;
 mod schedules;
 mod sessions;
 mod sign_out;
-mod timeline;
 mod texts;
+mod timeline;
 mod words;
 
 #[cfg(test)]
@@ -30,10 +30,11 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY};
 use axum::http::{HeaderMap, HeaderValue, Method};
-use axum::middleware::map_response;
+use axum::middleware::{map_request, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use maud::Markup;
+use tower::Layer;
 
 use interface::{Interface, Visitor};
 
@@ -58,11 +59,13 @@ pub fn around(interface: Router) -> Router {
         .merge(timeline::routes())
         .merge(sign_out::routes())
         .layer(map_response(as_page));
-    Router::new()
+    let all = Router::new()
         .merge(pages)
         .route("/assets/{version}/{name}", get(assets::asset))
         .fallback(other)
-        .with_state(interface)
+        .with_state(interface);
+    // Around the choice of the page, not only around what it answers.
+    Router::new().fallback_service(map_request(interface::arrived).layer(all))
 }
 
 /// What no page is: the interface answers. A person who came to nothing is told so on a page.

@@ -187,3 +187,21 @@ async fn styles_and_scripts_are_kept_by_browsers_and_packed_where_they_take_it()
         asked(Request::get("/assets/0/app.css").body(Body::empty()).unwrap()).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
 }
+
+#[tokio::test]
+async fn parts_of_a_pages_address_are_not_taken_for_those_of_what_it_asks() {
+    let own = "/api/agents/{agent}/executions/{execution}";
+    let told = |axum::extract::Path(parts): axum::extract::Path<Vec<(String, String)>>| async move {
+        assert_eq!(
+            parts,
+            [("agent".to_owned(), "demo".to_owned()), ("execution".to_owned(), ID.to_owned())]
+        );
+        axum::Json(record())
+    };
+    let interface = Router::new()
+        .route("/api/me", get(known))
+        .route(own, get(told))
+        .fallback(|| async { problem(StatusCode::NOT_FOUND, "not_found") });
+    let asked = around(interface).oneshot(page(&format!("/agents/demo/executions/{ID}")));
+    assert_eq!(asked.await.unwrap().status(), StatusCode::OK);
+}

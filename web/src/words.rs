@@ -129,7 +129,9 @@ pub(crate) fn icon(name: &str) -> Markup {
         "chat" => {
             r#"<path d="M3.5 3h9A1.5 1.5 0 0 1 14 4.5v5a1.5 1.5 0 0 1-1.5 1.5H7l-3.5 2.5V11A1.5 1.5 0 0 1 2 9.5v-5A1.5 1.5 0 0 1 3.5 3z"/>"#
         }
-        "audit" => r#"<path d="M8 2 3 4v4c0 3 2.2 5.2 5 6 2.8-.8 5-3 5-6V4z"/><path d="m5.8 8 1.6 1.6 2.9-3.1"/>"#,
+        "audit" => {
+            r#"<path d="M8 2 3 4v4c0 3 2.2 5.2 5 6 2.8-.8 5-3 5-6V4z"/><path d="m5.8 8 1.6 1.6 2.9-3.1"/>"#
+        }
         "key" => r#"<circle cx="5" cy="11" r="2.75"/><path d="m7 9 6-6M10.5 5.5l2 2"/>"#,
         "coins" => {
             r#"<ellipse cx="8" cy="4.5" rx="5" ry="2"/><path d="M3 4.5v7c0 1.1 2.2 2 5 2s5-.9 5-2v-7M3 8c0 1.1 2.2 2 5 2s5-.9 5-2"/>"#
@@ -139,7 +141,9 @@ pub(crate) fn icon(name: &str) -> Markup {
         }
         "activity" => r#"<path d="M1.5 8.5h3L6.5 3l3 10 2-4.5h3"/>"#,
         "timeline" => r#"<path d="M2.5 4h6M5.5 8h8M4 12h5" stroke-width="2.5"/>"#,
-        "people" => r#"<circle cx="5.5" cy="6" r="2.2"/><circle cx="11" cy="6.5" r="1.7"/><path d="M1.8 13c.3-2.3 1.7-3.5 3.7-3.5S8.9 10.7 9.2 13M10.5 10c2 0 3.2 1 3.6 3"/>"#,
+        "people" => {
+            r#"<circle cx="5.5" cy="6" r="2.2"/><circle cx="11" cy="6.5" r="1.7"/><path d="M1.8 13c.3-2.3 1.7-3.5 3.7-3.5S8.9 10.7 9.2 13M10.5 10c2 0 3.2 1 3.6 3"/>"#
+        }
         "menu" => r#"<path d="M2.5 4.5h11M2.5 8h11M2.5 11.5h11"/>"#,
         "code" => r#"<path d="M5.5 4.5 2 8l3.5 3.5M10.5 4.5 14 8l-3.5 3.5"/>"#,
         "search" => r#"<circle cx="7" cy="7" r="4.5"/><path d="m10.5 10.5 3.5 3.5"/>"#,

@@ -241,7 +241,8 @@ pub(super) async fn detail(
         None
     };
     let retries = app.views().retries_of(scope, At::Position(seen.position), path.id).await?.value;
-    let children = app.views().children_of(scope, At::Position(seen.position), path.id).await?.value;
+    let children =
+        app.views().children_of(scope, At::Position(seen.position), path.id).await?.value;
     let child = |(execution_id, agent_name)| Child { execution_id, agent_name };
     let children = children.into_iter().map(child).collect();
     let detail = ExecutionDetail { record, waiting, retries, children, events };

@@ -138,8 +138,7 @@ pub(super) async fn redrive(
     };
     let done = app.webhooks().redrive(&may.caller, id, which, &cause(&may.request)).await;
     let (redriven, position) = done.map_err(webhook_refused)?;
-    let answer =
-        RedrivenAnswer { webhook_id: id, redriven, position: app.position_text(position) };
+    let answer = RedrivenAnswer { webhook_id: id, redriven, position: app.position_text(position) };
     Ok(with_position(&app, position, axum::Json(answer)))
 }
 

@@ -56,7 +56,13 @@ fn listen(server: &Server) -> SocketAddr {
     socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
     let listener = socket.listen(8).expect("a listener");
     let address = listener.local_addr().expect("an address");
-    tokio::spawn(serve(listener, None, server.app.clone(), |interface| interface, std::future::pending()));
+    tokio::spawn(serve(
+        listener,
+        None,
+        server.app.clone(),
+        |interface| interface,
+        std::future::pending(),
+    ));
     address
 }
 

@@ -39,9 +39,8 @@ impl Views {
         let more = hits.len() > limit;
         hits.truncate(limit);
         let last = hits.last().filter(|_| more);
-        let next_cursor = last.map(|(no, key)| {
-            Cursor { key: *key, no: no.unsigned_abs() }.encode(&log, &question)
-        });
+        let next_cursor = last
+            .map(|(no, key)| Cursor { key: *key, no: no.unsigned_abs() }.encode(&log, &question));
         let with = if query.texts { With::Contents } else { With::EventsOnly };
         let numbers = hits.iter().map(|(no, _)| *no).collect();
         let records = self.records_by_number(numbers, position, with).await?;

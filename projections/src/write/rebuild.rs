@@ -71,11 +71,10 @@ pub async fn rebuild(
     let (give_back, used) = mpsc::channel(BATCHES_OF_TRANSACTION + BATCHES_WAITING_MAX);
     let log_id = store.log_id().as_str().to_owned();
     let to = path.to_owned();
-    let written =
-        tokio::task::spawn_blocking(move || {
-            let batches = Batches { decoded: receiver, give_back };
-            write_all(&to, &log_id, head, batches, &mut progress)
-        });
+    let written = tokio::task::spawn_blocking(move || {
+        let batches = Batches { decoded: receiver, give_back };
+        write_all(&to, &log_id, head, batches, &mut progress)
+    });
     let read = read_all(store, head, sender, used).await;
     let written = written.await.map_err(|panic| {
         RebuildError::Store(StoreError::Fault(format!("the rebuild panicked: {panic}")))

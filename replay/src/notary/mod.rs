@@ -28,8 +28,8 @@ pub use note::{Checkpoint, NoteError, SignedCheckpoint, Signer, Verifier, Verifi
 pub use rotate::{Rotated, Step, finish, rotate};
 pub use tile::{Asked, ENTRY_MAX_BYTES, TILE_WIDTH, TileId};
 pub use tiles::{LogTree, TileDir};
-pub use witness::{Answer, Post, WITNESSES_MAX, Witness, WitnessKey};
 pub use tree::{Levels, is_consistent, leaf_hash, node_hash, root_from_path};
+pub use witness::{Answer, Post, WITNESSES_MAX, Witness, WitnessKey};
 
 use std::io;
 use std::path::{Path, PathBuf};

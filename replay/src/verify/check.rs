@@ -22,7 +22,8 @@ impl Checks {
     pub(super) fn begin(inputs: Inputs, keys: Result<Option<KeyChain>, NotaryError>) -> Self {
         let mut report = Report::default();
         let chain = trusted(keys, inputs.key, &mut report);
-        let tree = TreeChecks::begin(&inputs.notary, chain, inputs.kept, &inputs.witnesses, &mut report);
+        let tree =
+            TreeChecks::begin(&inputs.notary, chain, inputs.kept, &inputs.witnesses, &mut report);
         let transcripts = inputs.transcripts;
         Self { report, events: EventChecks::default(), tree, transcripts }
     }

@@ -78,7 +78,7 @@ impl Erase {
         if self.dry_run || !self.yes {
             let preview = self.all(&place, true)?;
             if self.dry_run {
-                self.tell(&preview, true, output)?;
+                tell(&preview, true, output)?;
                 return Ok(Exit::Success);
             }
             if preview.count("texts") + preview.count("transcripts") == 0 {
@@ -91,7 +91,7 @@ impl Erase {
             }
         }
         let done = self.all(&place, false)?;
-        self.tell(&done, false, output)?;
+        tell(&done, false, output)?;
         Ok(done.exit())
     }
 
@@ -131,7 +131,7 @@ impl Erase {
                 "{words} would be erased for ever: add --yes, or --dry-run to see them"
             )));
         }
-        self.tell(preview, true, output)?;
+        tell(preview, true, output)?;
         let failed = |error: io::Error| Failure::Fault(error.to_string());
         let mut asking = io::stderr();
         write!(asking, "Erase for ever? Type yes: ").map_err(failed)?;
@@ -140,48 +140,47 @@ impl Erase {
         io::stdin().lock().read_line(&mut answer).map_err(failed)?;
         Ok(answer.trim() == "yes")
     }
+}
 
-    fn tell(&self, total: &Total, dry_run: bool, output: &Output) -> Result<(), Failure> {
-        if output.is_json() {
-            let mut answer = Value::Object(total.counts.clone());
-            answer["dry_run"] = json!(dry_run);
-            answer["overwritten"] = json!(total.overwritten);
-            answer["open_executions"] = json!(total.open_executions);
-            answer["places"] = json!(total.places);
-            answer["position"] = total.position.clone();
-            return output.json(&answer);
-        }
-        let columns = [("STREAM", Align::Left), ("TEXT", Align::Left), ("SIZE", Align::Right)];
-        let mut sheet = Sheet::new(&columns);
-        for place in &total.places {
-            let bytes = place.get("bytes").and_then(Value::as_u64).unwrap_or(0);
-            sheet.row(vec![
-                (text(place, "stream"), Tone::Plain),
-                (text(place, "part").replace('_', " "), Tone::Plain),
-                (size(bytes), Tone::Plain),
-            ]);
-        }
-        if !sheet.is_empty() {
-            output.sheet(&sheet)?;
-        }
-        let would = if dry_run { "would be erased" } else { "erased" };
-        let before = match total.count("erased_before") {
-            0 => String::new(),
-            before => format!("; {} were erased before", number(before)),
-        };
-        output.line(&format!("{} {would}{before}", total.words()))?;
-        if total.count("open") > 0 {
-            output.remark(&format!(
-                "{} executions have not ended and keep their texts: stop them, and repeat this",
-                number(total.count("open"))
-            ));
-        }
-        if total.overwritten == Some(false) {
-            output
-                .remark("what is left of the texts in free room of the files is overwritten soon");
-        }
-        Ok(())
+fn tell(total: &Total, dry_run: bool, output: &Output) -> Result<(), Failure> {
+    if output.is_json() {
+        let mut answer = Value::Object(total.counts.clone());
+        answer["dry_run"] = json!(dry_run);
+        answer["overwritten"] = json!(total.overwritten);
+        answer["open_executions"] = json!(total.open_executions);
+        answer["places"] = json!(total.places);
+        answer["position"] = total.position.clone();
+        return output.json(&answer);
     }
+    let columns = [("STREAM", Align::Left), ("TEXT", Align::Left), ("SIZE", Align::Right)];
+    let mut sheet = Sheet::new(&columns);
+    for place in &total.places {
+        let bytes = place.get("bytes").and_then(Value::as_u64).unwrap_or(0);
+        sheet.row(vec![
+            (text(place, "stream"), Tone::Plain),
+            (text(place, "part").replace('_', " "), Tone::Plain),
+            (size(bytes), Tone::Plain),
+        ]);
+    }
+    if !sheet.is_empty() {
+        output.sheet(&sheet)?;
+    }
+    let would = if dry_run { "would be erased" } else { "erased" };
+    let before = match total.count("erased_before") {
+        0 => String::new(),
+        before => format!("; {} were erased before", number(before)),
+    };
+    output.line(&format!("{} {would}{before}", total.words()))?;
+    if total.count("open") > 0 {
+        output.remark(&format!(
+            "{} executions have not ended and keep their texts: stop them, and repeat this",
+            number(total.count("open"))
+        ));
+    }
+    if total.overwritten == Some(false) {
+        output.remark("what is left of the texts in free room of the files is overwritten soon");
+    }
+    Ok(())
 }
 
 impl Total {

@@ -53,7 +53,7 @@ impl Lines {
         self.bytes += part.len() as u64;
         if !whole {
             self.sha256.update(part);
-            self.count += part.iter().filter(|byte| **byte == b'\n').count() as u64;
+            self.count += part.split(|byte| *byte == b'\n').skip(1).count() as u64;
             return Ok(());
         }
         for piece in part.split_inclusive(|byte| *byte == b'\n') {

@@ -12,7 +12,8 @@ pub(super) struct ActivityList {
 /// What somebody does.
 #[derive(Deserialize)]
 pub(super) struct Activity {
-    pub activity_id: String,
+    #[serde(rename = "activity_id")]
+    pub id: String,
     #[serde(rename = "type")]
     pub kind: String,
     pub state: String,

@@ -18,7 +18,7 @@ pub(super) fn row(activity: &Activity) -> Markup {
         .map(|id| format!("/agents/{}/executions/{}", quoted(&activity.agent), quoted(id)));
     let action = first_line(&activity.action, ACTION_MAX_CHARS);
     html! {
-        li .activity id={ "a-" (activity.activity_id) } data-status=(activity.state) {
+        li .activity id={ "a-" (activity.id) } data-status=(activity.state) {
             span class={ "activity-icon of-" (activity.kind) } title=(kind(&activity.kind)) {
                 (icon(picture(&activity.kind))) span .sr { (kind(&activity.kind)) }
             }

@@ -11,7 +11,7 @@ use crate::around;
 
 const EVIL: &str = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>";
 
-fn activity(state: &str, details: Value) -> Value {
+fn activity(state: &str, details: &Value) -> Value {
     json!({
         "activity_id": "0192f0c1-2d3e-7a4b-8c5d-6e7f80910a1b", "type": "self_task", "state": state,
         "agent": "demo", "action": EVIL, "started_at": "2026-11-21T09:30:00Z",
@@ -40,7 +40,7 @@ async fn what_is_done_is_text_and_leads_to_its_execution_and_its_chat() {
         "error": {"code": EVIL}, "execution_time_ms": 61_000, "cost_usd": 0.0084,
     });
     let address = "/activity?agent=%3Cscript%3E&type=self_task";
-    let (status, body) = shown(json!([activity("failed", details)]), address).await;
+    let (status, body) = shown(json!([activity("failed", &details)]), address).await;
     assert_eq!(status, StatusCode::OK);
     assert!(!body.contains("<script>alert") && !body.contains("<img"), "{body}");
     assert!(body.contains("href=\"/agents/demo/executions/x-1\""), "{body}");
@@ -54,10 +54,10 @@ async fn what_is_done_is_text_and_leads_to_its_execution_and_its_chat() {
 
 #[tokio::test]
 async fn a_cost_that_nobody_knows_is_unknown_and_of_what_goes_on_there_is_none() {
-    let ended = activity("completed", json!({"execution_id": "x-1", "cost_usd": null}));
+    let ended = activity("completed", &json!({"execution_id": "x-1", "cost_usd": null}));
     let (_, body) = shown(json!([ended]), "/activity").await;
     assert!(body.contains("cost unknown") && !body.contains("$0"), "{body}");
-    let running = activity("started", json!({"execution_id": "x-1"}));
+    let running = activity("started", &json!({"execution_id": "x-1"}));
     let (_, body) = shown(json!([running]), "/activity").await;
     assert!(!body.contains("unknown") && body.contains("data-since="), "{body}");
 }

@@ -112,7 +112,7 @@ pub(super) async fn to_front(
     let done = interface.post::<Value>(&visitor, &address, &json!({})).await;
     let done = match done {
         // What was started in the meantime needs no better place any more: the page shows it running.
-        Err(problem) if problem.code == "not_pending" => Ok(()),
+        Err(problem) if &*problem.code == "not_pending" => Ok(()),
         other => other.map(drop),
     };
     then(&interface, &visitor, done, &page_of(&name)).await

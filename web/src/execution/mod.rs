@@ -21,8 +21,8 @@ use crate::executions::row_title;
 use crate::interface::{Interface, Problem, Visitor, quoted};
 use crate::layout::{self, Me, Place};
 use crate::texts::visible;
-use crate::{sessions, shown};
 use crate::words::{icon, number, status};
+use crate::{sessions, shown};
 use transcript::PART_LINES;
 
 /// The addresses of this part.

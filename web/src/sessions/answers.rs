@@ -1,7 +1,5 @@
 //! The interface's answers about chat sessions, as far as pages are made of them.
 
-#![expect(clippy::struct_field_names, reason = "the interface's own names")]
-
 use serde::Deserialize;
 
 use crate::answers::Execution;

@@ -34,7 +34,8 @@ struct Buckets {
 
 #[derive(Deserialize)]
 struct Bucket {
-    bucket: Option<String>,
+    #[serde(rename = "bucket")]
+    key: Option<String>,
     total: u64,
     running: u64,
     failed: u64,
@@ -108,8 +109,7 @@ pub(super) async fn gather(
     }
     agents.sort_by_key(|agent| std::cmp::Reverse(agent.total));
     let agents_left_out = agents.len().saturating_sub(AGENTS_MAX);
-    let names: Vec<_> =
-        agents.into_iter().filter_map(|agent| agent.bucket).take(AGENTS_MAX).collect();
+    let names: Vec<_> = agents.into_iter().filter_map(|agent| agent.key).take(AGENTS_MAX).collect();
     let hours = column_hours(window);
     let all = names.iter().map(|name| columns(interface, visitor, window, name, hours));
     let all = futures::future::try_join_all(all).await?;
@@ -192,7 +192,7 @@ async fn columns(
     let step = hours * 3_600;
     let mut columns: BTreeMap<i64, Column> = BTreeMap::new();
     for bucket in found.buckets.iter().filter(|bucket| bucket.total > 0) {
-        let Some(begun) = bucket.bucket.as_deref().and_then(at) else { continue };
+        let Some(begun) = bucket.key.as_deref().and_then(at) else { continue };
         let number = begun.timestamp().div_euclid(step);
         let Some(from) = DateTime::from_timestamp(number * step, 0) else { continue };
         let empty = Column { from, total: 0, running: 0, failed: 0 };
