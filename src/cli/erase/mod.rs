@@ -85,7 +85,7 @@ impl Erase {
                 output.remark("nothing of it is left to erase");
                 return Ok(preview.exit());
             }
-            if !self.confirmed(&preview, output)? {
+            if !confirmed(&preview, output)? {
                 output.remark("nothing was erased");
                 return Ok(Exit::Cancelled);
             }
@@ -123,23 +123,23 @@ impl Erase {
             }
         }
     }
+}
 
-    fn confirmed(&self, preview: &Total, output: &Output) -> Result<bool, Failure> {
-        if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
-            let words = preview.words();
-            return Err(Failure::Argument(format!(
-                "{words} would be erased for ever: add --yes, or --dry-run to see them"
-            )));
-        }
-        tell(preview, true, output)?;
-        let failed = |error: io::Error| Failure::Fault(error.to_string());
-        let mut asking = io::stderr();
-        write!(asking, "Erase for ever? Type yes: ").map_err(failed)?;
-        asking.flush().map_err(failed)?;
-        let mut answer = String::new();
-        io::stdin().lock().read_line(&mut answer).map_err(failed)?;
-        Ok(answer.trim() == "yes")
+fn confirmed(preview: &Total, output: &Output) -> Result<bool, Failure> {
+    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        let words = preview.words();
+        return Err(Failure::Argument(format!(
+            "{words} would be erased for ever: add --yes, or --dry-run to see them"
+        )));
     }
+    tell(preview, true, output)?;
+    let failed = |error: io::Error| Failure::Fault(error.to_string());
+    let mut asking = io::stderr();
+    write!(asking, "Erase for ever? Type yes: ").map_err(failed)?;
+    asking.flush().map_err(failed)?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer).map_err(failed)?;
+    Ok(answer.trim() == "yes")
 }
 
 fn tell(total: &Total, dry_run: bool, output: &Output) -> Result<(), Failure> {
