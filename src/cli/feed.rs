@@ -25,7 +25,7 @@ const WAIT_FIRST: Duration = Duration::from_millis(200);
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
 const AFTER_HELP: &str = "\
-A row for each run that ended (run_cost), each correction as the difference, each
+A row for each run that ended (run_cost), each correction as a difference, each
 payment that came and each refund that is owed. No row ever changes. The sums of
 the rows are what `execution-ledger costs` says.
 

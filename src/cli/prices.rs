@@ -10,7 +10,7 @@ use crate::output::{Align, Output, Sheet, Tone, amount};
 
 const CORRECT_HELP: &str = "\
 What was recorded at the run's end stays; the correction stands behind it with
-its reason and who made it, and holds from then on in the record and in all sums.
+its reason and who made it, and holds from then on in the record and all sums.
 
 Examples:
   execution-ledger costs correct 0193a1b2-... --cost 0.12 --reason \"invoice\"

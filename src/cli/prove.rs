@@ -28,9 +28,9 @@ without the ledger, that all of this stood in the log when it was signed:
 It holds what was asked and answered: give it to whom that may be shown. A
 server may run meanwhile; events are covered within seconds.
 
---consistency FILE proves something else: that the log grew from a checkpoint that
-somebody kept to the last one of today, with no event of it changed. It holds no
-events, so it can be given to anybody:
+--consistency FILE proves something else: the log only grew from a checkpoint
+that somebody kept to the last one of today, with no event of it changed. It
+holds no events, so it can be given to anybody:
 
   execution-ledger verify --proof FILE --key VERIFIER --checkpoint KEPT
 
