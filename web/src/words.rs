@@ -45,6 +45,11 @@ pub(crate) fn dollars(usd: f64) -> String {
     format!("{sign}${shown}")
 }
 
+/// What runs cost together as far as is known: where nobody knows it of any, that, and never zero.
+pub(crate) fn sum(usd: f64, runs: u64, unknown: u64) -> String {
+    if unknown > 0 && unknown >= runs && usd == 0.0 { "unknown".to_owned() } else { dollars(usd) }
+}
+
 /// What an execution cost: what is not known is said to be unknown, never zero.
 pub(crate) fn cost(execution: &Execution) -> Markup {
     let simulated = execution.cost_basis.as_deref() == Some("simulated");
@@ -179,6 +184,14 @@ mod tests {
         for (usd, shown) in cases {
             assert_eq!(dollars(usd), shown);
         }
+    }
+
+    #[test]
+    fn a_sum_of_nothing_but_unknowns_is_unknown() {
+        assert_eq!(sum(0.0, 3, 3), "unknown");
+        assert_eq!(sum(0.0, 3, 0), "$0.00");
+        assert_eq!(sum(0.0, 3, 2), "$0.00");
+        assert_eq!(sum(0.5, 3, 3), "$0.5000");
     }
 
     #[test]

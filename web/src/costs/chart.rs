@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use super::answers::Sum;
 use super::range::{Range, SINGLE_DAYS_MAX};
-use crate::words::{dollars, number};
+use crate::words::{self, dollars, number};
 
 /// Height of the highest bar, and the width that a bar has for itself, in the picture's own units.
 const HEIGHT: f64 = 100.0;
@@ -39,7 +39,11 @@ impl Bar {
             0 => String::new(),
             unknown => format!(", {} of unknown cost", number(unknown)),
         };
-        format!("{}: {}, {runs}{unknown}", self.name(), dollars(self.cost_usd))
+        format!(
+            "{}: {}, {runs}{unknown}",
+            self.name(),
+            words::sum(self.cost_usd, self.runs, self.unknown)
+        )
     }
 }
 
@@ -154,7 +158,7 @@ pub(super) fn table(bars: &[Bar], may_read: bool) -> Markup {
                                 }
                                 td .number { (number(bar.runs)) }
                                 td .number { (number(bar.unknown)) }
-                                td .number { (dollars(bar.cost_usd)) }
+                                td .number { (words::sum(bar.cost_usd, bar.runs, bar.unknown)) }
                             }
                         }
                     }

@@ -21,7 +21,7 @@ use crate::error_page::Instead;
 use crate::interface::{Interface, Problem, Visitor};
 use crate::layout::{self, Me, Place};
 use crate::shown;
-use crate::words::{dollars, number};
+use crate::words::{self, dollars, number};
 use answers::{BudgetList, Costs, Sum};
 use range::Range;
 use setting::Wanted;
@@ -133,7 +133,7 @@ fn totals(total: &Sum, before: Option<&Sum>, range: Range) -> Markup {
                 div {
                     dt { "Cost" }
                     dd {
-                        (dollars(total.cost_usd))
+                        (words::sum(total.cost_usd, total.runs, total.unknown))
                         @if total.unknown > 0 {
                             small title="Runs whose cost nobody knows" { "+ " (number(total.unknown)) " unknown" }
                         }
@@ -149,7 +149,7 @@ fn totals(total: &Sum, before: Option<&Sum>, range: Range) -> Markup {
                     dd {
                         @match before {
                             Some(before) => {
-                                (dollars(before.cost_usd))
+                                (words::sum(before.cost_usd, before.runs, before.unknown))
                                 @if before.unknown > 0 { small { "+ " (number(before.unknown)) " unknown" } }
                             },
                             None => "–",

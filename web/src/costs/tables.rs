@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::answers::{Costs, Earned, Sum};
 use super::range::Range;
 use crate::interface::{Problem, quoted};
-use crate::words::{dollars, number, trigger};
+use crate::words::{self, number, trigger};
 
 /// Rows of a table: most. All of them stand in the file.
 const ROWS_MAX: usize = 25;
@@ -124,7 +124,7 @@ fn row(by: By, sum: &Sum, most: f64, range: Range, may_read: bool) -> Markup {
             }
             td .number { (number(sum.runs)) }
             td .number {
-                (dollars(sum.cost_usd))
+                (words::sum(sum.cost_usd, sum.runs, sum.unknown))
                 @if sum.unknown > 0 { small .unknown-count { "+ " (number(sum.unknown)) " unknown" } }
             }
         }

@@ -14,7 +14,7 @@ use crate::answers::{AgentList, ExecutionList, Stats};
 use crate::error_page::Instead;
 use crate::interface::{Interface, Visitor};
 use crate::layout::{self, Me, Place};
-use crate::words::{dollars, duration, icon, number};
+use crate::words::{self, duration, icon, number};
 use crate::{new_task, shown};
 use bulk::Deed;
 pub(crate) use filters::Filters;
@@ -79,7 +79,7 @@ fn totals(sums: &Stats, filters: &Filters) -> Markup {
                 div {
                     dt { "Cost" }
                     dd {
-                        (dollars(sums.cost_usd))
+                        (words::sum(sums.cost_usd, sums.total, sums.cost_unknown))
                         @if sums.cost_unknown > 0 {
                             small title="Runs whose cost nobody knows" {
                                 "+ " (number(sums.cost_unknown)) " unknown"
