@@ -2,7 +2,7 @@
 #
 #   make run     build and start the server on 127.0.0.1:7171 (the first build takes some minutes)
 #   make test    everything that must pass, from a fresh clone
-#   make bench   the measurements of docs/PERFORMANCE.md, which it writes (about ten minutes)
+#   make bench   the measurements of docs/PERFORMANCE.md, which it writes (a quarter of an hour)
 #   make bench-quick   the same with small sizes, to see that it works; writes nothing
 #   make bench-parts   the parts alone: events, store, read models, redaction, supervisor
 #   make pictures   the pictures of docs/images, of a ledger that it fills for the purpose
