@@ -1,0 +1,1 @@
+//! Serves a log to KurrentDB (EventStoreDB) clients, over their gRPC protocol.
