@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use execution_ledger_process::paid::config::{PaidFile, Secret, Selling};
+use execution_ledger_process::paid::config::{PaidFile, Secret};
+use execution_ledger_process::paid::selling::Selling;
 use execution_ledger_process::paid::{FollowError, Payments};
 use execution_ledger_process::tasks::Tasks;
 use execution_ledger_projections::Views;

@@ -1,10 +1,11 @@
-//! What is sold, for how much, and who brings the money: read from a file, checked once.
+//! The file that says what is sold: read and checked once.
 
 use std::collections::BTreeMap;
 
 use execution_ledger_domain::AgentName;
-use execution_ledger_domain::payment::Terms;
 use serde::Deserialize;
+
+use super::selling::{Asset, ForSale, Price, Selling};
 
 /// Tokens that may be paid in: most.
 const ASSETS_MAX: usize = 32;
@@ -32,8 +33,6 @@ const SETTLE_TIMEOUT_DEFAULT_S: u64 = 60;
 const SETTLE_TIMEOUT_MAX_S: u64 = 600;
 /// Requests of one address in a minute, where the file says nothing.
 const REQUESTS_PER_MIN_DEFAULT: u32 = 60;
-/// Most executions that may be paid for and not done with at once.
-pub(super) const OPEN_MAX: usize = 10_000;
 
 /// The file as it is written.
 #[derive(Debug, Deserialize)]
@@ -97,77 +96,6 @@ pub struct ConfigError {
     pub field: String,
     /// What is wrong with it and what it may be.
     pub problem: String,
-}
-
-/// A token that is paid in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asset {
-    /// The chain, as CAIP-2 names it.
-    pub network: String,
-    /// The token's contract, in lower case.
-    pub asset: String,
-    /// The address that is paid, in lower case.
-    pub pay_to: String,
-    /// The token's name, as it is signed.
-    pub eip712_name: String,
-    /// The token's version, as it is signed.
-    pub eip712_version: String,
-    /// Where the chain is asked what became of a payment.
-    pub rpc_url: Option<reqwest::Url>,
-    /// How many blocks must stand on the one that says it.
-    pub confirmations: u32,
-}
-
-/// A price in one token.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Price {
-    /// The token.
-    pub asset: Asset,
-    /// How much, in its smallest unit.
-    pub amount: String,
-}
-
-/// An agent that is sold.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ForSale {
-    /// What it costs: one of these.
-    pub prices: Vec<Price>,
-    /// What it is, for whoever looks at the price.
-    pub description: Option<String>,
-    /// The models that whoever pays may choose from.
-    pub models: Vec<String>,
-    /// How long a signature is asked to be valid, in seconds.
-    pub valid_for_s: u64,
-}
-
-/// What is sold, for how much, and who brings the money.
-#[derive(Clone, Debug)]
-pub struct Selling {
-    /// The facilitator's address.
-    pub facilitator: reqwest::Url,
-    /// What it wants to see as `Authorization`.
-    pub authorization: Option<reqwest::header::HeaderValue>,
-    /// How long it may take to settle, in seconds.
-    pub settle_timeout_s: u64,
-    /// Requests of one address in a minute.
-    pub requests_per_min: u32,
-    /// The tokens.
-    pub assets: Vec<Asset>,
-    /// The agents.
-    pub agents: BTreeMap<AgentName, ForSale>,
-}
-
-impl Asset {
-    /// What is to be paid in this token, in the words of an event.
-    pub(super) fn terms(&self, amount: &str) -> Terms {
-        Terms {
-            scheme: super::x402::SCHEME.to_owned(),
-            network: self.network.clone(),
-            asset: self.asset.clone(),
-            amount: amount.to_owned(),
-            pay_to: self.pay_to.clone(),
-        }
-    }
 }
 
 impl PaidFile {
@@ -339,87 +267,4 @@ fn smallest_units(text: &str, decimals: u8) -> Result<String, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const FILE: &str = r#"{
-        "facilitator": "http://127.0.0.1:4022",
-        "assets": {"usdc": {
-            "network": "eip155:8453", "asset": "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913",
-            "pay_to": "0x209693Bc6afc0C5328bA36FaF03C514EF312287C",
-            "eip712_name": "USD Coin", "eip712_version": "2", "decimals": 6
-        }},
-        "agents": {"demo": {"price": {"usdc": "0.01"}}}
-    }"#;
-
-    fn checked(change: impl FnOnce(&mut serde_json::Value)) -> Result<Selling, ConfigError> {
-        let mut json = serde_json::from_str(FILE).expect("JSON");
-        change(&mut json);
-        let file: PaidFile = serde_json::from_value(json).expect("the file's form");
-        file.checked(|_| Ok("Bearer secret\n".to_owned()))
-    }
-
-    #[test]
-    fn a_price_is_told_in_the_tokens_smallest_unit_and_addresses_in_lower_case() {
-        let selling = checked(|_| {}).expect("a good file");
-        let demo = &selling.agents[&AgentName::new("demo").expect("a name")];
-        assert_eq!(demo.prices[0].amount, "10000");
-        assert_eq!(demo.prices[0].asset.pay_to, "0x209693bc6afc0c5328ba36faf03c514ef312287c");
-        for (text, decimals, units) in [
-            ("1", 0, Some("1")),
-            ("0.000001", 6, Some("1")),
-            ("12.5", 18, Some("12500000000000000000")),
-            ("0.0000001", 6, None),
-            ("0", 6, None),
-            ("0.0", 6, None),
-            ("-1", 6, None),
-            ("1.", 6, None),
-            (".5", 6, None),
-            ("1e3", 6, None),
-            ("", 6, None),
-            ("1000000000000000000000000000000000", 6, None),
-        ] {
-            assert_eq!(smallest_units(text, decimals).ok().as_deref(), units, "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_wrong_is_named_by_its_place_in_the_file() {
-        let usdc = |json: &mut serde_json::Value, part: &str, value: &str| {
-            json["assets"]["usdc"][part] = value.into();
-        };
-        let field = |change: &dyn Fn(&mut serde_json::Value)| {
-            checked(|json| change(json)).expect_err("a wrong file").field
-        };
-        assert_eq!(field(&|json| usdc(json, "network", "base")), "assets.usdc.network");
-        assert_eq!(field(&|json| usdc(json, "pay_to", "0x12")), "assets.usdc.pay_to");
-        assert_eq!(field(&|json| usdc(json, "rpc_url", "ftp://x")), "assets.usdc.rpc_url");
-        let deep = |json: &mut serde_json::Value| {
-            json["assets"]["usdc"]["confirmations"] = 1_001.into();
-        };
-        assert_eq!(field(&deep), "assets.usdc.confirmations");
-        assert_eq!(field(&|json| json["facilitator"] = "x".into()), "facilitator");
-        let with_name = |json: &mut serde_json::Value| {
-            json["facilitator"] = "https://user:secret@host".into();
-        };
-        assert_eq!(field(&with_name), "facilitator");
-        let price = |json: &mut serde_json::Value| {
-            json["agents"]["demo"]["price"] = serde_json::json!({"dai": "1"});
-        };
-        assert_eq!(field(&price), "agents.demo.price.dai");
-        let long = |json: &mut serde_json::Value| json["agents"]["demo"]["valid_for_s"] = 1.into();
-        assert_eq!(field(&long), "agents.demo.valid_for_s");
-        let no_agents = |json: &mut serde_json::Value| json["agents"] = serde_json::json!({});
-        assert_eq!(field(&no_agents), "agents");
-    }
-
-    #[test]
-    fn a_secret_is_read_where_the_file_says_and_never_shown() {
-        let selling = checked(|json| {
-            json["facilitator_authorization"] = serde_json::json!({"variable": "TOKEN"});
-        });
-        let selling = selling.expect("a good file");
-        assert!(!format!("{selling:?}").contains("secret"));
-        assert!(selling.authorization.is_some_and(|value| value == "Bearer secret"));
-    }
-}
+mod tests;

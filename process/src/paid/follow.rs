@@ -2,20 +2,17 @@
 
 use std::time::Duration;
 
-use execution_ledger_domain::PaymentId;
+use execution_ledger_domain::{PaymentId, Timestamp};
 use execution_ledger_store::{Batch, StoreError, Subscription};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::Payments;
 use super::book::Next;
+use crate::following::{Following, follow};
 
 /// Payments that are looked at at once.
 const WORK_MAX: usize = 16;
-/// Faults of the log in a row after which following it is given up.
-const FAULTS_MAX: u32 = 20;
-/// How long the first rest after such a fault is; later ones are longer.
-const REST_AFTER_FAULT: Duration = Duration::from_millis(100);
 /// How long a payment rests that could not be looked at, in milliseconds.
 const REST_MS: u64 = 2_000;
 /// Longest sleep before the clock is looked at again: clocks jump.
@@ -28,7 +25,7 @@ const SLEEP_MIN: Duration = Duration::from_millis(5);
 pub enum FollowError {
     /// The log can't be followed any more.
     #[error("payments can't follow the log")]
-    Log(#[source] StoreError),
+    Log(#[from] StoreError),
 }
 
 impl Payments {
@@ -38,70 +35,23 @@ impl Payments {
     /// [`FollowError`] where the log can't be followed.
     pub async fn run(
         self,
-        mut log: Subscription,
-        mut stop: watch::Receiver<bool>,
+        log: Subscription,
+        stop: watch::Receiver<bool>,
     ) -> Result<(), FollowError> {
-        let mut work = JoinSet::new();
-        let mut faults = 0;
-        loop {
-            self.begin_due(&mut work);
-            tokio::select! {
-                batch = log.next() => match batch {
-                    Some(Ok(batch)) => {
-                        faults = 0;
-                        self.apply(&batch);
-                    }
-                    // The subscription stays where it was: the same events are asked for again.
-                    Some(Err(error)) if faults < FAULTS_MAX => {
-                        faults += 1;
-                        tracing::error!(%error, faults, "the log can't be followed at the moment");
-                        tokio::time::sleep(REST_AFTER_FAULT * faults).await;
-                    }
-                    Some(Err(error)) => return Err(FollowError::Log(error)),
-                    None => return Ok(()),
-                },
-                Some(ended) = work.join_next(), if !work.is_empty() => {
-                    if let Err(panic) = ended {
-                        tracing::error!(%panic, "looking at a payment panicked");
-                    }
-                }
-                () = self.0.book.woken() => {}
-                () = tokio::time::sleep(self.until_next()), if work.len() < WORK_MAX => {}
-                () = told_to_stop(&mut stop) => break,
-            }
-        }
-        while work.join_next().await.is_some() {}
-        Ok(())
+        follow(&self, log, stop).await
     }
+}
 
-    /// Does all that is due now, and waits until it is done.
-    pub async fn work_off(&self) {
-        let mut work = JoinSet::new();
-        loop {
-            self.begin_due(&mut work);
-            if work.join_next().await.is_none() {
-                return;
-            }
-        }
-    }
+impl Following for Payments {
+    const WORK_MAX: usize = WORK_MAX;
+    const LOOK_AGAIN: Duration = LOOK_AGAIN;
+    const SLEEP_MIN: Duration = SLEEP_MIN;
+    const JOB: &'static str = "looking at a payment";
+    type Error = FollowError;
 
-    fn begin_due(&self, work: &mut JoinSet<()>) {
-        let room = WORK_MAX.saturating_sub(work.len());
-        for (id, looks) in self.0.book.take_due(self.0.ledger.now(), room) {
-            work.spawn(look(Looking { payments: self.clone(), id, next: None }, looks));
-        }
-    }
-
-    fn until_next(&self) -> Duration {
-        let now = self.0.ledger.now();
-        let next = self.0.book.next_due();
-        let wait = next.map_or(LOOK_AGAIN, |at| Duration::from_millis(at.ms_since(now) + 1));
-        wait.clamp(SLEEP_MIN, LOOK_AGAIN)
-    }
-
-    /// Takes in a batch of the log: only which payments and executions it speaks of.
-    pub fn apply(&self, batch: &Batch) {
-        let now = self.0.ledger.now();
+    /// Only which payments and executions the batch speaks of.
+    fn take_in(&self, batch: &Batch) -> Result<(), FollowError> {
+        let now = self.now();
         for recorded in batch.iter() {
             match recorded.stream.category() {
                 "payment" => {
@@ -117,6 +67,25 @@ impl Payments {
                 _ => {}
             }
         }
+        Ok(())
+    }
+
+    fn begin_due(&self, room: usize, work: &mut JoinSet<()>) {
+        for (id, looks) in self.0.book.take_due(self.now(), room) {
+            work.spawn(look(Looking { payments: self.clone(), id, next: None }, looks));
+        }
+    }
+
+    fn next_due(&self) -> Option<Timestamp> {
+        self.0.book.next_due()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.ledger.now()
+    }
+
+    async fn woken(&self) {
+        self.0.book.woken().await;
     }
 }
 
@@ -145,9 +114,4 @@ impl Drop for Looking {
         let next = self.next.unwrap_or(Next::At(now.plus_ms(REST_MS)));
         self.payments.0.book.looked(self.id, next, now);
     }
-}
-
-async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
-    // An error means that nobody can stop it any more, which is a stop as well.
-    drop(stop.wait_for(|stop| *stop).await);
 }

@@ -17,6 +17,7 @@ mod http;
 mod locks;
 mod pay;
 mod resolve;
+pub mod selling;
 mod work;
 mod x402;
 
@@ -32,9 +33,9 @@ use tokio_util::task::TaskTracker;
 use crate::tasks::{PaidTask, Request, SubmitError, Tasks};
 use book::Book;
 use chain::Chain;
-use config::{ForSale, Selling};
 use facilitator::Facilitator;
 use locks::Locks;
+use selling::{ForSale, Selling};
 
 pub use follow::FollowError;
 pub use resolve::{Resolution, ResolveError};

@@ -8,7 +8,6 @@ use execution_ledger_domain::{
 };
 use execution_ledger_store::{Context, ExecuteError, Executed, Position, StoreError};
 
-use super::config::OPEN_MAX;
 use super::facilitator::{Outcome, Verdict};
 use super::x402::{Presented, requirement};
 use super::{Paid, PaidError, PaymentRequired, Payments, Shop};
@@ -17,6 +16,8 @@ use crate::tasks::{PaidTask, PreparedPaid, Request, payer};
 
 /// How long a signature must still be valid for its money to be asked for, in seconds.
 const VALID_FOR_MIN_S: u64 = 10;
+/// Most executions that may be paid for and not done with at once.
+const OPEN_MAX: usize = 10_000;
 
 impl Payments {
     /// Takes a payment for a task; one that was sent before is answered by what it led to. Goes on to

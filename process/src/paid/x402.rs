@@ -7,7 +7,7 @@ use execution_ledger_domain::content::Digest;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::config::{ForSale, Price};
+use super::selling::{ForSale, Price};
 
 /// The version that is spoken.
 pub const VERSION: u32 = 2;
