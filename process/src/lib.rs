@@ -6,6 +6,7 @@ pub mod budgets;
 pub mod desk;
 pub mod erasing;
 pub mod failpoint;
+mod following;
 pub mod keys;
 pub mod manager;
 pub mod orders;

@@ -31,6 +31,7 @@ use tokio::task::JoinSet;
 
 use crate::budgets;
 use crate::desk::Desk;
+use crate::following::{Faults, told_to_stop};
 use crate::pricing::PriceBook;
 use crate::run_token::LedgerSecret;
 use crate::supervisor::Starter;
@@ -40,10 +41,6 @@ use runs::Runs;
 
 /// Effects that are under way at once.
 const EFFECTS_MAX: usize = 64;
-/// Faults of the log in a row after which following it is given up.
-const FAULTS_MAX: u32 = 20;
-/// How long the first rest after such a fault is; later ones are longer.
-const REST_AFTER_FAULT: Duration = Duration::from_millis(100);
 /// Longest that the manager sleeps before it looks at the clock again: clocks jump.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
@@ -140,7 +137,7 @@ impl Manager {
         work.spawn(budgets::watch(shared.ledger.clone(), Arc::clone(&shared.desk)));
         let mut effects = Effects::default();
         let mut rounds = tokio::time::interval(LOOK_AGAIN);
-        let mut faults = 0;
+        let mut faults = Faults::default();
         let mut stopping = false;
         launch::prepare_next(&shared);
         take_up_all(&shared, &mut work);
@@ -153,17 +150,12 @@ impl Manager {
             }
             tokio::select! {
                 batch = log.next() => match batch {
-                    Some(Ok(batch)) => {
-                        faults = 0;
-                        apply(&shared, &batch).await?;
+                    Some(batch) => {
+                        let batch = faults.endured(batch).await.map_err(ManagerError::Log)?;
+                        if let Some(batch) = batch {
+                            apply(&shared, &batch).await?;
+                        }
                     }
-                    // The subscription stays where it was: the same events are asked for again.
-                    Some(Err(error)) if faults < FAULTS_MAX => {
-                        faults += 1;
-                        tracing::error!(%error, faults, "the log can't be followed at the moment");
-                        tokio::time::sleep(REST_AFTER_FAULT * faults).await;
-                    }
-                    Some(Err(error)) => return Err(ManagerError::Log(error)),
                     None => return Ok(()),
                 },
                 Some(ended) = effects.running.join_next_with_id(), if !effects.running.is_empty() => {
@@ -231,11 +223,6 @@ fn take_up_all(shared: &Arc<Shared>, work: &mut JoinSet<()>) {
             work.spawn(runs::take_up(runs::enter(shared, execution, claim)));
         }
     }
-}
-
-async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
-    // An error means that nobody can stop it any more, which is a stop as well.
-    drop(stop.wait_for(|stop| *stop).await);
 }
 
 fn until_deadline(shared: &Shared) -> Duration {

@@ -4,20 +4,17 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use execution_ledger_domain::execution::ExecutionEvent;
-use execution_ledger_domain::{Event, ExecutionId};
+use execution_ledger_domain::{Event, ExecutionId, Timestamp};
 use execution_ledger_store::{Batch, Recorded, StoreError, Subscription};
 use futures::FutureExt;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::Schedules;
+use crate::following::{Following, follow};
 
 /// Schedules that are worked on at once.
 const WORK_MAX: usize = 64;
-/// Faults of the log in a row after which following it is given up.
-const FAULTS_MAX: u32 = 20;
-/// How long the first rest after such a fault is; later ones are longer.
-const REST_AFTER_FAULT: Duration = Duration::from_millis(100);
 /// How long a schedule rests after deciding a tick of it panicked.
 const REST_AFTER_PANIC: Duration = Duration::from_secs(1);
 /// Longest that the scheduler sleeps before it looks at the clock again: clocks jump.
@@ -30,7 +27,7 @@ const SLEEP_MIN: Duration = Duration::from_millis(1);
 pub enum SchedulerError {
     /// The log can't be followed any more.
     #[error("the scheduler can't follow the log")]
-    Log(#[source] StoreError),
+    Log(#[from] StoreError),
     /// A stored event can't be read; deciding without it could fire a tick twice.
     #[error("the scheduler stopped before event {position}: {reason}")]
     Unreadable {
@@ -48,76 +45,32 @@ impl Schedules {
     /// [`SchedulerError`] where the log can't be followed: no tick is decided any more then.
     pub async fn run(
         self,
-        mut log: Subscription,
-        mut stop: watch::Receiver<bool>,
+        log: Subscription,
+        stop: watch::Receiver<bool>,
     ) -> Result<(), SchedulerError> {
-        let mut work = JoinSet::new();
-        let mut faults = 0;
-        loop {
-            self.begin_due(&mut work);
-            tokio::select! {
-                batch = log.next() => match batch {
-                    Some(Ok(batch)) => {
-                        faults = 0;
-                        self.apply(&batch)?;
-                    }
-                    // The subscription stays where it was: the same events are asked for again.
-                    Some(Err(error)) if faults < FAULTS_MAX => {
-                        faults += 1;
-                        tracing::error!(%error, faults, "the log can't be followed at the moment");
-                        tokio::time::sleep(REST_AFTER_FAULT * faults).await;
-                    }
-                    Some(Err(error)) => return Err(SchedulerError::Log(error)),
-                    None => return Ok(()),
-                },
-                Some(ended) = work.join_next(), if !work.is_empty() => {
-                    if let Err(panic) = ended {
-                        tracing::error!(%panic, "deciding a tick panicked");
-                    }
-                }
-                () = self.0.wake.notified() => {}
-                () = tokio::time::sleep(self.until_next()), if work.len() < WORK_MAX => {}
-                () = told_to_stop(&mut stop) => break,
-            }
-        }
-        // What is under way is finished: a tick that is fired gets its execution.
-        while work.join_next().await.is_some() {}
-        Ok(())
+        follow(&self, log, stop).await
     }
 
-    /// Decides everything that is due now, and waits until it is decided.
-    pub async fn decide_due(&self) {
-        let mut work = JoinSet::new();
-        loop {
-            self.begin_due(&mut work);
-            if work.join_next().await.is_none() {
-                return;
-            }
+    fn take_in_execution(&self, id: ExecutionId, event: &ExecutionEvent) {
+        match event {
+            ExecutionEvent::Pending(pending) => match (pending.schedule_id, pending.retry_of) {
+                (Some(schedule), Some(_)) => self.book().tried_again(schedule, id),
+                _ => self.book().submitted(id),
+            },
+            ended if ended.outcome().is_some() => self.book().ended(id),
+            _ => {}
         }
     }
+}
 
-    fn begin_due(&self, work: &mut JoinSet<()>) {
-        let room = WORK_MAX.saturating_sub(work.len());
-        let (now, _) = self.look();
-        let due = self.book().take_due(now, room);
-        for id in due {
-            let busy = Busy { schedules: self.clone(), id };
-            work.spawn(async move { rest_after_panic(busy.schedules.work_on(busy.id)).await });
-        }
-    }
+impl Following for Schedules {
+    const WORK_MAX: usize = WORK_MAX;
+    const LOOK_AGAIN: Duration = LOOK_AGAIN;
+    const SLEEP_MIN: Duration = SLEEP_MIN;
+    const JOB: &'static str = "deciding a tick";
+    type Error = SchedulerError;
 
-    fn until_next(&self) -> Duration {
-        let now = self.0.ledger.now();
-        let next = self.next_tick();
-        let wait = next.map_or(LOOK_AGAIN, |at| Duration::from_millis(at.ms_since(now) + 1));
-        wait.clamp(SLEEP_MIN, LOOK_AGAIN)
-    }
-
-    /// Takes in a batch of the log.
-    ///
-    /// # Errors
-    /// [`SchedulerError::Unreadable`] names an event that can't be read.
-    pub fn apply(&self, batch: &Batch) -> Result<(), SchedulerError> {
+    fn take_in(&self, batch: &Batch) -> Result<(), SchedulerError> {
         for recorded in batch.iter() {
             let unreadable = |reason: String| SchedulerError::Unreadable {
                 position: recorded.position.number(),
@@ -140,7 +93,7 @@ impl Schedules {
                     }
                     let event = recorded.event().map_err(|error| unreadable(error.to_string()))?;
                     if let Event::Execution(event) = event {
-                        self.take_in(id, &event);
+                        self.take_in_execution(id, &event);
                     }
                 }
                 _ => {}
@@ -149,15 +102,25 @@ impl Schedules {
         Ok(())
     }
 
-    fn take_in(&self, id: ExecutionId, event: &ExecutionEvent) {
-        match event {
-            ExecutionEvent::Pending(pending) => match (pending.schedule_id, pending.retry_of) {
-                (Some(schedule), Some(_)) => self.book().tried_again(schedule, id),
-                _ => self.book().submitted(id),
-            },
-            ended if ended.outcome().is_some() => self.book().ended(id),
-            _ => {}
+    fn begin_due(&self, room: usize, work: &mut JoinSet<()>) {
+        let (now, _) = self.look();
+        let due = self.book().take_due(now, room);
+        for id in due {
+            let busy = Busy { schedules: self.clone(), id };
+            work.spawn(async move { rest_after_panic(busy.schedules.work_on(busy.id)).await });
         }
+    }
+
+    fn next_due(&self) -> Option<Timestamp> {
+        self.next_tick()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.ledger.now()
+    }
+
+    async fn woken(&self) {
+        self.0.wake.notified().await;
     }
 }
 
@@ -186,11 +149,6 @@ impl Drop for Busy {
     fn drop(&mut self) {
         self.schedules.book().give_back(self.id);
     }
-}
-
-async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
-    // An error means that nobody can stop it any more, which is a stop as well.
-    drop(stop.wait_for(|stop| *stop).await);
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use execution_ledger_domain::Timestamp;
 use execution_ledger_domain::webhook::Kind;
 use execution_ledger_store::{Batch, StoreError, Subscription};
 use futures::FutureExt;
@@ -11,13 +12,10 @@ use tokio::task::JoinSet;
 
 use super::Webhooks;
 use super::book::{Work, later};
+use crate::following::{Following, follow};
 
 /// Messages that are on their way at once, over all webhooks.
 const WORK_MAX: usize = 32;
-/// Faults of the log in a row after which following it is given up.
-const FAULTS_MAX: u32 = 20;
-/// How long the first rest after such a fault is; later ones are longer.
-const REST_AFTER_FAULT: Duration = Duration::from_millis(100);
 /// How long a message rests after sending it panicked.
 const REST_AFTER_PANIC: Duration = Duration::from_mins(1);
 /// Longest sleep before looking at the clock again: clocks jump.
@@ -30,7 +28,7 @@ const SLEEP_MIN: Duration = Duration::from_millis(1);
 pub enum WebhooksError {
     /// The log can't be followed any more.
     #[error("the sender of webhooks can't follow the log")]
-    Log(#[source] StoreError),
+    Log(#[from] StoreError),
 }
 
 impl Webhooks {
@@ -40,64 +38,10 @@ impl Webhooks {
     /// [`WebhooksError`] where the log can't be followed: nothing is sent any more then.
     pub async fn run(
         self,
-        mut log: Subscription,
-        mut stop: watch::Receiver<bool>,
+        log: Subscription,
+        stop: watch::Receiver<bool>,
     ) -> Result<(), WebhooksError> {
-        let mut work = JoinSet::new();
-        let mut faults = 0;
-        loop {
-            self.begin_due(&mut work);
-            tokio::select! {
-                batch = log.next() => match batch {
-                    Some(Ok(batch)) => {
-                        faults = 0;
-                        self.apply(&batch);
-                    }
-                    // The subscription stays where it was: the same events are asked for again.
-                    Some(Err(error)) if faults < FAULTS_MAX => {
-                        faults += 1;
-                        tracing::error!(%error, faults, "the log can't be followed at the moment");
-                        tokio::time::sleep(REST_AFTER_FAULT * faults).await;
-                    }
-                    Some(Err(error)) => return Err(WebhooksError::Log(error)),
-                    None => return Ok(()),
-                },
-                Some(ended) = work.join_next(), if !work.is_empty() => {
-                    if let Err(panic) = ended {
-                        tracing::error!(%panic, "sending a message panicked");
-                    }
-                }
-                () = self.0.wake.notified() => {}
-                () = tokio::time::sleep(self.until_next()), if work.len() < WORK_MAX => {}
-                () = told_to_stop(&mut stop) => break,
-            }
-        }
-        // What is on its way is waited for: what was taken is recorded.
-        while work.join_next().await.is_some() {}
-        Ok(())
-    }
-
-    /// Sends everything that is due now, and waits until it was tried.
-    pub async fn send_due(&self) {
-        let mut work = JoinSet::new();
-        loop {
-            self.begin_due(&mut work);
-            if work.join_next().await.is_none() {
-                return;
-            }
-        }
-    }
-
-    fn begin_due(&self, work: &mut JoinSet<()>) {
-        let room = WORK_MAX.saturating_sub(work.len());
-        let due = self.book().take(self.now(), room);
-        for one in due {
-            let webhooks = self.clone();
-            work.spawn(async move { webhooks.work_on(one).await });
-        }
-        let (held, down) = self.book().totals();
-        metrics::gauge!("ledger_webhook_messages").set(held as f64);
-        metrics::gauge!("ledger_webhooks_failing").set(down as f64);
+        follow(&self, log, stop).await
     }
 
     /// Does something. Where that panics it is given back, to be done again after a rest.
@@ -124,24 +68,44 @@ impl Webhooks {
             }
         }
     }
+}
 
-    fn until_next(&self) -> Duration {
-        let now = self.now();
-        let next = self.book().next_due();
-        let wait = next.map_or(LOOK_AGAIN, |at| Duration::from_millis(at.ms_since(now) + 1));
-        wait.clamp(SLEEP_MIN, LOOK_AGAIN)
-    }
+impl Following for Webhooks {
+    const WORK_MAX: usize = WORK_MAX;
+    const LOOK_AGAIN: Duration = LOOK_AGAIN;
+    const SLEEP_MIN: Duration = SLEEP_MIN;
+    const JOB: &'static str = "sending a message";
+    type Error = WebhooksError;
 
-    /// Takes in a batch of the log: whether there is anything in it that webhooks may be told of.
-    pub fn apply(&self, batch: &Batch) {
+    /// Whether there is anything in the batch that webhooks may be told of.
+    fn take_in(&self, batch: &Batch) -> Result<(), WebhooksError> {
         let told = batch.iter().rev().find(|recorded| Kind::may_follow(&recorded.type_name));
         if let Some(recorded) = told {
             self.book().news(recorded.position);
         }
+        Ok(())
     }
-}
 
-async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
-    // An error means that nobody can stop it any more, which is a stop as well.
-    drop(stop.wait_for(|stop| *stop).await);
+    fn begin_due(&self, room: usize, work: &mut JoinSet<()>) {
+        let due = self.book().take(self.now(), room);
+        for one in due {
+            let webhooks = self.clone();
+            work.spawn(async move { webhooks.work_on(one).await });
+        }
+        let (held, down) = self.book().totals();
+        metrics::gauge!("ledger_webhook_messages").set(held as f64);
+        metrics::gauge!("ledger_webhooks_failing").set(down as f64);
+    }
+
+    fn next_due(&self) -> Option<Timestamp> {
+        self.book().next_due()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.ledger.now()
+    }
+
+    async fn woken(&self) {
+        self.0.wake.notified().await;
+    }
 }

@@ -4,6 +4,8 @@ use execution_ledger_domain::ExecutionId;
 use execution_ledger_domain::execution::Execution;
 use execution_ledger_domain::schedule::{CatchUp, Overlap};
 
+use crate::following::work_off;
+
 use super::world::{World, at, caller, request};
 
 #[tokio::test]
@@ -15,7 +17,7 @@ async fn a_tick_that_is_decided_behind_a_trigger_stands_once_and_cancels_itself_
         let elsewhere = world.elsewhere().await;
         let fired = elsewhere.trigger(&caller(), id, None, &request()).await.expect("accepted");
         world.clock.set(at("10:05:00"));
-        world.schedules.decide_due().await;
+        work_off(&world.schedules).await;
         assert_eq!(world.decided(id).await, ["triggered 10:00", "on_time 10:05"], "{overlap:?}");
 
         // Nor does it once the scheduler has read all of it.

@@ -16,6 +16,7 @@ use execution_ledger_store::{
 };
 
 use crate::desk::Desk;
+use crate::following::{Following as _, work_off};
 use crate::run_token::LedgerSecret;
 use crate::scheduler::{Draft, Schedules};
 use crate::tasks::{Request, SessionIndex, Tasks};
@@ -115,7 +116,7 @@ impl World {
             for recorded in &read {
                 tell_desk(&self.desk, recorded);
             }
-            self.schedules.apply(&read.into()).expect("readable");
+            self.schedules.take_in(&read.into()).expect("readable");
         }
     }
 
@@ -128,7 +129,7 @@ impl World {
         for recorded in &all {
             tell_desk(&desk, recorded);
         }
-        schedules.apply(&all.into()).expect("readable");
+        schedules.take_in(&all.into()).expect("readable");
         schedules
     }
 
@@ -143,7 +144,7 @@ impl World {
     pub async fn decide_at(&mut self, now: Timestamp) {
         self.clock.set(now);
         self.pump().await;
-        self.schedules.decide_due().await;
+        work_off(&self.schedules).await;
         self.pump().await;
     }
 

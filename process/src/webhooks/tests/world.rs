@@ -22,6 +22,7 @@ use execution_ledger_store::{
 };
 use uuid::Uuid;
 
+use crate::following::{Following as _, work_off};
 use crate::run_token::LedgerSecret;
 use crate::tasks::Request;
 use crate::webhooks::send::Sender;
@@ -171,9 +172,9 @@ impl World {
         let read = read.expect("readable");
         if let Some(last) = read.last() {
             self.applied = last.position;
-            self.webhooks.apply(&read.into());
+            self.webhooks.take_in(&read.into()).expect("taken in");
         }
-        self.webhooks.send_due().await;
+        work_off(&self.webhooks).await;
     }
 
     pub fn pass(&self, seconds: u64) {
