@@ -221,7 +221,7 @@ impl Notary {
         let head = self.0.store.head().await.map_err(NotaryError::from)?;
         let mended = self.blocking(|this| this.0.checkpoints.mend());
         mended.await?;
-        let tiles = TileDir::in_folder(&self.0.folder);
+        let tiles = TileDir::in_folder(&self.0.folder, self.0.store.log_id());
         let (from, until) = (tiles.clone(), head.number());
         let tree = self.blocking(move |_| LogTree::resume(from, until, true)).await?;
         let resumed = tree.size();

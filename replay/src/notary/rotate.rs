@@ -144,7 +144,7 @@ async fn endorse(
 ) -> Result<(), NotaryError> {
     let checkpoints = Checkpoints::in_folder(folder);
     checkpoints.mend()?;
-    let tiles = TileDir::in_folder(folder);
+    let tiles = TileDir::in_folder(folder, store.log_id());
     let end = rotation.recorded.position;
     let resumed = LogTree::resume(tiles.clone(), end.number(), true)?;
     let agreed = match agreed(store, &checkpoints, chain, resumed, end).await {

@@ -1,12 +1,13 @@
 //! The tree of a log: full tiles on the disk, its right edge in memory.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use execution_ledger_domain::Digest;
-use execution_ledger_store::Recorded;
+use execution_ledger_store::{LogId, Recorded};
 
 use super::tile::{LEVEL_MAX, TILE_HASHES, TILE_WIDTH, TileId};
 use super::tree::{Levels, consistency, path, range, subtree};
@@ -16,17 +17,24 @@ use super::{NotaryError, leaf};
 const TILE_BYTES: usize = TILE_HASHES * 32;
 /// Full tiles that a reader keeps in memory where they are not on the disk (yet).
 const UNWRITTEN_TILES_MAX: usize = 4_096;
-/// The file that says where in the log each full tile of leaves ends: 64 bits each, big-endian.
+/// What the name of the file begins with that says where in the log each full tile of leaves ends: 64
+/// bits each, big-endian. The log's id follows: in another log, even of the same events, they end
+/// elsewhere.
 const ENDS_FILE: &str = "ends";
 
 /// The folder of the tiles. All of it can be made anew from the log.
 #[derive(Clone, Debug)]
-pub struct TileDir(PathBuf);
+pub struct TileDir {
+    folder: PathBuf,
+    ends: PathBuf,
+}
 
 impl TileDir {
-    /// That in this folder of the notary's.
-    pub fn in_folder(folder: &Path) -> Self {
-        Self(folder.join("tile"))
+    /// That in this folder of the notary's, of this log.
+    pub fn in_folder(folder: &Path, log: &LogId) -> Self {
+        let folder = folder.join("tile");
+        let ends = folder.join(format!("{ENDS_FILE}-{log}"));
+        Self { folder, ends }
     }
 
     /// A full tile; `None` where there is none, or only a part of it.
@@ -34,7 +42,7 @@ impl TileDir {
     /// # Errors
     /// Where it can't be read.
     pub fn read(&self, tile: TileId) -> Result<Option<Vec<Digest>>, NotaryError> {
-        let path = self.0.join(tile.path());
+        let path = self.folder.join(tile.path());
         let mut bytes = Vec::with_capacity(TILE_BYTES + 1);
         match File::open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -49,7 +57,7 @@ impl TileDir {
 
     /// Writes a full tile. It is not synced: what a power cut takes is made anew.
     fn write(&self, tile: TileId, hashes: &[Digest]) -> Result<(), NotaryError> {
-        let path = self.0.join(tile.path());
+        let path = self.folder.join(tile.path());
         let failed = |error| NotaryError::file(&path, error);
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(failed)?;
@@ -66,7 +74,7 @@ impl TileDir {
             let below = 8 * u32::from(level);
             let count = leaves.checked_shr(below).unwrap_or(0);
             let has = |index: &u64| {
-                let found = fs::metadata(self.0.join(TileId { level, index: *index }.path()));
+                let found = fs::metadata(self.folder.join(TileId { level, index: *index }.path()));
                 found.is_ok_and(|found| found.len() == TILE_BYTES as u64)
             };
             if let Some(first_missing) = (0..count).find(|index| !has(index)) {
@@ -78,11 +86,10 @@ impl TileDir {
 
     /// Where in the log the full tiles of leaves end, as far as the file makes sense.
     fn ends(&self) -> Result<Vec<u64>, NotaryError> {
-        let path = self.0.join(ENDS_FILE);
-        let bytes = match fs::read(&path) {
+        let bytes = match fs::read(&self.ends) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(NotaryError::file(&path, error)),
+            Err(error) => return Err(NotaryError::file(&self.ends, error)),
         };
         let mut ends = Vec::with_capacity(bytes.len() / 8);
         for end in bytes.as_chunks::<8>().0 {
@@ -97,24 +104,37 @@ impl TileDir {
     }
 
     fn append_end(&self, end: u64) -> Result<(), NotaryError> {
-        let path = self.0.join(ENDS_FILE);
         let mut options = fs::OpenOptions::new();
         options.append(true).create(true);
         options
-            .open(&path)
+            .open(&self.ends)
             .and_then(|mut file| file.write_all(&end.to_be_bytes()))
-            .map_err(|error| NotaryError::file(&path, error))
+            .map_err(|error| NotaryError::file(&self.ends, error))
     }
 
     /// Keeps the first `count` ends, so that the next one follows them.
     fn cut_ends(&self, count: u64) -> Result<(), NotaryError> {
-        let path = self.0.join(ENDS_FILE);
-        match fs::OpenOptions::new().write(true).open(&path).and_then(|f| f.set_len(count * 8)) {
+        let opened = fs::OpenOptions::new().write(true).open(&self.ends);
+        match opened.and_then(|file| file.set_len(count * 8)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(NotaryError::file(&path, error))
+                Err(NotaryError::file(&self.ends, error))
             }
             _ => Ok(()),
         }
+    }
+
+    /// Makes the folder, and removes from it what speaks of another log's positions.
+    fn prepare(&self) -> Result<(), NotaryError> {
+        fs::create_dir_all(&self.folder).map_err(|error| NotaryError::file(&self.folder, error))?;
+        let failed = |error| NotaryError::file(&self.folder, error);
+        for entry in fs::read_dir(&self.folder).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+            if name.starts_with(ENDS_FILE) && path != self.ends {
+                fs::remove_file(&path).map_err(|error| NotaryError::file(&path, error))?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -165,7 +185,7 @@ impl LogTree {
         ends: Vec<u64>,
     ) -> Result<Self, NotaryError> {
         if writes {
-            fs::create_dir_all(&tiles.0).map_err(|error| NotaryError::file(&tiles.0, error))?;
+            tiles.prepare()?;
             tiles.cut_ends(ends.len() as u64)?;
         }
         let position = ends.last().copied().unwrap_or(0);

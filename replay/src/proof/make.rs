@@ -134,7 +134,8 @@ pub(super) async fn grown(store: &Arc<dyn EventStore>, folder: &Path) -> Result<
 /// The tree over the whole log, from the tiles and the events after them.
 async fn tree(store: &Arc<dyn EventStore>, folder: &Path) -> Result<LogTree, ProveError> {
     let head = store.head().await?;
-    let mut tree = LogTree::resume(TileDir::in_folder(folder), head.number(), false)?;
+    let tiles = TileDir::in_folder(folder, store.log_id());
+    let mut tree = LogTree::resume(tiles, head.number(), false)?;
     while tree.position() < head.number() {
         let after = Position::new(tree.position());
         let events = store.read_all(after, PAGE_EVENTS, With::EventsOnly).await?;

@@ -2,7 +2,7 @@
 
 use execution_ledger_domain::StreamName;
 use execution_ledger_domain::erasure::Beside;
-use execution_ledger_store::Recorded;
+use execution_ledger_store::{LogId, Recorded};
 
 use super::events::EventChecks;
 use super::report::{Check, Report};
@@ -19,11 +19,15 @@ pub(super) struct Checks {
 }
 
 impl Checks {
-    pub(super) fn begin(inputs: Inputs, keys: Result<Option<KeyChain>, NotaryError>) -> Self {
+    pub(super) fn begin(
+        log: &LogId,
+        inputs: Inputs,
+        keys: Result<Option<KeyChain>, NotaryError>,
+    ) -> Self {
         let mut report = Report::default();
         let chain = trusted(keys, inputs.key, &mut report);
-        let tree =
-            TreeChecks::begin(&inputs.notary, chain, inputs.kept, &inputs.witnesses, &mut report);
+        let place = (log, inputs.notary.as_path());
+        let tree = TreeChecks::begin(place, chain, inputs.kept, &inputs.witnesses, &mut report);
         let transcripts = inputs.transcripts;
         Self { report, events: EventChecks::default(), tree, transcripts }
     }

@@ -97,7 +97,7 @@ pub async fn verify(
 ) -> Result<Report, VerifyError> {
     // Before the head: what is signed meanwhile covers events that are not looked at.
     let keys = KeyChain::read(store, &inputs.notary).await;
-    let mut checks = Checks::begin(inputs, keys);
+    let mut checks = Checks::begin(store.log_id(), inputs, keys);
     let head = store.head().await?;
     let mut after = Position::START;
     let mut page = next_page(store, after, head).await?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use execution_ledger_domain::{Digest, Timestamp};
-use execution_ledger_store::Recorded;
+use execution_ledger_store::{LogId, Recorded};
 
 use super::Kept;
 use super::events::Place;
@@ -61,7 +61,7 @@ pub(super) struct TreeChecks {
 
 impl TreeChecks {
     pub(super) fn begin(
-        folder: &Path,
+        (log, folder): (&LogId, &Path),
         chain: Option<KeyChain>,
         kept: Vec<Kept>,
         witnesses: &(Vec<WitnessKey>, usize),
@@ -85,7 +85,7 @@ impl TreeChecks {
         }
         stated.sort_by_key(|stated| std::cmp::Reverse(stated.size));
         let mut this = Self {
-            tiles: TileDir::in_folder(folder),
+            tiles: TileDir::in_folder(folder, log),
             rotations: chain.map(|chain| chain.rotations().to_vec()).unwrap_or_default(),
             levels: Levels::default(),
             stated,

@@ -58,7 +58,7 @@ async fn checkpoints_tiles_and_entries_verify_with_another_implementation() {
     let entries = entries(&notary, 800).await;
     let events = all(&store).await;
     let ours = {
-        let tiles = TileDir::in_folder(&folder.path().join("notary"));
+        let tiles = TileDir::in_folder(&folder.path().join("notary"), store.log_id());
         let mut tree = LogTree::resume(tiles, u64::MAX, false).unwrap();
         let position = tree.position();
         for event in events.iter().filter(|event| event.position.number() > position) {

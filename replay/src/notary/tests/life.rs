@@ -2,8 +2,11 @@
 
 use std::fs;
 
-use super::{SEED, append, notary, notary_of, open, run, tamper};
-use crate::notary::{CHECKPOINTS_FILE, Checkpoints, Kept, State};
+use execution_ledger_domain::Timestamp;
+use execution_ledger_store::sqlite::Importer;
+
+use super::{SEED, all, append, notary, notary_of, open, run, tamper};
+use crate::notary::{CHECKPOINTS_FILE, Checkpoints, Kept, Levels, State, leaf};
 
 #[tokio::test]
 async fn a_restart_goes_on_with_the_same_tree_and_key() {
@@ -58,10 +61,49 @@ async fn lost_and_damaged_tiles_are_made_anew_and_agree() {
     restored("a tile was cut").await;
     fs::write(tile(0), vec![0; 8_192]).unwrap();
     restored("a tile was overwritten").await;
-    fs::write(folder.path().join("notary/tile/ends"), [0; 40]).unwrap();
+    let ends = folder.path().join(format!("notary/tile/ends-{}", store.log_id()));
+    fs::write(ends, [0; 40]).unwrap();
     restored("where tiles end was overwritten").await;
     fs::remove_dir_all(folder.path().join("notary/tile")).unwrap();
     restored("all tiles were removed").await;
+}
+
+/// Tiles say where they end by the positions of their log; of another one these mean nothing, also where
+/// all that was signed is under the tiles, so that no later checkpoint would tell.
+#[tokio::test]
+async fn the_same_events_in_another_log_lead_to_the_same_tree_from_whatever_tiles_there_are() {
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = open(first.path());
+    append(&store, 512).await;
+    assert_eq!(run(&notary(first.path(), &store)).await, State::Live);
+    // The other log counts its positions otherwise.
+    let mut importer =
+        Importer::create(&second.path().join("events.db"), Timestamp::EPOCH).unwrap();
+    importer.push(&mut all(&store).await).unwrap();
+    importer.finish().unwrap();
+    let connection = rusqlite::Connection::open(second.path().join("events.db")).unwrap();
+    let further = "DROP TRIGGER events_stay; DROP TRIGGER events_stay_as_they_are;
+        UPDATE events SET position = -position; UPDATE events SET position = 1000 - 3 * position;";
+    connection.execute_batch(further).unwrap();
+    drop(connection);
+    let moved = open(second.path());
+    assert_eq!(moved.head().await.unwrap().number(), 1_000 + 3 * 512);
+
+    append(&moved, 1).await;
+    let signing = notary(first.path(), &moved);
+    assert_eq!(run(&signing).await, State::Live);
+    let signed = signing.checkpoint().unwrap().checkpoint;
+    let mut tree = Levels::default();
+    for event in &all(&moved).await {
+        tree.push(leaf(event));
+    }
+    assert_eq!((signed.size, signed.root), (513, tree.root()));
+    let tiles = fs::read_dir(first.path().join("notary/tile")).unwrap();
+    let ends = tiles.filter(|entry| {
+        let name = entry.as_ref().unwrap().file_name();
+        name.to_str().unwrap().starts_with("ends")
+    });
+    assert_eq!(ends.count(), 1, "what spoke of the other log is gone");
 }
 
 #[tokio::test]
