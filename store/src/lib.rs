@@ -6,12 +6,15 @@
 
 mod clock;
 pub mod contract;
+mod import;
+pub mod kurrentdb;
 mod ledger;
 mod port;
 pub mod readers;
 pub mod sqlite;
 
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use import::{ImportError, NewLog};
 pub use ledger::{Context, ExecuteError, Executed, Ledger, StreamHead};
 pub use port::{
     AppendError, Appended, Batch, ContentPlace, ERASE_MAX_PLACES, EventStore, ExpectedRevision,
