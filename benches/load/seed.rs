@@ -181,6 +181,7 @@ fn life(number: u64, now: Timestamp) -> Result<Vec<NewEvent>, Failure> {
         runtime: Runtime::Command,
         resumed_session_id: None,
         told: Vec::new(),
+        node: None,
     };
     let (ending, contents) = ending(&mut mixed, claim, now)?;
     Ok(vec![

@@ -40,6 +40,7 @@ fn started() -> Command {
         now: NOW,
         runtime: Runtime::Command,
         turn: TurnContext::default(),
+        node: None,
     }
 }
 

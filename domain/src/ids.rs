@@ -60,6 +60,11 @@ uuid_id!(
 );
 
 uuid_id!(
+    /// One of several ledgers that share a log.
+    NodeId
+);
+
+uuid_id!(
     /// A webhook.
     WebhookId
 );

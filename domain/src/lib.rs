@@ -16,6 +16,7 @@ pub mod execution;
 pub mod given;
 pub mod ids;
 pub mod key;
+pub mod lease;
 pub mod limits;
 pub mod money;
 pub mod notary;
@@ -34,8 +35,8 @@ pub use budget::BudgetScope;
 pub use caller::{Caller, CallerRun, Right, Role};
 pub use content::{Content, ContentRef, Digest};
 pub use ids::{
-    AgentName, ClaimId, EventId, ExecutionId, KeyId, NameError, PaymentId, ScheduleId, SessionId,
-    UserName, WebhookId,
+    AgentName, ClaimId, EventId, ExecutionId, KeyId, NameError, NodeId, PaymentId, ScheduleId,
+    SessionId, UserName, WebhookId,
 };
 pub use money::{MoneyError, NanoUsd};
 pub use scope::Scope;

@@ -7,6 +7,7 @@ use crate::Timestamp;
 use crate::budget::BudgetScope;
 use crate::content::Digest;
 use crate::ids::{AgentName, ExecutionId, KeyId, PaymentId, ScheduleId, SessionId, WebhookId};
+use crate::lease::LeaseName;
 
 /// The kinds of streams that this version writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,6 +34,8 @@ pub enum Category {
     Content,
     /// `notary`, one stream: what the notary tells of itself.
     Notary,
+    /// `lease-{agent}`, `lease-@leader`: which of several nodes does what.
+    Lease,
 }
 
 impl Category {
@@ -50,6 +53,7 @@ impl Category {
             Self::Webhook => "webhook",
             Self::Content => "content",
             Self::Notary => "notary",
+            Self::Lease => "lease",
         }
     }
 }
@@ -124,6 +128,11 @@ impl StreamName {
         Self(Category::Notary.as_str().into())
     }
 
+    /// The stream of a lease.
+    pub fn lease(name: &LeaseName) -> Self {
+        Self(format!("lease-{name}").into())
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -182,6 +191,11 @@ impl StreamName {
     /// The digest of the erased text whose stream this is.
     pub fn content_digest(&self) -> Option<Digest> {
         self.id_in(Category::Content)
+    }
+
+    /// What the lease is for whose stream this is.
+    pub fn lease_name(&self) -> Option<LeaseName> {
+        self.id_in(Category::Lease)
     }
 
     fn id_in<T: FromStr>(&self, category: Category) -> Option<T> {

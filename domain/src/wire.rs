@@ -15,6 +15,7 @@ use crate::content::ContentRef;
 use crate::erasure::{ErasureEvent, TextPart};
 use crate::execution::ExecutionEvent;
 use crate::key::KeyEvent;
+use crate::lease::LeaseEvent;
 use crate::notary::NotaryEvent;
 use crate::payment::PaymentEvent;
 use crate::schedule::ScheduleEvent;
@@ -46,6 +47,8 @@ pub enum Event {
     Erasure(ErasureEvent),
     /// Of the stream `notary`.
     Notary(NotaryEvent),
+    /// Of a `lease-{agent}` stream.
+    Lease(LeaseEvent),
 }
 
 /// Why a stored event can't be read.
@@ -162,6 +165,9 @@ wire! {
     Execution(ExecutionEvent::SignalSent) of execution = "execution.signal_sent" v 1;
     Key(KeyEvent::Issued) of key = "key.issued" v 1;
     Key(KeyEvent::Revoked) of key = "key.revoked" v 1;
+    Lease(LeaseEvent::LeaseAcquired) of lease = "lease.acquired" v 1;
+    Lease(LeaseEvent::LeaseReleased) of lease = "lease.released" v 1;
+    Lease(LeaseEvent::SlotTaken) of lease = "lease.slot_taken" v 1;
     Notary(NotaryEvent::KeyRotated) of notary = "notary.key_rotated" v 1;
     Payment(PaymentEvent::RefundOwed) of payment = "payment.refund_owed" v 1;
     Payment(PaymentEvent::Settled) of payment = "payment.settled" v 1;
@@ -247,7 +253,8 @@ impl Event {
             )
             | Self::Budget(_)
             | Self::Webhook(_)
-            | Self::Notary(_) => return Vec::new(),
+            | Self::Notary(_)
+            | Self::Lease(_) => return Vec::new(),
         };
         texts.into_iter().filter_map(|(part, text)| Some((part, text?))).collect()
     }
@@ -335,6 +342,7 @@ kinds! {
     Webhook(WebhookEvent);
     Erasure(ErasureEvent);
     Notary(NotaryEvent);
+    Lease(LeaseEvent);
 }
 
 #[cfg(test)]

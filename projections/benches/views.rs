@@ -246,6 +246,7 @@ fn life(number: u64, ended: bool) -> (StreamName, Vec<NewEvent>) {
             runtime: Runtime::Command,
             resumed_session_id: None,
             told: Vec::new(),
+            node: None,
         };
         events.push(stored(ExecutionEvent::Running(running), Vec::new()));
         let report = RunReport {

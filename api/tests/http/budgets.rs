@@ -55,7 +55,7 @@ async fn run(server: &Server, id: ExecutionId, cost: Option<NanoUsd>) {
     let claim = ClaimId(Uuid::now_v7());
     let now = server.ledger.now();
     let (runtime, turn) = (Runtime::Command, TurnContext::default());
-    give(server, id, Command::Start { claim, now, runtime, turn }, &[]).await;
+    give(server, id, Command::Start { claim, now, runtime, turn, node: None }, &[]).await;
     let observed = Observation {
         claim,
         started_at: now,

@@ -51,6 +51,7 @@ async fn ran(server: &Server, id: &str, nanos: Option<i64>, model: &str) {
         runtime: Runtime::Command,
         resumed_session_id: None,
         told: Vec::new(),
+        node: None,
     };
     let report: RunReport = serde_json::from_value(json!({
         "claim": claim, "started_at": Timestamp::EPOCH, "ended_at": Timestamp::EPOCH,

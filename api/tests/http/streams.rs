@@ -24,7 +24,8 @@ use crate::support::{KEY, PATIENCE, Server};
 
 /// The command by which the process manager takes a slot.
 pub fn start_of(claim: ClaimId, now: Timestamp) -> Command {
-    Command::Start { claim, runtime: Runtime::Command, now, turn: TurnContext::default() }
+    let turn = TurnContext::default();
+    Command::Start { claim, runtime: Runtime::Command, now, turn, node: None }
 }
 
 /// The events of a stream as they come.

@@ -66,6 +66,7 @@ fn running() -> ExecutionEvent {
         runtime: crate::agent::Runtime::Command,
         resumed_session_id: None,
         told: Vec::new(),
+        node: None,
     })
 }
 

@@ -4,7 +4,7 @@ use super::event::{CancelCause, FailureCode, InjectionRefusal, Pending, SignalSe
 use super::observation::{CostBasis, Observation};
 use crate::agent::Runtime;
 use crate::content::ContentRef;
-use crate::ids::{ClaimId, ExecutionId, SessionId};
+use crate::ids::{ClaimId, ExecutionId, NodeId, SessionId};
 use crate::money::NanoUsd;
 use crate::time::Timestamp;
 
@@ -37,6 +37,8 @@ pub enum Command {
         runtime: Runtime,
         /// What a chat turn goes on from; nothing for any other execution.
         turn: TurnContext,
+        /// Where it is to run, where several nodes share the log.
+        node: Option<NodeId>,
     },
     /// Stop it, or never start it.
     Cancel {

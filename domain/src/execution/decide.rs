@@ -96,7 +96,7 @@ impl Aggregate for Execution {
             {
                 Err(Rejection::TooEarly)
             }
-            (Pending(queued), C::Start { claim, now, runtime, turn }) => {
+            (Pending(queued), C::Start { claim, now, runtime, turn, node }) => {
                 let slot_until = now.plus_s(queued.pending.timeout_s + limits::LEASE_MARGIN_S);
                 let TurnContext { resumed_session_id, told } = turn;
                 Ok(vec![E::Running(super::event::Running {
@@ -105,6 +105,7 @@ impl Aggregate for Execution {
                     runtime,
                     resumed_session_id,
                     told,
+                    node,
                 })])
             }
             (Running { .. }, C::Start { .. }) => Err(Rejection::AlreadyStarted),
@@ -263,6 +264,7 @@ fn ending(cancellation: Option<CancelCause>, observed: Observation) -> Execution
         (Some(StopCause::Timeout), _) => FailureCode::Timeout,
         (Some(StopCause::MaxCost), _) => FailureCode::MaxCost,
         (Some(StopCause::HostShutdown), _) => FailureCode::Interrupted,
+        (Some(StopCause::NodeLapsed), _) => FailureCode::NodeLost,
         (None, Evidence::Failure { code, .. }) => code,
         (None, Evidence::None) => match observed.exit {
             Some(Exit::Signal(_)) => FailureCode::KilledBySignal,

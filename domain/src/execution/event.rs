@@ -9,7 +9,7 @@ use super::state::Outcome;
 use crate::actor::ActorKind;
 use crate::agent::Runtime;
 use crate::content::ContentRef;
-use crate::ids::{AgentName, ClaimId, ExecutionId, ScheduleId, SessionId, UserName};
+use crate::ids::{AgentName, ClaimId, ExecutionId, NodeId, ScheduleId, SessionId, UserName};
 use crate::money::NanoUsd;
 use crate::time::Timestamp;
 
@@ -127,6 +127,8 @@ pub enum FailureCode {
     SupervisorLost,
     /// It waited for a slot for too long.
     QueueExpired,
+    /// The node that ran it was not heard of any more.
+    NodeLost,
 }
 
 impl FailureCode {
@@ -148,6 +150,7 @@ impl FailureCode {
             Self::Interrupted => "interrupted",
             Self::SupervisorLost => "supervisor_lost",
             Self::QueueExpired => "queue_expired",
+            Self::NodeLost => "node_lost",
         }
     }
 }
@@ -175,6 +178,9 @@ impl FailureCode {
             Self::Interrupted => "the host or the run's supervisor was told to stop while it ran",
             Self::SupervisorLost => "the run's supervisor died without leaving a status",
             Self::QueueExpired => "the execution waited for a slot for longer than 24 hours",
+            Self::NodeLost => {
+                "the node that ran it lost its connection to the log for longer than its lease"
+            }
         }
     }
 }
@@ -295,6 +301,9 @@ pub struct Running {
     /// The executions whose injected results the agent is told of with a chat turn.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub told: Vec<ExecutionId>,
+    /// Where it runs, where several nodes share the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeId>,
 }
 
 /// Why somebody wants a run to stop.

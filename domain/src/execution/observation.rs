@@ -109,6 +109,8 @@ pub enum StopCause {
     HostShutdown,
     /// It passed what it may cost.
     MaxCost,
+    /// Its node had not reached the log for longer than its lease.
+    NodeLapsed,
 }
 
 /// What the agent's own output says of the outcome.

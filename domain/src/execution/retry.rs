@@ -154,6 +154,7 @@ mod tests {
             now,
             runtime: crate::agent::Runtime::Command,
             turn: crate::execution::TurnContext::default(),
+            node: None,
         };
         let waiting = || given::<Execution>([ExecutionEvent::Pending(Box::new(pending.clone()))]);
         waiting().when(start(at(1_599))).then_refused(&Rejection::TooEarly);

@@ -48,6 +48,7 @@ fn running() -> E {
         runtime: Runtime::Command,
         resumed_session_id: None,
         told: Vec::new(),
+        node: None,
     })
 }
 
@@ -57,6 +58,7 @@ fn start(number: u128, second: i64) -> Command {
         now: at(second),
         runtime: Runtime::Command,
         turn: TurnContext::default(),
+        node: None,
     }
 }
 
@@ -68,13 +70,14 @@ fn a_turns_start_records_what_it_resumes_and_which_results_its_agent_is_told_of(
     };
     let runtime = Runtime::Command;
     given::<Execution>([pending()])
-        .when(Command::Start { claim: claim(1), now: at(10), runtime, turn: turn.clone() })
+        .when(Command::Start { claim: claim(1), now: at(10), runtime, turn: turn.clone(), node: None })
         .then([E::Running(Running {
             claim: claim(1),
             slot_until: at(10 + 60 + 300),
             runtime,
             resumed_session_id: turn.resumed_session_id,
             told: turn.told,
+            node: None,
         })]);
 }
 

@@ -43,6 +43,7 @@ fn running() -> ExecutionEvent {
         runtime: Runtime::Command,
         resumed_session_id: None,
         told: Vec::new(),
+        node: None,
     })
 }
 

@@ -45,6 +45,7 @@ pub(super) fn running(number: u64) -> ExecutionEvent {
         runtime: Runtime::Command,
         resumed_session_id: None,
         told: Vec::new(),
+        node: None,
     })
 }
 

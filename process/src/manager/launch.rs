@@ -145,7 +145,7 @@ async fn win_claim(
     loop {
         attempt += 1;
         let command =
-            Command::Start { claim, now: shared.ledger.now(), runtime, turn: turn.clone() };
+            Command::Start { claim, now: shared.ledger.now(), runtime, turn: turn.clone(), node: None };
         match command_on(shared, execution, command, &[]).await {
             Err(ExecuteError::Refused(Rejection::AlreadyStarted)) => {
                 return match shared.ledger.load::<Execution>(&stream).await? {

@@ -290,7 +290,8 @@ async fn apply(shared: &Shared, batch: &Batch) -> Result<(), ManagerError> {
             | Event::Payment(_)
             | Event::Webhook(_)
             | Event::Erasure(_)
-            | Event::Notary(_) => {}
+            | Event::Notary(_)
+            | Event::Lease(_) => {}
         }
     }
     if let Some(last) = batch.last() {

@@ -239,7 +239,7 @@ mod tests {
             self.give(number, Command::Submit(Box::new(task)), &[text]).await;
             let (claim, now) = (ClaimId(id(number).0), self.ledger.now());
             let turn = TurnContext::default();
-            self.give(number, Command::Start { claim, now, runtime, turn }, &[]).await;
+            self.give(number, Command::Start { claim, now, runtime, turn, node: None }, &[]).await;
         }
 
         /// Ends it in one of the agent's own sessions, or in none.

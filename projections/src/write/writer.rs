@@ -206,7 +206,8 @@ impl Writer {
             | Event::Budget(_)
             | Event::Webhook(_)
             | Event::Erasure(_)
-            | Event::Notary(_) => None,
+            | Event::Notary(_)
+            | Event::Lease(_) => None,
         };
         let change = Change { recorded, batch, event, execution };
         for projection in &mut self.others {

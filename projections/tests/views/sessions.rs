@@ -168,6 +168,7 @@ async fn start_telling(world: &World, which: usize, result: ExecutionId) {
         now: execution_ledger_store::Clock::now(&*world.clock),
         runtime: execution_ledger_domain::agent::Runtime::Command,
         turn: TurnContext { resumed_session_id: None, told: vec![result] },
+        node: None,
     };
     let (stream, story) = (StreamName::execution(turn), context());
     let started = world.ledger.execute::<execution::Execution>(&stream, start, &[], &story);

@@ -154,6 +154,7 @@ impl World {
                     now,
                     runtime: Runtime::Command,
                     turn: TurnContext { resumed_session_id: None, told },
+                    node: None,
                 })
                 .await;
             }
