@@ -22,14 +22,15 @@ const ANSWER_USD: f64 = 0.003_575;
 const CANCELLED_WITHIN: Duration = Duration::from_secs(5);
 
 /// A server with the agent `claude`, which may run `echo`.
-struct Setup {
-    server: Server,
+pub struct Setup {
+    pub server: Server,
     _home: TempDir,
     _api: ModelApi,
 }
 
 impl Setup {
-    async fn start() -> Self {
+    /// Starts it.
+    pub async fn start() -> Self {
         let claude = repository(CLAUDE);
         assert!(claude.exists(), "{} is missing: run `make test-tools`", claude.display());
         let api = ModelApi::start("model_api.py");

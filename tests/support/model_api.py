@@ -5,6 +5,7 @@ Prints its port as the first line of its output and serves until its standard in
 never outlives the test that started it. A word in the newest prompt decides what it answers:
 
 [TEXT]  a short text (also the default)
+[MARKDOWN] a text with headings, lists, code, a table and a link, and what must not be run
 [TOOL]  asks for the tool Bash with `echo hi`, then answers in text
 [LEDGER] asks for the ledger's own tool list_recent_executions over MCP, then answers in text
 [E400]  an API error, status 400
@@ -24,7 +25,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 INPUT_TOKENS, OUTPUT_TOKENS, CACHE_WRITE_TOKENS, CACHE_READ_TOKENS = 1200, 42, 300, 50
 SLOW_WORDS, SLOW_PAUSE_S = 300, 0.2
 REQUEST_MAX_BYTES = 32 * 1024 * 1024
-MODE = re.compile(r"\[(TEXT|TOOL|LEDGER|E400|E529|SLOW)\]")
+MODE = re.compile(r"\[(TEXT|MARKDOWN|TOOL|LEDGER|E400|E529|SLOW)\]")
 ERRORS = {
     "E400": (400, "invalid_request_error", "prompt is bad"),
     "E529": (529, "overloaded_error", "Overloaded"),
@@ -33,6 +34,28 @@ TOOLS = {
     "TOOL": ("Bash", {"command": "echo hi", "description": "run it"}),
     "LEDGER": ("mcp__execution-ledger__list_recent_executions", {"limit": 5}),
 }
+# Of a Markdown text, nothing may be run or fetched by whoever shows it.
+MARKDOWN = """## What I found
+
+Two of **three** checks pass; `cargo test` says why:
+
+```text
+error[E0382]: borrow of moved value, in a line that is much longer than a phone is wide: src/main.rs:42:17
+```
+
+1. Clone `config` before the loop
+2. Or borrow it, as [the book](https://doc.example.org/book) says
+
+| Check | Result | Seconds |
+|-------|--------|--------:|
+| build | passes | 12.5 |
+| tests | **fails** | 3 |
+
+- [x] read
+- [ ] fixed, see [main.rs](src/main.rs:42) or [this](javascript:document.title='taken')
+
+<img src=x onerror="document.title='taken'"> ![a picture](https://pictures.example.org/a.png)
+"""
 
 
 def blocks(message):
@@ -104,6 +127,8 @@ class Api(BaseHTTPRequestHandler):
             "model": request.get("model"), "content": [], "stop_reason": None,
             "stop_sequence": None, "usage": self.usage(1),
         }
+        if mode == "MARKDOWN":
+            text = MARKDOWN
         answer = [{"type": "text", "text": text}]
         if mode in TOOLS:
             name, tool = TOOLS[mode]
@@ -140,7 +165,9 @@ class Api(BaseHTTPRequestHandler):
         """One content block in pieces."""
         if block["type"] == "text":
             start, kind = {"type": "text", "text": ""}, "text_delta"
-            pieces = [word + " " for word in block["text"].split()]
+            pieces = [line for line in block["text"].splitlines(keepends=True)]
+            if len(pieces) == 1:
+                pieces = [word + " " for word in block["text"].split()]
             if slow:
                 pieces += [f"w{number} " for number in range(SLOW_WORDS)]
             deltas = [{"type": kind, "text": piece} for piece in pieces]

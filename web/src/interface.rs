@@ -56,6 +56,14 @@ impl Visitor {
         Self::from_head(request.headers(), request.extensions(), request.uri())
     }
 
+    /// A cookie of the browser.
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        let all = self.headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let mut pairs =
+            all.flat_map(|value| value.split(';')).filter_map(|one| one.trim().split_once('='));
+        pairs.find(|(own, _)| *own == name).map(|(_, value)| value)
+    }
+
     fn from_head(headers: &HeaderMap, extensions: &Extensions, uri: &Uri) -> Self {
         let mut passed = HeaderMap::new();
         for name in PASSED_ON {

@@ -15,6 +15,7 @@ mod executions;
 mod interface;
 mod keys;
 mod layout;
+mod markdown;
 mod new_task;
 mod schedules;
 mod sessions;
@@ -30,7 +31,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY};
 use axum::http::{HeaderMap, HeaderValue, Method};
-use axum::middleware::{map_request, map_response};
+use axum::middleware::{from_fn, map_request, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use maud::Markup;
@@ -62,6 +63,7 @@ pub fn around(interface: Router) -> Router {
     let all = Router::new()
         .merge(pages)
         .route("/assets/{version}/{name}", get(assets::asset))
+        .layer(from_fn(markdown::kept))
         .fallback(other)
         .with_state(interface);
     // Around the choice of the page, not only around what it answers.

@@ -20,10 +20,14 @@ use crate::error_page::Instead;
 use crate::executions::row_title;
 use crate::interface::{Interface, Problem, Visitor, quoted};
 use crate::layout::{self, Me, Place};
+use crate::markdown::{self, Choice, Look};
 use crate::texts::visible;
 use crate::words::{icon, number, status};
 use crate::{sessions, shown};
 use transcript::PART_LINES;
+
+/// The level of the first headings in what agents write: those of the page's parts are above them.
+const HEADINGS_FROM: u8 = 3;
 
 /// The addresses of this part.
 pub(crate) fn routes() -> Router<Interface> {
@@ -67,6 +71,7 @@ async fn whole(interface: &Interface, visitor: &Visitor, address: &str) -> crate
     let detail = detail.map_err(fail)?;
     let record = &detail.record;
     let proof = crate::audit::proof_mark(interface, visitor, &me, &detail).await;
+    let choice = Choice::of(visitor);
     let grace_s = stopping::grace_s(interface, visitor, &detail).await;
     let body = html! {
         nav .crumbs aria-label="Where this is" {
@@ -86,8 +91,8 @@ async fn whole(interface: &Interface, visitor: &Visitor, address: &str) -> crate
         div .columns {
             div .main-column {
                 (message(record))
-                (answer(record))
-                (printed(record, &lines))
+                (answer(record, Look::response(choice, record)))
+                (printed(record, &lines, Look::said(choice)))
             }
             aside .side-column aria-label="Facts" {
                 (facts::facts(&detail))
@@ -147,12 +152,17 @@ fn message(record: &Execution) -> Markup {
     }
 }
 
-fn answer(record: &Execution) -> Markup {
+fn answer(record: &Execution, look: Look) -> Markup {
     let erased = |part: &str| record.erased.iter().any(|erased| erased == part);
     html! {
         div #answer {
             @if let Some(text) = &record.response {
-                section .block { h2 { "Response" } div .prose.card dir="auto" { (visible(text)) }
+                section .block {
+                    div .block-title {
+                        h2 { "Response" }
+                        @if markdown::has_form(text) { (markdown::switch(look, "answer")) }
+                    }
+                    div .card { (markdown::text(text, look, HEADINGS_FROM)) }
                     @if record.response_cut { p .quiet { "Cut here; it is whole in the transcript." } }
                 }
             } @else if erased("response") {
@@ -169,7 +179,7 @@ fn answer(record: &Execution) -> Markup {
     }
 }
 
-fn printed(record: &Execution, lines: &Result<Lines, Problem>) -> Markup {
+fn printed(record: &Execution, lines: &Result<Lines, Problem>, look: Look) -> Markup {
     let address = record.address();
     let live = record.is_open();
     html! {
@@ -188,14 +198,15 @@ fn printed(record: &Execution, lines: &Result<Lines, Problem>) -> Markup {
                 }
                 span #transcript-found .quiet role="status" {}
                 label #follow-box .check hidden { input #follow type="checkbox" checked; " Follow" }
-                a .button.is-plain href={ (address) "/raw" } { "Raw" }
+                @if lines.as_ref().is_ok_and(transcript::has_form) { (markdown::switch(look, "transcript")) }
+                a .button.is-plain.is-small href={ (address) "/raw" } { "Raw" }
             }
             @match lines {
                 Ok(lines) => {
                     @if lines.lines.is_empty() {
                         p .quiet.nothing-printed { "Nothing was printed" @if live { " yet" } "." }
                     }
-                    div #parts .parts { (transcript::part(lines)) }
+                    div #parts .parts { (transcript::part(lines, look)) }
                     @if let Some(next) = lines.next_after_seq {
                         p #more-parts { a .button href={ (address) "/transcript?after_seq=" (next) } { "Show more" } }
                     }
@@ -224,7 +235,7 @@ async fn transcript_part(
         let body = html! {
             nav .crumbs aria-label="Where this is" { a href=(back) { "To the execution" } }
             h1 { "Transcript after line " (number(after.parse().unwrap_or(0))) }
-            div #parts .parts { (transcript::part(&lines)) }
+            div #parts .parts { (transcript::part(&lines, Look::said(Choice::of(&visitor)))) }
             @if let Some(next) = lines.next_after_seq {
                 p #more-parts { a .button href={ (back) "/transcript?after_seq=" (next) } { "Show more" } }
             }

@@ -2,8 +2,10 @@
 
 use maud::{Markup, html};
 
+use super::HEADINGS_FROM;
 use super::conversation::{Part, parts};
 use crate::answers::{Line, Lines};
+use crate::markdown::{self, Look};
 use crate::texts::visible;
 use crate::words::icon;
 
@@ -15,12 +17,12 @@ const SHOWN_MAX_CHARS: usize = 20_000;
 const HEAD_MAX_CHARS: usize = 100;
 
 /// A part of a transcript as a list of what was said and done, marked with the last line that is in it.
-pub(super) fn part(lines: &Lines) -> Markup {
+pub(super) fn part(lines: &Lines, look: Look) -> Markup {
     let first = lines.lines.first().map(|line| line.seq);
     let last = lines.lines.last().map(|line| line.seq);
     html! {
         div .part data-first=[first] data-last=[last] data-more[lines.next_after_seq.is_some()] {
-            @for said in joined(&lines.lines) { (item(&said)) }
+            @for said in joined(&lines.lines) { (item(&said, look)) }
         }
     }
 }
@@ -52,18 +54,18 @@ fn joined(lines: &[Line]) -> Vec<Item> {
     items
 }
 
-fn item(item: &Item) -> Markup {
+fn item(item: &Item, look: Look) -> Markup {
     let about = html! { a .seq href={ "#line-" (item.seq) } title=(crate::words::exact(&item.at)) { (item.seq) } };
     let id = format!("line-{}", item.seq);
     match &item.part {
         Part::Said(text) => html! {
-            article .turn.is-said id=(id) { (about) div .prose dir="auto" { (cut(text)) } }
+            article .turn.is-said id=(id) { (about) (said(text, look)) }
         },
         Part::Told(text) => html! {
             article .turn.is-told id=(id) { (about) div .prose dir="auto" { (cut(text)) } }
         },
         Part::Thought(text) => html! {
-            details .turn.is-thought id=(id) { summary { "Thought" } div .prose dir="auto" { (cut(text)) } }
+            details .turn.is-thought id=(id) { summary { "Thought" } (said(text, look)) }
         },
         Part::Call { name, about: what, input } => html! {
             details .turn.is-call id=(id) {
@@ -95,6 +97,22 @@ fn head(text: &str) -> String {
     visible(&crate::words::first_line(text, HEAD_MAX_CHARS)).into_owned()
 }
 
+/// Whether any of what was said looks different once it is formatted.
+pub(super) fn has_form(lines: &Lines) -> bool {
+    let mut said = lines.lines.iter().flat_map(parts);
+    said.any(|part| matches!(part, Part::Said(text) if markdown::has_form(&text)))
+}
+
+fn said(text: &str, look: Look) -> Markup {
+    match text.char_indices().nth(SHOWN_MAX_CHARS) {
+        None => markdown::text(text, look, HEADINGS_FROM),
+        Some((end, _)) => html! {
+            (markdown::text(&text[..end], look, HEADINGS_FROM))
+            p .quiet { "… cut here; whole in the raw transcript" }
+        },
+    }
+}
+
 fn cut(text: &str) -> Markup {
     match text.char_indices().nth(SHOWN_MAX_CHARS) {
         None => html! { (visible(text)) },
@@ -107,6 +125,7 @@ fn cut(text: &str) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::markdown::Choice;
 
     #[test]
     fn what_an_agent_prints_is_text_and_never_markup() {
@@ -123,7 +142,8 @@ mod tests {
                 r#"{"type":"assistant","message":{"content":[{"type":"text","text":"<img src=x>"}]}}"#,
             ),
         ];
-        let shown = part(&Lines { lines, next_after_seq: Some(2) }).into_string();
+        let shown = part(&Lines { lines, next_after_seq: Some(2) }, Look::said(Choice::Usual))
+            .into_string();
         assert!(shown.contains("&lt;script&gt;") && shown.contains("&lt;img"), "{shown}");
         assert!(!shown.contains("<script") && !shown.contains("<img"), "{shown}");
         assert!(shown.contains("data-first=\"1\" data-last=\"2\" data-more"), "{shown}");

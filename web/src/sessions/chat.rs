@@ -13,6 +13,7 @@ use crate::answers::Execution;
 use crate::error_page::Instead;
 use crate::interface::{Interface, Problem, Visitor, quoted};
 use crate::layout::{self, Me, Place};
+use crate::markdown::{self, Choice, Look};
 use crate::shown;
 use crate::words::{first_line, icon, time};
 
@@ -66,6 +67,7 @@ async fn whole(
     let detail: SessionDetail = interface.get(visitor, &address).await.map_err(fail)?;
     let reasons = reasons(interface, visitor, &detail).await;
     let is_newest = !known.contains("cursor=");
+    let choice = Choice::of(visitor);
     let session = &detail.session;
     let body = html! {
         section #chat .chat data-session=(session.session_id)
@@ -74,9 +76,9 @@ async fn whole(
                 a href="/sessions" { "Chats" } span aria-hidden="true" { "/" }
                 a href={ "/agents/" (session.agent_name) } { (session.agent_name) }
             }
-            div #chat-head data-follows { (head(&detail, &me)) }
+            div #chat-head data-follows { (head(&detail, &me, choice)) }
             div #chat-log .chat-log role="log" aria-label="Messages" data-follows[is_newest] {
-                (log(&detail, &reasons, &me, is_newest))
+                (log(&detail, &reasons, &me, is_newest, choice))
             }
             @if is_newest { (foot(&detail, &me, draft)) }
             @else { p .chat-older { a .button href=(session.address()) { "Back to the newest" } } }
@@ -116,7 +118,7 @@ fn is_own(session: &ChatSession, me: &Me) -> bool {
     session.user == me.user && me.may("chat")
 }
 
-fn head(detail: &SessionDetail, me: &Me) -> Markup {
+fn head(detail: &SessionDetail, me: &Me, choice: Choice) -> Markup {
     let session = &detail.session;
     html! {
         header .page-head {
@@ -132,11 +134,19 @@ fn head(detail: &SessionDetail, me: &Me) -> Markup {
                         }
                     }
                     @if !session.is_open() { span .chat-closed { "Closed" } }
+                    @if let Some(look) = formatted(detail, choice) { (markdown::switch(look, "chat-log")) }
                 }
             }
             @if session.is_open() && me.may("chat") { (close_form(session)) }
         }
     }
+}
+
+/// How answers are shown, where any of them looks different once it is formatted.
+fn formatted(detail: &SessionDetail, choice: Choice) -> Option<Look> {
+    let mut records = detail.entries.iter().map(|entry| &entry.record);
+    let record = records.find(|record| record.response.as_deref().is_some_and(markdown::has_form));
+    record.map(|record| Look::response(choice, record))
 }
 
 /// Closing can't be undone: it is asked twice, also without scripts.
@@ -152,12 +162,18 @@ fn close_form(session: &ChatSession) -> Markup {
     }
 }
 
-fn log(detail: &SessionDetail, reasons: &Reasons, me: &Me, is_newest: bool) -> Markup {
+fn log(
+    detail: &SessionDetail,
+    reasons: &Reasons,
+    me: &Me,
+    is_newest: bool,
+    choice: Choice,
+) -> Markup {
     let session = &detail.session;
     let may_stop = me.may("operate");
     let entry = |entry: &Entry| match entry.kind.as_str() {
-        "turn" => entries::turn(session, entry, reasons, may_stop),
-        _ => entries::result(entry),
+        "turn" => entries::turn(session, entry, reasons, may_stop, choice),
+        _ => entries::result(entry, choice),
     };
     html! {
         @if let Some(cursor) = &detail.next_cursor {

@@ -6,6 +6,7 @@ use maud::{Markup, html};
 
 use super::answers::{ChatSession, Entry, Waiting};
 use crate::answers::Execution;
+use crate::markdown::{self, Choice, Look};
 use crate::texts::visible;
 use crate::words::{cost, duration, first_line, icon, status, time};
 
@@ -14,6 +15,10 @@ pub(super) type Reasons = HashMap<String, Waiting>;
 
 /// The preview of a result: so much of it, in characters.
 const PREVIEW_MAX_CHARS: usize = 200;
+/// The level of the first headings in an answer: the page's title is above them.
+const IN_TURN: u8 = 2;
+/// The same in the result of a background task, which has headings of its own.
+const IN_RESULT: u8 = 4;
 
 /// What was said, and what was answered.
 pub(super) fn turn(
@@ -21,6 +26,7 @@ pub(super) fn turn(
     entry: &Entry,
     reasons: &Reasons,
     may_stop: bool,
+    choice: Choice,
 ) -> Markup {
     let record = &entry.record;
     html! {
@@ -36,7 +42,7 @@ pub(super) fn turn(
                 @match record.status.as_str() {
                     "pending" => p .quiet { (why(record, reasons)) },
                     "running" => (being_made(record)),
-                    _ => (outcome(entry)),
+                    _ => (outcome(entry, choice, IN_TURN)),
                 }
                 (foot(record))
             }
@@ -89,7 +95,7 @@ pub(super) fn working(
 }
 
 /// The result of a background task: closed, with its beginning to be seen.
-pub(super) fn result(entry: &Entry) -> Markup {
+pub(super) fn result(entry: &Entry, choice: Choice) -> Markup {
     let record = &entry.record;
     html! {
         details .background id={ "b-" (record.execution_id) } {
@@ -108,7 +114,7 @@ pub(super) fn result(entry: &Entry) -> Markup {
                 h3 { "Task" }
                 div .prose dir="auto" { (message(record)) }
                 h3 { "Result" }
-                (outcome(entry))
+                (outcome(entry, choice, IN_RESULT))
                 (foot(record))
                 @if entry.told == Some(false) {
                     p .quiet { "The agent is told of it with your next message." }
@@ -144,11 +150,11 @@ fn message(record: &Execution) -> Markup {
 }
 
 /// How it ended.
-fn outcome(entry: &Entry) -> Markup {
+fn outcome(entry: &Entry, choice: Choice, headings_from: u8) -> Markup {
     let record = &entry.record;
     html! {
         @match &record.response {
-            Some(words) => div .prose dir="auto" { (visible(words)) },
+            Some(words) => (markdown::text(words, Look::response(choice, record), headings_from)),
             None if is_erased(record, "response") => p { em .quiet { "The text was erased." } },
             None if record.status == "completed" => p .quiet { "It answered without words." },
             None => {},
