@@ -99,7 +99,7 @@ pub(crate) fn page(me: Option<&Me>, place: Place, title: &str, body: &Markup) ->
                 }
                 main #main tabindex="-1" { (body) }
                 div #said .said role="status" aria-live="polite" {}
-                (help_sheet())
+                (help_sheet(me))
                 (crate::activity::drawer())
                 (palette(me))
             }
@@ -115,7 +115,7 @@ fn places(me: Option<&Me>, current: Place) -> Markup {
     html! {
         @for &(place, address, picture, name, right) in PLACES {
             @if may(right) {
-                a href=(address) aria-current=[(place == current).then_some("page")] {
+                a href=(address) aria-current=[(place == current).then_some("page")] data-letter=[letter(address)] {
                     (icon(picture)) span { (name) }
                     @if place == Place::Executions {
                         span #running-count .count hidden title="Running now" {}
@@ -133,6 +133,24 @@ fn controls(me: Option<&Me>) -> Markup {
             span .dot {} span .live-text { "Not live" }
         }
         @if me.is_some_and(|me| me.may("read")) {
+/// The letter that, after `g`, leads to a place.
+fn letter(address: &str) -> Option<&'static str> {
+    Some(match address {
+        "/" => "e",
+        "/agents" => "a",
+        "/activity" => "v",
+        "/timeline" => "t",
+        "/sessions" => "c",
+        "/schedules" => "s",
+        "/costs" => "o",
+        "/payments" => "p",
+        "/audit" => "u",
+        "/keys" => "k",
+        "/webhooks" => "w",
+        _ => return None,
+    })
+}
+
             a #activity-open .icon-button.activity-open href="/activity" title="Activity (t)" aria-keyshortcuts="t" {
                 (icon("activity")) span .sr { "Activity" }
                 span .badge data-counts-running hidden {}
@@ -153,34 +171,44 @@ fn controls(me: Option<&Me>) -> Markup {
     }
 }
 
-fn help_sheet() -> Markup {
+/// What the keys do, as far as whoever looks has a use for it.
+fn help_sheet(me: Option<&Me>) -> Markup {
+    let may = |right: &str| me.is_none_or(|me| me.may(right));
     let keys = [
-        ("Ctrl K", "Go to an execution or an agent, or do something"),
-        ("/", "Search"),
-        ("n", "New task"),
-        ("j, k", "Next, previous row"),
-        ("Enter", "Open the row"),
-        ("g e", "Executions"),
-        ("g a", "Agents"),
-        ("g c", "Chats"),
-        ("t", "Open and close the activity panel"),
-        ("l", "Follow the transcript"),
-        ("?", "This sheet"),
-        ("Esc", "Close"),
+        ("Ctrl K", "Go to anything, or do something", ""),
+        ("/", "Search in the list or the transcript", "read"),
+        ("n", "New task", "operate"),
+        ("Ctrl Enter", "Submit what is typed", "operate"),
+        ("j, k", "Next, previous row", "read"),
+        ("Enter", "Open the row", "read"),
+        ("x", "Choose the row", "operate"),
+        ("t", "Open and close the activity panel", "read"),
+        ("l", "Follow the transcript, or not", "read"),
+        ("End", "The last lines of the transcript", "read"),
+        ("?", "This sheet", ""),
+        ("Esc", "Close", ""),
     ];
     html! {
         dialog #help-sheet aria-labelledby="help-title" {
             h2 #help-title { "Keys" }
-            dl .keys { @for (key, meaning) in keys { dt { kbd { (key) } } dd { (meaning) } } }
+            dl .keys {
+                @for (key, meaning, right) in keys {
+                    @if right.is_empty() || may(right) { dt { kbd { (key) } } dd { (meaning) } }
+                }
+                @for (_, address, _, name, _) in places {
+                    @if let Some(letter) = letter(address) { dt { kbd { "g " (letter) } } dd { (name) } }
+                }
+            }
             form method="dialog" { button .button { "Close" } }
         }
+    let places = PLACES.iter().filter(|place| may(place.4));
     }
 }
 
 fn palette(me: Option<&Me>) -> Markup {
-    let may_submit = me.is_some_and(|me| me.may("operate"));
+    let rights = me.map(|me| me.rights.join(" "));
     html! {
-        dialog #palette aria-label="Go to, or do" data-may-submit[may_submit] {
+        dialog #palette aria-label="Go to, or do" data-rights=[rights] {
             input #palette-text type="search" role="combobox" aria-expanded="true"
                 aria-controls="palette-found" aria-autocomplete="list" autocomplete="off"
                 aria-label="An execution, an agent, or what to do" placeholder="Go to, or do…";

@@ -41,14 +41,16 @@ const ALONE = {
   t: () => document.getElementById("activity-open")?.click(),
 };
 
-/// Where `g` and another key go.
-const PLACES = { e: "/", a: "/agents", c: "/sessions" };
+/// The places of the navigation: where `g` and their letter go.
+const places = () => [...document.querySelectorAll("#places a")];
+const may = (right) => (palette().dataset.rights ?? "").split(" ").includes(right);
 
 function onKey(event) {
   if (event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); openPalette(); return; }
   if (event.key === "Escape") for (const open of document.querySelectorAll("details.new-task[open], details.more[open]")) { open.open = false; open.querySelector("summary").focus(); }
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select, dialog")) return;
-  if (before === "g" && PLACES[event.key]) { before = ""; go(PLACES[event.key]); return; }
+  const place = before === "g" && places().find(({ dataset }) => dataset.letter === event.key);
+  if (place) { before = ""; event.preventDefault(); go(place.href); return; }
   before = event.key;
   const act = ALONE[event.key];
   if (act) { event.preventDefault(); act(); }
@@ -56,51 +58,80 @@ function onKey(event) {
 
 const palette = () => document.getElementById("palette");
 let offers = [], chosen = 0, looking = 0;
+/// What can be named in the palette, as it was when it was opened.
+let named = null;
+/// Offers of each kind: most.
+const OFFERED_MAX = 6;
+/// Running executions among which one to be stopped is looked for: most.
+const RUNNING_MAX = 50;
+
+const asked = (address) => fetch(address).then((answer) => (answer.ok ? answer.json() : {})).catch(() => ({}));
 
 function openPalette() {
   const text = document.getElementById("palette-text");
   text.value = "";
   palette().showModal();
+  named = may("read") ? Promise.all([
+    asked("/api/agents"),
+    may("read_sessions") ? asked("/api/sessions?limit=100") : {},
+    may("operate") ? asked(`/api/executions?status=running&limit=${RUNNING_MAX}`) : {},
+  ]) : Promise.resolve([{}, {}, {}]);
   look("");
 }
 
-/// What can be done at once, and what the words find.
+/// Has something done that has no page of its own; its answer is the page where it is seen.
+const done = (address) => go(address, { options: { method: "POST", body: new URLSearchParams() } });
+const of = (agent) => `/agents/${encodeURIComponent(agent)}`;
+const short = (text) => (text ?? "erased").split("\n")[0].slice(0, 80);
+
+/// What can be done on the page that is shown, and where one can go.
+function commands() {
+  const own = [...document.querySelectorAll("#actions :is(button:enabled, a), #agent-actions :is(button:enabled, a)")]
+    .map((button) => ({ name: `${button.textContent.trim()}`, about: "on this page", act: () => button.click() }));
+  const doing = may("operate") ? [{ name: "New task", about: "do", act: newTask }] : [];
+  const going = places().map((link) => ({
+    name: link.querySelector("span:not([id])").textContent, about: link.dataset.letter ? `g ${link.dataset.letter}` : "go to",
+    act: () => (link.hasAttribute("data-plain") ? location.assign(link.href) : go(link.href)),
+  }));
+  if (may("read")) going.push(...["running", "pending", "failed"].map((state) => ({
+    name: `${state === "pending" ? "Waiting" : state[0].toUpperCase() + state.slice(1)} executions`, about: "go to", act: () => go(`/?status=${state}`),
+  })));
+  return [...own, ...doing, ...going,
+    { name: "Change between light and dark", about: "do", act: theme },
+    { name: "Keys of the keyboard", about: "?", act: ALONE["?"] },
+  ];
+}
+
+function ofAgents(agents) {
+  const active = agents.filter(({ status }) => status !== "retired");
+  const pages = agents.map(({ name }) => ({ name, about: "agent", act: () => go(of(name)) }));
+  const tasks = may("operate") ? active.map(({ name }) => ({ name: `New task for ${name}`, about: "do", act: () => go(`${of(name)}/tasks`).then(newTask) })) : [];
+  const steering = may("manage_queues") ? active.map(({ name, status }) => (status === "paused"
+    ? { name: `Resume ${name}`, about: "do", act: () => done(`${of(name)}/resume`) }
+    : { name: `Pause ${name}`, about: "do", act: () => done(`${of(name)}/pause`) })) : [];
+  return [pages, tasks, steering];
+}
+
+/// What can be done at once, and what the words find: each of them has to stand in it.
 async function look(words) {
   const own = looking += 1;
-  const commands = [
-    { name: "Executions", about: "go to", act: () => go("/") },
-    { name: "Agents", about: "go to", act: () => go("/agents") },
-    { name: "Chats", about: "go to", act: () => go("/sessions") },
-    { name: "Activity", about: "go to", act: () => go("/activity") },
-    { name: "Timeline", about: "go to", act: () => go("/timeline") },
-    { name: "Running executions", about: "go to", act: () => go("/?status=running") },
-    { name: "Failed executions", about: "go to", act: () => go("/?status=failed") },
-    { name: "Change between light and dark", about: "do", act: theme },
-    { name: "Keys", about: "help", act: ALONE["?"] },
-  ];
-  if (palette().hasAttribute("data-may-submit")) commands.unshift({ name: "New task", about: "do", act: newTask });
-  const stop = document.querySelector('#actions form[action$="/stop"] button:enabled');
-  if (stop) commands.unshift({ name: "Stop this execution", about: "do", act: () => stop.click() });
-  const fits = (name) => name.toLowerCase().includes(words.toLowerCase());
-  offer(commands.filter(({ name }) => fits(name)));
-  if (!words) return;
-  const [agents, chats, found] = await Promise.all([
-    fetch("/api/agents").then((answer) => answer.json()).catch(() => ({})),
-    fetch("/api/sessions?limit=100").then((answer) => answer.json()).catch(() => ({})),
-    fetch(`/api/executions?limit=8&q=${encodeURIComponent(`${words}*`)}`).then((answer) => answer.json()).catch(() => ({})),
+  const parts = words.toLowerCase().split(/\s+/);
+  const fits = ({ name, about }) => parts.every((part) => `${name} ${about}`.toLowerCase().includes(part));
+  const first = commands().filter(fits);
+  offer(first);
+  if (!words || !may("read")) return;
+  const [[{ agents = [] }, { sessions = [] }, { executions: running = [] }], { executions = [] }] = await Promise.all([
+    named, asked(`/api/executions?limit=8&q=${encodeURIComponent(`${words}*`)}`),
   ]);
   if (own !== looking) return;
-  offer([
-    ...commands.filter(({ name }) => fits(name)),
-    ...(agents.agents ?? []).filter(({ name }) => fits(name)).slice(0, 5)
-      .map(({ name }) => ({ name, about: "agent", act: () => go(`/agents/${encodeURIComponent(name)}/tasks`) })),
-    ...(chats.sessions ?? []).filter(({ title }) => fits(title ?? "")).slice(0, 5)
-      .map((one) => ({ name: (one.title ?? "New chat").slice(0, 80), about: `chat with ${one.agent_name}`, act: () => go(`/sessions/${one.session_id}`) })),
-    ...(found.executions ?? []).map((one) => ({
-      name: (one.message ?? "erased").slice(0, 80), about: `${one.agent_name} · ${one.status}`,
-      act: () => go(`/agents/${one.agent_name}/executions/${one.execution_id}`),
-    })),
-  ]);
+  const stops = running.map((one) => ({
+    name: `Stop ${short(one.message)}`, about: one.agent_name, act: () => done(`${of(one.agent_name)}/executions/${one.execution_id}/stop`),
+  }));
+  const chats = sessions.map((one) => ({ name: short(one.title ?? "New chat"), about: `chat with ${one.agent_name}`, act: () => go(`/sessions/${one.session_id}`) }));
+  const found = [...ofAgents(agents), stops, chats].flatMap((list) => list.filter(fits).slice(0, OFFERED_MAX));
+  offer([...first, ...found, ...executions.map((one) => ({
+    name: short(one.message), about: `${one.agent_name} · ${one.status}`, act: () => go(`${of(one.agent_name)}/executions/${one.execution_id}`),
+  }))]);
 }
 
 function offer(list) {
