@@ -239,7 +239,7 @@ impl Caller {
         match (&self.scope, &self.may_call) {
             (Scope::All, _) | (Scope::User(_), None) => true,
             (Scope::User(_), Some(names)) => names.contains(name),
-            (Scope::Agent(own), _) => own == name,
+            (Scope::Agent(own) | Scope::AgentFor { agent: own, .. }, _) => own == name,
         }
     }
 
@@ -249,12 +249,14 @@ impl Caller {
     }
 
     /// Whether the caller may stop an execution that it sees, or have it tried again. An agent works
-    /// for many users and sees what it does for all of them; what it does for one of them must not
-    /// reach the work of another.
+    /// for many users, and with a key of its own sees what it does for all of them; what it does for
+    /// one of them must not reach the work of another.
     pub fn may_change(&self, owned: &Ownership<'_>) -> bool {
         let same_user = match self.scope {
             Scope::All => true,
-            Scope::User(_) | Scope::Agent(_) => *owned.user == self.actor.user,
+            Scope::User(_) | Scope::Agent(_) | Scope::AgentFor { .. } => {
+                *owned.user == self.actor.user
+            }
         };
         same_user && self.sees(owned)
     }
@@ -293,7 +295,7 @@ mod tests {
         let (ada, bob) =
             (UserName::new("ada").expect("a name"), UserName::new("bob").expect("a name"));
         let owned = |user, agent, source_agent| Ownership { agent, user, source_agent };
-        let run = caller(Scope::Agent(agent.clone()), Some(&["a"]));
+        let key = caller(Scope::Agent(agent.clone()), Some(&["a"]));
         for (owned, sees, may_change) in [
             (owned(&ada, &agent, None), true, true),
             (owned(&ada, &other, Some(&agent)), true, true),
@@ -301,7 +303,11 @@ mod tests {
             (owned(&bob, &other, Some(&agent)), true, false),
             (owned(&ada, &other, None), false, false),
         ] {
-            assert_eq!((run.sees(&owned), run.may_change(&owned)), (sees, may_change), "{owned:?}");
+            assert_eq!((key.sees(&owned), key.may_change(&owned)), (sees, may_change), "{owned:?}");
+            // Its run sees no more than it may change: nothing of what it does for others.
+            let scope = Scope::AgentFor { agent: agent.clone(), user: ada.clone() };
+            let run = caller(scope, Some(&["a"]));
+            assert_eq!((run.sees(&owned), run.may_change(&owned)), (may_change, may_change));
         }
         let operator = caller(Scope::All, None);
         assert!(operator.may_change(&owned(&bob, &agent, None)));

@@ -42,8 +42,12 @@ pub fn digest(path: &Path) -> rusqlite::Result<Vec<TableDigest>> {
 }
 
 fn of_table(connection: &Connection, table: String) -> rusqlite::Result<TableDigest> {
-    // Two columns are enough to order the rows of any table here but the words, which have four.
-    let order = if table.starts_with("words_") { "1, 2, 3, 4" } else { "1, 2" };
+    // Two columns are enough to order the rows of nearly any table here.
+    let order = match table.as_str() {
+        "words_of_messages" | "words_of_responses" => "1, 2, 3, 4",
+        "execution_sums" => "1, 2, 3, 4, 5",
+        _ => "1, 2",
+    };
     let mut select = connection.prepare(&format!("SELECT * FROM {table} ORDER BY {order}"))?;
     let columns = select.column_count();
     let mut rows = select.query([])?;

@@ -7,6 +7,7 @@
 mod columns;
 mod cursor;
 mod digest;
+mod durations;
 mod health;
 mod model;
 mod query;

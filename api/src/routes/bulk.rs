@@ -217,7 +217,7 @@ async fn find(
     let user = &caller.actor.user;
     let scope = match &caller.scope {
         Scope::Agent(_) => Scope::User(user.clone()),
-        Scope::All | Scope::User(_) => caller.scope.clone(),
+        Scope::All | Scope::User(_) | Scope::AgentFor { .. } => caller.scope.clone(),
     };
     let mut found: Vec<ExecutionRecord> = Vec::new();
     for status in statuses {

@@ -3,7 +3,6 @@
 use axum::extract::State;
 use axum::response::Response;
 use execution_ledger_domain::{AgentName, ExecutionId, Scope, StreamName, Timestamp};
-use execution_ledger_process::tasks::Tasks;
 use execution_ledger_projections::{
     At, Bucket, ExecutionFilters, ExecutionQuery, ExecutionRecord, Page, Seen, Stats, Status,
     Timeline,
@@ -151,20 +150,24 @@ pub(super) struct WhyWaiting {
 }
 
 impl WhyWaiting {
-    fn of(tasks: &Tasks, scope: &Scope, record: &ExecutionRecord) -> Option<Self> {
-        let waiting = tasks.why_waiting(record.execution_id)?;
-        let named = matches!(scope, Scope::All)
-            || matches!(scope, Scope::Agent(agent) if *agent == record.agent_name);
+    async fn of(
+        app: &App,
+        scope: &Scope,
+        record: &ExecutionRecord,
+    ) -> Result<Option<Self>, Problem> {
+        let Some(waiting) = app.tasks().why_waiting(record.execution_id) else { return Ok(None) };
+        let holders = waiting.holders.iter().map(|holder| holder.execution).collect();
+        let named = app.views().covered(scope, holders).await?;
         let holder = |holder: &execution_ledger_domain::policy::SlotHolder| Holder {
-            execution_id: named.then(|| holder.execution.to_string()),
+            execution_id: named.contains(&holder.execution).then(|| holder.execution.to_string()),
             slot_until: holder.slot_until,
         };
-        Some(Self {
+        Ok(Some(Self {
             reason: waiting.blocker.as_str(),
             place: waiting.place,
             until: waiting.blocker.until(),
             slot_holders: waiting.holders.iter().map(holder).collect(),
-        })
+        }))
     }
 }
 
@@ -236,7 +239,7 @@ pub(super) async fn detail(
     let waits = at == At::Now && record.status == Status::Pending;
     let waiting = if waits {
         app.desk_follows(seen.position).await;
-        WhyWaiting::of(app.tasks(), scope, &record)
+        WhyWaiting::of(&app, scope, &record).await?
     } else {
         None
     };

@@ -138,7 +138,7 @@ impl Schedules {
         let covered = match &caller.scope {
             Scope::All => true,
             Scope::User(user) => *user == active.user,
-            Scope::Agent(_) => false,
+            Scope::Agent(_) | Scope::AgentFor { .. } => false,
         };
         if covered { Ok(entry) } else { Err(ScheduleError::NotFound) }
     }

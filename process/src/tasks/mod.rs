@@ -297,7 +297,8 @@ impl Tasks {
         Ok(Some(Caller {
             actor,
             role: Role::Agent,
-            scope: Scope::Agent(agent.clone()),
+            // What it does for one user must not tell of what it did for others.
+            scope: Scope::AgentFor { agent: agent.clone(), user: pending.user.clone() },
             run: Some(CallerRun { execution_id, agent }),
             may_call: Some(may_call),
         }))

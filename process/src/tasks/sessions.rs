@@ -127,7 +127,7 @@ impl Tasks {
     ) -> Result<Option<Session>, StoreError> {
         let state = self.load_session(session).await?;
         let covered = match (scope, state.opened()) {
-            (_, None) | (Scope::Agent(_), _) => false,
+            (_, None) | (Scope::Agent(_) | Scope::AgentFor { .. }, _) => false,
             (Scope::All, Some(_)) => true,
             (Scope::User(user), Some(opened)) => opened.user == *user,
         };

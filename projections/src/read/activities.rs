@@ -176,8 +176,8 @@ fn find(
     if let Some(wanted) = query.state {
         and(state.to_owned(), Value::Integer(wanted.code()));
     }
-    let (scoped, value) = scope_condition("a", scope, values.len() + 1);
-    values.extend(value);
+    let (scoped, of_scope) = scope_condition("a", scope, values.len() + 1);
+    values.extend(of_scope);
     conditions.push(scoped);
     let sql = format!(
         "SELECT a.place, a.execution_id, a.activity_id, a.type, {state}, a.started_at,
@@ -199,7 +199,7 @@ fn index_for(at: Option<Position>, scope: &Scope, query: &ActivityQuery) -> &'st
     match (scope, query) {
         _ if going_on => "INDEXED BY activities_state",
         (_, ActivityQuery { agent: Some(_), .. }) => "INDEXED BY activities_agent",
-        (Scope::User(_), _) => "INDEXED BY activities_user",
+        _ if scope.user().is_some() => "INDEXED BY activities_user",
         (_, ActivityQuery { activity_type: Some(_), .. }) => "INDEXED BY activities_type",
         _ if at.is_none() && query.state.is_some() => "INDEXED BY activities_state",
         _ => "NOT INDEXED",

@@ -20,8 +20,8 @@ impl Views {
         let seen = self
             .ask(At::Now, move |connection, _| {
                 let mut values = vec![Value::Text(session), Value::Text(agent.as_str().to_owned())];
-                let (scoped, value) = scope_condition("s", &scope, values.len() + 1);
-                values.extend(value);
+                let (scoped, of_scope) = scope_condition("s", &scope, values.len() + 1);
+                values.extend(of_scope);
                 let sql = format!(
                     "SELECT 1 FROM agent_sessions s WHERE s.session = ?1 AND s.agent = ?2
                      AND {scoped} LIMIT 1"

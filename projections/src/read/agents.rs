@@ -78,7 +78,7 @@ impl Views {
 fn covers(scope: &Scope, name: &AgentName) -> bool {
     match scope {
         Scope::All | Scope::User(_) => true,
-        Scope::Agent(own) => own == name,
+        Scope::Agent(own) | Scope::AgentFor { agent: own, .. } => own == name,
     }
 }
 

@@ -58,8 +58,8 @@ fn rows(
         // One more than the page holds says whether there are more.
         i64::try_from(limit + 1).unwrap_or(i64::MAX).into(),
     ];
-    let (scoped, value) = scope_condition("c", scope, values.len() + 1);
-    values.extend(value);
+    let (scoped, of_scope) = scope_condition("c", scope, values.len() + 1);
+    values.extend(of_scope);
     let sql = format!(
         "SELECT position, event_id, kind, execution, agent, user, model, triggered_by, amount, basis,
            unknown, payment, at, paid_by

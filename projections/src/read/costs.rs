@@ -70,7 +70,7 @@ fn costs(
     let whole = Rows { positions: (0, end), times: (from, to) };
     let parts = match scope {
         Scope::All => parts(connection, at, whole)?,
-        Scope::User(_) | Scope::Agent(_) => vec![Part::Rows(whole)],
+        Scope::User(_) | Scope::Agent(_) | Scope::AgentFor { .. } => vec![Part::Rows(whole)],
     };
     let (mut groups, mut total) = (Groups::new(), Groups::new());
     for part in &parts {
@@ -242,8 +242,8 @@ impl Rows {
         let Self { positions, times } = self;
         let mut values: Vec<Value> =
             vec![positions.0.into(), positions.1.into(), times.0.into(), times.1.into()];
-        let (scoped, value) = scope_condition("c", scope, values.len() + 1);
-        values.extend(value);
+        let (scoped, of_scope) = scope_condition("c", scope, values.len() + 1);
+        values.extend(of_scope);
         let sql = format!("position >= ?1 AND position < ?2 AND at >= ?3 AND at < ?4 AND {scoped}");
         (sql, values)
     }

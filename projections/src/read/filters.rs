@@ -111,10 +111,10 @@ impl Conditions {
 
     /// Adds what a scope covers, on the table of that name.
     fn scope(&mut self, table: &str, scope: &Scope) {
-        let (sql, value) = scope_condition(table, scope, self.values.len() + 1);
-        if let Some(value) = value {
+        let (sql, values) = scope_condition(table, scope, self.values.len() + 1);
+        if !values.is_empty() {
             self.and_sql(&sql);
-            self.values.push(value);
+            self.values.extend(values);
         }
     }
 
@@ -164,7 +164,12 @@ impl Conditions {
 
     /// All conditions, those on the number too.
     pub fn all(&self) -> String {
-        format!("{} AND e.no >= {} AND e.no < {}", self.sql, self.first_no, self.end_no)
+        self.within(self.first_no, self.end_no)
+    }
+
+    /// All conditions, and numbers from one to before another, which must lie in those that are meant.
+    pub fn within(&self, first_no: i64, end_no: i64) -> String {
+        format!("{} AND e.no >= {first_no} AND e.no < {end_no}", self.sql)
     }
 
     /// The values, for a statement that uses every parameter.
@@ -173,22 +178,27 @@ impl Conditions {
     }
 }
 
-/// What a scope covers on a table with the columns agent, user and source_agent; without a value
-/// everything.
+/// What a scope covers on a table with the columns agent, user and source_agent, with the values of
+/// its parameters from that number on; without any it covers everything.
 pub(super) fn scope_condition(
     table: &str,
     scope: &Scope,
     parameter: usize,
-) -> (String, Option<Value>) {
-    match scope {
-        Scope::All => ("1".to_owned(), None),
-        Scope::User(user) => {
-            (format!("{table}.user = ?{parameter}"), Some(Value::Text(user.as_str().to_owned())))
-        }
-        Scope::Agent(agent) => (
-            format!("({table}.agent = ?{parameter} OR {table}.source_agent = ?{parameter})"),
-            Some(Value::Text(agent.as_str().to_owned())),
-        ),
+) -> (String, Vec<Value>) {
+    let (mut conditions, mut values) = (Vec::new(), Vec::new());
+    if let Some(agent) = scope.agent() {
+        conditions
+            .push(format!("({table}.agent = ?{parameter} OR {table}.source_agent = ?{parameter})"));
+        values.push(Value::Text(agent.as_str().to_owned()));
+    }
+    if let Some(user) = scope.user() {
+        conditions.push(format!("{table}.user = ?{}", parameter + values.len()));
+        values.push(Value::Text(user.as_str().to_owned()));
+    }
+    if conditions.is_empty() {
+        ("1".to_owned(), values)
+    } else {
+        (conditions.join(" AND "), values)
     }
 }
 
@@ -229,8 +239,8 @@ pub(super) fn ranges(
     filters: &ExecutionFilters,
 ) -> Vec<Vec<Range>> {
     let mut choices = Vec::new();
-    match (scope, &filters.agent) {
-        (Scope::Agent(own), None) => {
+    match (scope.agent(), &filters.agent) {
+        (Some(own), None) => {
             let mut ranges = by_agent_status(at, own, filters);
             ranges.push(Range {
                 index: "executions_source",
@@ -244,11 +254,11 @@ pub(super) fn ranges(
         (_, Some(agent)) => choices.push(by_agent_status(at, agent, filters)),
         (_, None) => choices.push(by_status(at, filters)),
     }
-    if let Scope::User(user) = scope {
+    if let Some(user) = scope.user() {
         let sql = format!("e.user = {}", literal(user.as_str()));
         choices.push(vec![Range { index: "executions_user", sql }]);
     }
-    if let (Scope::Agent(own), Some(agent)) = (scope, &filters.agent)
+    if let (Some(own), Some(agent)) = (scope.agent(), &filters.agent)
         && own != agent
     {
         let sql = format!("e.source_agent = {}", literal(own.as_str()));

@@ -20,6 +20,8 @@ mod schedules;
 mod session_work;
 mod sessions;
 mod stats;
+mod sums;
+mod timeline;
 mod versions;
 mod webhooks;
 mod with_words;

@@ -26,9 +26,9 @@ impl Views {
         let scope = scope.clone();
         self.ask(at, move |connection, at| {
             let until = at.map_or(i64::MAX, |at| columns::number(at.number()));
-            let (covered, value) = scope_condition("e", &scope, 3);
+            let (covered, covering) = scope_condition("e", &scope, 3);
             let id = Value::Blob(id.0.as_bytes().to_vec());
-            let values = [id, Value::Integer(until)].into_iter().chain(value);
+            let values = [id, Value::Integer(until)].into_iter().chain(covering);
             let mut select = connection.prepare_cached(&format!(
                 "SELECT e.id FROM executions e WHERE e.retry_of = ?1 AND e.no <= ?2 AND {covered}
                  ORDER BY e.no LIMIT {RETRIES_SHOWN_MAX}"
@@ -52,9 +52,9 @@ impl Views {
         let scope = scope.clone();
         self.ask(at, move |connection, at| {
             let until = at.map_or(i64::MAX, |at| columns::number(at.number()));
-            let (covered, value) = scope_condition("e", &scope, 3);
+            let (covered, covering) = scope_condition("e", &scope, 3);
             let id = Value::Blob(id.0.as_bytes().to_vec());
-            let values = [id, Value::Integer(until)].into_iter().chain(value);
+            let values = [id, Value::Integer(until)].into_iter().chain(covering);
             let mut select = connection.prepare_cached(&format!(
                 "SELECT e.id, e.agent FROM executions e WHERE e.parent = ?1 AND e.no <= ?2
                  AND {covered} ORDER BY e.no LIMIT {CHILDREN_SHOWN_MAX}"

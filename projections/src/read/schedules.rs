@@ -199,7 +199,7 @@ fn user_of(scope: &Scope) -> Option<Option<String>> {
     match scope {
         Scope::All => Some(None),
         Scope::User(user) => Some(Some(user.as_str().to_owned())),
-        Scope::Agent(_) => None,
+        Scope::Agent(_) | Scope::AgentFor { .. } => None,
     }
 }
 
@@ -213,7 +213,7 @@ fn visible(
     let covers = |user: &str| match scope {
         Scope::All => true,
         Scope::User(own) => own.as_str() == user,
-        Scope::Agent(_) => false,
+        Scope::Agent(_) | Scope::AgentFor { .. } => false,
     };
     Ok(row.filter(|row| !row.state.deleted && covers(row.state.user.as_str())))
 }

@@ -176,7 +176,7 @@ fn list(
     let users = match scope {
         Scope::All => vec![query.user.as_ref()],
         Scope::User(own) => vec![Some(own), query.user.as_ref()],
-        Scope::Agent(_) => return Ok(Vec::new()),
+        Scope::Agent(_) | Scope::AgentFor { .. } => return Ok(Vec::new()),
     };
     for user in users.into_iter().flatten() {
         values.push(Value::Text(user.as_str().to_owned()));
@@ -223,7 +223,7 @@ fn one(
     let covered = |found: &Found| match scope {
         Scope::All => true,
         Scope::User(user) => found.session.user == *user,
-        Scope::Agent(_) => false,
+        Scope::Agent(_) | Scope::AgentFor { .. } => false,
     };
     let Some(found) = found.filter(covered) else { return Ok(None) };
     let before = before.map_or(i64::MAX, |before| columns::number(before.no));

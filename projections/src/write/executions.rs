@@ -9,6 +9,7 @@ use execution_ledger_domain::{ExecutionId, NanoUsd};
 use execution_ledger_store::Recorded;
 use rusqlite::{Connection, params};
 
+use super::execution_sums::{Counted, Sums};
 use super::projection::{ProjectionError, Transition};
 use super::row::{self, Row};
 use crate::columns;
@@ -16,7 +17,7 @@ use crate::columns;
 /// Its name.
 pub(super) const NAME: &str = "executions";
 /// Raised whenever the same events would lead to other rows.
-pub(super) const VERSION: u32 = 6;
+pub(super) const VERSION: u32 = 7;
 /// Open executions that are kept in memory: most. More are read back when they are needed.
 const CACHE_MAX: usize = 20_000;
 
@@ -86,6 +87,8 @@ CREATE INDEX executions_agent_cost ON executions(agent, status, triggered_by, co
   WHERE cost IS NOT NULL;
 CREATE INDEX executions_status_cost ON executions(status, triggered_by, cost, no)
   WHERE cost IS NOT NULL;
+CREATE INDEX executions_duration ON executions(duration_ms, agent, status, triggered_by, model, user)
+  WHERE duration_ms IS NOT NULL;
 CREATE INDEX open_queue ON open(agent, running, chat, rank DESC, no);
 ";
 
@@ -96,6 +99,8 @@ struct Cached {
     /// Whether the table of open executions has one.
     stored_open: bool,
     dirty: bool,
+    /// As what the sums count it; before it was written they don't.
+    counted: Option<Counted>,
 }
 
 /// The executions that changed, or are open, since the last flush.
@@ -105,6 +110,7 @@ pub(crate) struct Executions {
     /// What is to be written, by number.
     dirty: Vec<(u64, ExecutionId)>,
     corrections: Vec<(u64, u64, NanoUsd)>,
+    sums: Sums,
 }
 
 impl Executions {
@@ -124,12 +130,19 @@ impl Executions {
             Entry::Vacant(place) => match (stored(connection, id, recorded)?, event) {
                 (Some(row), _) => {
                     let stored_open = row.open.is_some();
-                    place.insert(Cached { row, stored: true, stored_open, dirty: false })
+                    let counted = Some(Counted::of(&row));
+                    place.insert(Cached { row, stored: true, stored_open, dirty: false, counted })
                 }
                 (None, ExecutionEvent::Pending(pending)) => {
                     let row = Row::accepted(id, recorded, pending);
                     self.dirty.push((row.no, id));
-                    let new = Cached { row, stored: false, stored_open: false, dirty: true };
+                    let new = Cached {
+                        row,
+                        stored: false,
+                        stored_open: false,
+                        dirty: true,
+                        counted: None,
+                    };
                     return Ok(Some(Transition { before: None, row: &place.insert(new).row }));
                 }
                 (None, _) => return Ok(None),
@@ -166,6 +179,11 @@ impl Executions {
             } else {
                 cached.row.insert(&mut insert)?;
             }
+            if !cached.counted.as_ref().is_some_and(|counted| counted.is_of(&cached.row)) {
+                let now = Counted::of(&cached.row);
+                self.sums.count(&cached.row, cached.counted.as_ref(), &now);
+                cached.counted = Some(now);
+            }
             match (&cached.row.open, cached.stored_open) {
                 (Some(data), _) => open.execute(params![
                     columns::number(cached.row.no),
@@ -196,8 +214,14 @@ impl Executions {
         Ok(())
     }
 
+    /// Writes what the rows come to. Once for each transaction is enough: nobody sees more of them.
+    pub fn write_sums(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        self.sums.write(connection)
+    }
+
     /// Forgets what is in memory.
     pub fn forget(&mut self) {
+        self.sums.forget();
         self.rows.clear();
         self.dirty.clear();
         self.corrections.clear();

@@ -8,6 +8,7 @@ mod billing_payments;
 mod billing_sums;
 mod budget_spending;
 mod budgets;
+mod execution_sums;
 mod executions;
 mod file;
 mod keys;
@@ -31,6 +32,10 @@ pub(crate) use activities::{cancellation_state, last_place, run_state};
 pub(crate) use agents::{AgentVersion, Agents};
 pub(crate) use billing_sums::{DAY_MICROS, NANOS, OF_AGENT, OF_MODEL, OF_TRIGGER};
 pub(crate) use budgets::{BudgetVersion, Budgets};
+pub(crate) use execution_sums::{
+    OF_AGENT as SUMS_OF_AGENT, OF_ALL as SUMS_OF_ALL, OF_MODEL as SUMS_OF_MODEL,
+    OF_NO_MODEL as SUMS_OF_NO_MODEL, OF_USER as SUMS_OF_USER,
+};
 pub(crate) use file::prepare_reader;
 pub(crate) use keys::{KeyVersion, Keys};
 pub(crate) use payments::{PaymentVersion, Payments};

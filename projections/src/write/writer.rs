@@ -8,8 +8,8 @@ use super::executions::{self, Executions};
 use super::projection::{Change, Projection, ProjectionError};
 use super::versions::Versions;
 use super::{
-    activities, agent_sessions, agents, billing, budget_spending, budgets, keys, schedule_ticks,
-    schedules, search, sessions, webhook_deliveries, webhooks,
+    activities, agent_sessions, agents, billing, budget_spending, budgets, execution_sums, keys,
+    schedule_ticks, schedules, search, sessions, webhook_deliveries, webhooks,
 };
 use crate::columns;
 use crate::health::Poison;
@@ -225,6 +225,7 @@ impl Writer {
     }
 
     fn commit_at(&mut self, last: Position) -> rusqlite::Result<()> {
+        self.executions.write_sums(&self.connection)?;
         self.connection
             .prepare_cached("UPDATE projections SET position = ?")?
             .execute([columns::number(last.number())])?;
@@ -277,6 +278,7 @@ pub(super) fn make_tables(connection: &Connection, log_id: &str) -> rusqlite::Re
          ) WITHOUT ROWID;",
     )?;
     connection.execute_batch(executions::TABLES)?;
+    connection.execute_batch(execution_sums::TABLES)?;
     for projection in others() {
         connection.execute_batch(projection.tables())?;
     }

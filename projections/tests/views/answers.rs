@@ -46,7 +46,12 @@ pub fn filter_sets() -> Vec<ExecutionFilters> {
 }
 
 pub fn scopes() -> Vec<Scope> {
-    vec![Scope::All, Scope::User(user(USERS[0])), Scope::Agent(agent(AGENTS[1]))]
+    vec![
+        Scope::All,
+        Scope::User(user(USERS[0])),
+        Scope::Agent(agent(AGENTS[1])),
+        Scope::AgentFor { agent: agent(AGENTS[1]), user: user(USERS[0]) },
+    ]
 }
 
 /// Every answer as of a position, as text.

@@ -121,7 +121,7 @@ fn summary(key: Option<String>, rows: &[&BillingRow]) -> CostSummary {
 }
 
 /// Beginnings and ends: none, on the border of a day, and within one.
-fn spans() -> Vec<(Option<i64>, Option<i64>)> {
+pub fn spans() -> Vec<(Option<i64>, Option<i64>)> {
     let within = |days: i64| Some(START + days * DAY + 12_345_678_901);
     let border = |days: i64| Some(START + days * DAY);
     vec![

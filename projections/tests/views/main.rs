@@ -11,5 +11,6 @@ mod retries;
 mod running;
 mod schedules;
 mod sessions;
+mod sums;
 mod webhooks;
 mod world;
