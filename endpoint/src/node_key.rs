@@ -1,0 +1,57 @@
+//! Who may do what in an open store: everybody everything, but for a ledger's own streams.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use subtle::ConstantTimeEq;
+
+use crate::authority::{Admitted, Authority, Basic, Call, Peer, Refusal};
+
+/// Lets everybody read, and append but to streams of a ledger, which take a node's credential.
+pub struct NodeKeyAuthority {
+    /// What the names of a ledger's streams begin with.
+    prefix: String,
+    /// The nodes' key; without it everybody may append everywhere.
+    key: Option<Arc<str>>,
+}
+
+impl NodeKeyAuthority {
+    /// With what a ledger's streams begin with, and the key of its nodes.
+    pub fn new(prefix: &str, key: Option<&str>) -> Self {
+        Self { prefix: prefix.to_owned(), key: key.map(Arc::from) }
+    }
+
+    fn is_ledgers(&self, stream: &str) -> bool {
+        stream.strip_prefix("$$").unwrap_or(stream).starts_with(&self.prefix)
+    }
+}
+
+#[async_trait]
+impl Authority for NodeKeyAuthority {
+    async fn admit(
+        &self,
+        credentials: Option<&Basic>,
+        _peer: Peer,
+        call: &Call,
+    ) -> Result<Admitted, Refusal> {
+        let admitted = Ok(Admitted { until: None });
+        let Some(key) = &self.key else { return admitted };
+        match call {
+            Call::Append(stream) | Call::Remove(stream) if self.is_ledgers(stream) => {}
+            _ => return admitted,
+        }
+        match credentials {
+            Some(basic) if basic.password.as_bytes().ct_eq(key.as_bytes()).into() => admitted,
+            Some(_) => Err(Refusal::Denied(format!(
+                "streams that begin with {} are written by ledger nodes alone, and this is no \
+                 node's key",
+                self.prefix
+            ))),
+            None => Err(Refusal::Unauthenticated(format!(
+                "streams that begin with {} are written by ledger nodes alone: send a node's key \
+                 as the password",
+                self.prefix
+            ))),
+        }
+    }
+}
