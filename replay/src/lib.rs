@@ -15,4 +15,4 @@ pub use export::{
     EXPORT_FORMAT, Export, ExportError, ExportFilter, ExportFormat, ExportHeader, ExportProgress,
     ExportTrailer, Exported, export, push_cell,
 };
-pub use import::{ImportFileError, Imported, import};
+pub use import::{CheckedFile, ImportFileError, Imported, check_file, import};

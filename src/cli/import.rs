@@ -6,12 +6,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use execution_ledger_replay::{ImportFileError, Imported, import};
+use execution_ledger_store::NewLog;
+use execution_ledger_store::sqlite::{Importer, OpenError};
 use serde_json::json;
 
 use super::backup::Place;
 use super::export::bar;
 use super::task::now;
-use super::{Exit, Failure, Global};
+use super::{Exit, Failure, Global, block_on};
 use crate::compose::data_dir::DataDir;
 use crate::output::{Output, number};
 
@@ -21,6 +23,7 @@ const BUFFER_BYTES: usize = 256 * 1024;
 const AFTER_HELP: &str = "\
 The data directory must not be there yet, or be empty. It appears under its name
 only when the whole file was checked and is on the disk: all of it, or nothing.
+An import that was cut off goes on where it was when the command is repeated.
 
 Events keep their ids, times, revisions, order and bytes, so every answer and
 every hash is the same afterwards. The log is another one, with an id of its
@@ -45,27 +48,15 @@ pub struct Import {
 impl Import {
     pub(super) fn execute(&self, global: &Global, output: &Output) -> Result<Exit, Failure> {
         let settings = global.settings_from_environment()?;
-        let (input, length): (Box<dyn Read>, u64) = if self.file.as_os_str() == "-" {
-            (Box::new(io::stdin()), 0)
-        } else {
-            let failed =
-                |error: io::Error| Failure::Argument(format!("{}: {error}", self.file.display()));
-            let file = File::open(&self.file).map_err(failed)?;
-            let length = file.metadata().map_err(failed)?.len();
-            (Box::new(file), length)
-        };
-        let place = Place::new(&settings.data_dir)?;
-        let imported = match fill(&place, input, length) {
-            Ok(imported) => imported,
-            Err(error) => {
-                // Ours alone, and of no use.
-                let kept = fs::remove_dir_all(place.draft()).err();
-                let kept = kept.map_or_else(String::new, |why| {
-                    format!("; {} is left: {why}", place.draft().display())
-                });
-                return Err(Failure::Fault(format!("nothing was imported: {error}{kept}")));
-            }
-        };
+        let (input, length) = self.input()?;
+        let (place, is_new) = Place::resumed(&settings.data_dir)?;
+        let events = DataDir::at(place.draft()).events();
+        let log = Importer::open(&events, now()).map_err(|error| match error {
+            OpenError::InUse { .. } => Failure::Argument(error.to_string()),
+            other => Failure::Fault(other.to_string()),
+        })?;
+        let imported =
+            fill(Box::new(log), input, length).map_err(|error| not_now(&place, is_new, &error))?;
         place.finish()?;
         let to = settings.data_dir.display().to_string();
         if output.is_json() {
@@ -82,15 +73,52 @@ impl Import {
         }
         Ok(Exit::Success)
     }
+
+    /// The file, and its length in bytes where that is known.
+    fn input(&self) -> Result<(Box<dyn Read + Send>, u64), Failure> {
+        if self.file.as_os_str() == "-" {
+            return Ok((Box::new(io::stdin()), 0));
+        }
+        let failed =
+            |error: io::Error| Failure::Argument(format!("{}: {error}", self.file.display()));
+        let file = File::open(&self.file).map_err(failed)?;
+        let length = file.metadata().map_err(failed)?.len();
+        Ok((Box::new(file), length))
+    }
 }
 
-/// Fills the draft of a data directory.
-fn fill(place: &Place, input: Box<dyn Read>, length: u64) -> Result<Imported, ImportFileError> {
+/// What is left of an import that failed: what the same command may go on with; nothing of a file that
+/// can't be imported.
+fn not_now(place: &Place, is_new: bool, error: &ImportFileError) -> Failure {
+    let draft = place.draft().display();
+    let then = match error {
+        error if error.may_pass() => {
+            format!("what came is kept in {draft}: repeat the command to go on, or remove it")
+        }
+        _ if !is_new => {
+            format!("{draft} is left from an import before: repeat that one, or remove it")
+        }
+        _ => match fs::remove_dir_all(place.draft()) {
+            // Ours alone, and of no use.
+            Ok(()) => "nothing is left of it".to_owned(),
+            Err(why) => format!("{draft} is left: {why}"),
+        },
+    };
+    Failure::Fault(format!("nothing was imported: {error}; {then}"))
+}
+
+/// Fills a log from a file.
+fn fill(
+    log: Box<dyn NewLog>,
+    input: Box<dyn Read + Send>,
+    length: u64,
+) -> Result<Imported, ImportFileError> {
     let bar = bar("{bar:32} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left");
     bar.set_length(length);
     let input = BufReader::with_capacity(BUFFER_BYTES, input);
-    let events = DataDir::at(place.draft()).events();
-    let imported = import(input, &events, now(), |bytes| bar.set_position(bytes));
+    let imported = import(input, log, |bytes| bar.set_position(bytes));
+    let imported = block_on(async { Ok(imported.await) });
     bar.finish_and_clear();
     imported
+        .unwrap_or_else(|failure| Err(ImportFileError::Read(io::Error::other(failure.to_string()))))
 }

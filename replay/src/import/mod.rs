@@ -1,23 +1,25 @@
-//! An empty log from the file of an export: the same events with the same ids, times and bytes.
+//! A log from the file of an export: the same events with the same ids, times and bytes.
+//!
+//! It can be cut off at any point and repeated: what is in the log already is compared with the file, and
+//! the rest follows.
 
+mod file;
+mod held;
 mod reader;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use std::io::{self, BufRead};
-use std::path::Path;
 
-use execution_ledger_domain::limits::APPEND_MAX_BYTES;
-use execution_ledger_domain::{Digest, Timestamp};
-use execution_ledger_store::sqlite::{ImportError, Importer};
-use execution_ledger_store::{Position, Recorded};
+use execution_ledger_domain::Digest;
+use execution_ledger_store::{ImportError, NewLog, Recorded, StoreError};
 use serde::Serialize;
 
-use crate::export::line::ReadLine;
-use crate::export::{EXPORT_FORMAT, ExportHeader, ExportTrailer};
-use reader::Lines;
+use crate::export::EXPORT_FORMAT;
+use file::{ExportFile, Next};
+use held::Held;
 
-/// Events that are stored in one transaction.
+/// Events that are given to the log at a time.
 const BATCH_EVENTS_MAX: usize = 1_000;
 /// A batch takes no further event from this size on, in bytes.
 const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -31,11 +33,24 @@ pub struct Imported {
     pub from_log: String,
     /// The new log.
     pub log_id: String,
+    /// Events that an attempt before had brought there.
+    pub held: u64,
     /// SHA-256 of the file but its last line, as it was checked.
     pub sha256: Digest,
 }
 
-/// Why a file was not taken in. Nothing of it may be used then.
+/// What a file holds, as it was checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CheckedFile {
+    /// Events.
+    pub events: u64,
+    /// The log that they came from.
+    pub from_log: String,
+    /// SHA-256 of the file but its last line.
+    pub sha256: Digest,
+}
+
+/// Why a file was not taken in. Nothing of the log may be used then.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportFileError {
     /// The file can't be read.
@@ -79,102 +94,117 @@ pub enum ImportFileError {
         /// Why.
         source: ImportError,
     },
+    /// The log holds something else than the first events of the file.
+    #[error(
+        "line {number}: the log holds {found} there already: only a log that is empty, or that holds \
+         nothing but the first events of this file, can be filled from it"
+    )]
+    OtherEvents {
+        /// The line whose event should be there.
+        number: u64,
+        /// What is there, in words.
+        found: String,
+    },
 }
 
-/// Makes the log at `path`, which must be empty or not there, from a file. Memory does not grow with
-/// it. `progress` is told the bytes of the file that were read. Blocks for the disk.
-///
-/// All or nothing: unless this succeeds, the log at `path` must not be used.
+impl ImportFileError {
+    /// Whether the same file may be taken in at another try: what was taken in is of use then.
+    pub fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Read(_) | Self::CutOff(_) | Self::Log { source: ImportError::Store(_), .. }
+        )
+    }
+
+    fn store(number: u64, fault: StoreError) -> Self {
+        Self::Log { number, source: ImportError::Store(fault) }
+    }
+}
+
+/// Reads a file to its end, and says whether it is what an export wrote and this version understands.
+/// `progress` is told the bytes that were read. Blocks for the file.
 ///
 /// # Errors
 /// [`ImportFileError`].
-pub fn import(
+pub fn check_file(
     file: impl BufRead,
-    path: &Path,
-    now: Timestamp,
     mut progress: impl FnMut(u64),
-) -> Result<Imported, ImportFileError> {
-    let mut lines = Lines::of(file);
-    let header = header(&mut lines)?;
-    let log = |number| move |source| ImportFileError::Log { number, source };
-    let mut importer = Importer::create(path, now).map_err(log(lines.number))?;
-    let mut batch: Vec<Recorded> = Vec::with_capacity(BATCH_EVENTS_MAX);
-    let (mut bytes, mut events) = (0, 0_u64);
-    let trailer = loop {
-        let before = lines.digest();
-        let Some(line) = lines.next()? else { return Err(ImportFileError::CutOff(lines.number)) };
-        if let Ok(trailer) = serde_json::from_slice::<ExportTrailer>(line) {
-            break (trailer, before);
+) -> Result<CheckedFile, ImportFileError> {
+    let mut file = ExportFile::open(file)?;
+    let sha256 = loop {
+        if let Next::End(sha256) = file.next()? {
+            break sha256;
         }
-        bytes += line.len();
-        let event =
-            event(line).map_err(|reason| ImportFileError::Line { number: lines.number, reason })?;
-        batch.push(event);
-        events += 1;
-        if batch.len() >= BATCH_EVENTS_MAX || bytes >= BATCH_BYTES_MAX {
-            importer.push(&mut batch).map_err(log(lines.number))?;
-            batch.clear();
-            bytes = 0;
-            progress(lines.bytes);
+        if file.events.is_multiple_of(BATCH_EVENTS_MAX as u64) {
+            progress(file.bytes());
         }
     };
-    let (trailer, sha256) = trailer;
-    if lines.next()?.is_some() {
-        let reason = "something stands behind the last line".to_owned();
-        return Err(ImportFileError::Line { number: lines.number, reason });
-    }
-    let found = ExportTrailer { events, sha256: sha256.finish() };
-    if trailer != found {
-        let said =
-            |trailer: &ExportTrailer| format!("{} events, {}", trailer.events, trailer.sha256);
-        let (expected, found) = (said(&trailer), said(&found));
-        return Err(ImportFileError::Changed { expected, found });
-    }
-    importer.push(&mut batch).map_err(log(lines.number))?;
-    progress(lines.bytes);
-    let (log_id, last) = importer.finish().map_err(log(lines.number))?;
-    debug_assert_eq!(last, Position::new(events));
-    let (from_log, log_id) = (header.log_id, log_id.to_string());
-    Ok(Imported { events, from_log, log_id, sha256: found.sha256 })
+    progress(file.bytes());
+    Ok(CheckedFile { events: file.events, from_log: file.header.log_id, sha256 })
 }
 
-fn header(lines: &mut Lines<impl BufRead>) -> Result<ExportHeader, ImportFileError> {
-    let line = lines.next()?.ok_or_else(|| ImportFileError::NoExport("it is empty".to_owned()))?;
-    // A later version may write other fields, so its number is looked at first.
-    let value: serde_json::Value = serde_json::from_slice(line)
-        .map_err(|error| ImportFileError::NoExport(format!("its first line: {error}")))?;
-    let format = value.get("execution_ledger_export").and_then(serde_json::Value::as_u64);
-    if let Some(format) = format.and_then(|format| u32::try_from(format).ok())
-        && format > EXPORT_FORMAT
-    {
-        return Err(ImportFileError::Newer(format));
+/// Fills a log from a file. Memory does not grow with it. `progress` is told the bytes of the file that
+/// were read. Blocks for the file.
+///
+/// Unless this succeeds, the log must not be used. Where it was cut off, it is done again with the same
+/// file, or with a later one of the same log: it goes on where it was.
+///
+/// # Errors
+/// [`ImportFileError`].
+pub async fn import(
+    file: impl BufRead + Send,
+    mut log: Box<dyn NewLog>,
+    mut progress: impl FnMut(u64) + Send,
+) -> Result<Imported, ImportFileError> {
+    let mut file = ExportFile::open(file)?;
+    let mut held = Held::default();
+    let mut batch: Vec<Recorded> = Vec::with_capacity(BATCH_EVENTS_MAX);
+    let mut bytes = 0;
+    let sha256 = loop {
+        let (event, length) = match file.next()? {
+            Next::Event(event, length) => (event, length),
+            Next::End(sha256) => break sha256,
+        };
+        let number = file.line();
+        let there = held.next(&mut *log).await.map_err(|e| ImportFileError::store(number, e))?;
+        if let Some(there) = there {
+            if !held::is_same(&there, &event) {
+                return Err(ImportFileError::OtherEvents { number, found: held::named(&there) });
+            }
+            if held.count.is_multiple_of(BATCH_EVENTS_MAX as u64) {
+                progress(file.bytes());
+            }
+            continue;
+        }
+        bytes += length;
+        batch.push(*event);
+        if batch.len() >= BATCH_EVENTS_MAX || bytes >= BATCH_BYTES_MAX {
+            push(&mut *log, &mut batch, number).await?;
+            bytes = 0;
+            progress(file.bytes());
+        }
+    };
+    let number = file.line();
+    let beyond = held.next(&mut *log).await.map_err(|e| ImportFileError::store(number, e))?;
+    if let Some(beyond) = beyond {
+        return Err(ImportFileError::OtherEvents { number, found: held::named(&beyond) });
     }
-    let header: ExportHeader = serde_json::from_value(value)
-        .map_err(|error| ImportFileError::NoExport(format!("its first line: {error}")))?;
-    if !header.filter.is_everything() {
-        return Err(ImportFileError::Filtered);
-    }
-    Ok(header)
+    push(&mut *log, &mut batch, number).await?;
+    progress(file.bytes());
+    let log_id = log.finish().await;
+    let log_id = log_id.map_err(|source| ImportFileError::Log { number, source })?.to_string();
+    let (events, from_log) = (file.events, file.header.log_id);
+    Ok(Imported { events, from_log, log_id, held: held.count, sha256 })
 }
 
-/// The event of a line, which this version must understand as a whole.
-fn event(line: &[u8]) -> Result<Recorded, String> {
-    let read: ReadLine = serde_json::from_slice(line).map_err(|error| error.to_string())?;
-    let recorded = read.into_event()?;
-    let texts = recorded.contents.iter().filter_map(|stored| stored.content.as_ref());
-    let bytes = recorded.data.len()
-        + recorded.metadata.len()
-        + texts.map(|content| content.text.len()).sum::<usize>();
-    if bytes > APPEND_MAX_BYTES {
-        return Err(format!("an event of {bytes} bytes is larger than {APPEND_MAX_BYTES}"));
+async fn push(
+    log: &mut dyn NewLog,
+    batch: &mut Vec<Recorded>,
+    number: u64,
+) -> Result<(), ImportFileError> {
+    let events = std::mem::replace(batch, Vec::with_capacity(BATCH_EVENTS_MAX));
+    if events.is_empty() {
+        return Ok(());
     }
-    let understood = recorded.event().map_err(|error| error.to_string())?;
-    recorded.parsed_metadata().map_err(|error| format!("its metadata: {error}"))?;
-    let stored: Vec<Digest> = recorded.contents.iter().map(|stored| stored.sha256).collect();
-    let referred = understood.content_refs();
-    let missing = referred.iter().find(|reference| !stored.contains(&reference.sha256));
-    if let Some(missing) = missing {
-        return Err(format!("the text {} is missing", missing.sha256));
-    }
-    Ok(recorded)
+    log.push(events).await.map_err(|source| ImportFileError::Log { number, source })
 }

@@ -131,6 +131,27 @@ pub(super) struct Place {
 impl Place {
     /// A draft beside the name, which must be free or an empty folder.
     pub(super) fn new(name: &Path) -> Result<Self, Failure> {
+        let place = Self::beside(name, ".partial")?;
+        if place.draft.exists() {
+            let why = "it is left from an attempt that did not end: remove it";
+            return Err(Failure::Argument(format!("{}: {why}", place.draft.display())));
+        }
+        copy::make_folder(&place.draft)?;
+        Ok(place)
+    }
+
+    /// The same with a draft that may be left from an attempt that did not end, to go on with it. Also
+    /// whether there was none.
+    pub(super) fn resumed(name: &Path) -> Result<(Self, bool), Failure> {
+        let place = Self::beside(name, ".importing")?;
+        let is_new = !place.draft.is_dir();
+        if is_new {
+            copy::make_folder(&place.draft)?;
+        }
+        Ok((place, is_new))
+    }
+
+    fn beside(name: &Path, ending: &str) -> Result<Self, Failure> {
         let failed = |path: &Path, why: &dyn std::fmt::Display| {
             Failure::Fault(format!("{}: {why}", path.display()))
         };
@@ -142,14 +163,8 @@ impl Place {
             return Err(Failure::Argument(format!("{}: {why}", name.display())));
         }
         let mut draft = name.clone().into_os_string();
-        draft.push(".partial");
-        let draft = PathBuf::from(draft);
-        if draft.exists() {
-            let why = "it is left from an attempt that did not end: remove it";
-            return Err(Failure::Argument(format!("{}: {why}", draft.display())));
-        }
-        copy::make_folder(&draft)?;
-        Ok(Self { draft, name })
+        draft.push(ending);
+        Ok(Self { draft: PathBuf::from(draft), name })
     }
 
     /// Where it is filled.

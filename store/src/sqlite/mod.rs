@@ -30,7 +30,7 @@ use execution_ledger_domain::StreamName;
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-pub use self::import::{ImportError, Importer};
+pub use self::import::Importer;
 pub use self::open::{OpenError, assign_new_log_id};
 
 use self::feed::{LiveFeed, StoredFeed};

@@ -3,6 +3,7 @@
 use std::fs;
 
 use execution_ledger_domain::Timestamp;
+use execution_ledger_store::NewLog as _;
 use execution_ledger_store::sqlite::Importer;
 
 use super::{SEED, all, append, notary, notary_of, open, run, tamper};
@@ -77,11 +78,11 @@ async fn the_same_events_in_another_log_lead_to_the_same_tree_from_whatever_tile
     append(&store, 512).await;
     assert_eq!(run(&notary(first.path(), &store)).await, State::Live);
     // The other log counts its positions otherwise.
-    let mut importer =
-        Importer::create(&second.path().join("events.db"), Timestamp::EPOCH).unwrap();
-    importer.push(&mut all(&store).await).unwrap();
-    importer.finish().unwrap();
-    let connection = rusqlite::Connection::open(second.path().join("events.db")).unwrap();
+    let path = second.path().join("events.db");
+    let mut importer = Box::new(Importer::open(&path, Timestamp::EPOCH).unwrap());
+    importer.push(all(&store).await).await.unwrap();
+    importer.finish().await.unwrap();
+    let connection = rusqlite::Connection::open(&path).unwrap();
     let further = "DROP TRIGGER events_stay; DROP TRIGGER events_stay_as_they_are;
         UPDATE events SET position = -position; UPDATE events SET position = 1000 - 3 * position;";
     connection.execute_batch(further).unwrap();
