@@ -39,6 +39,7 @@ where
     reading::pages_follow_each_other_without_a_gap(&*make().await).await;
     reading::several_streams_are_read_as_if_each_was_read_alone(&*make().await).await;
     reading::events_at_known_positions_are_those_of_their_stream(&*make().await).await;
+    reading::backwards_is_the_same_from_the_other_end(&*make().await).await;
     reading::what_is_beyond_the_end_is_empty(&*make().await).await;
     reading::recorded_at_never_decreases(make().await).await;
     erasing::an_erased_text_is_gone_everywhere_and_nothing_else_is(&*make().await).await;

@@ -41,6 +41,8 @@ pub struct Position(u64);
 impl Position {
     /// Before the first event.
     pub const START: Self = Self(0);
+    /// After every event.
+    pub const END: Self = Self(u64::MAX);
 
     /// From an adapter's number, which is above zero for every event and below 2^63.
     pub fn new(number: u64) -> Self {
@@ -425,6 +427,26 @@ pub trait EventStore: Send + Sync + 'static {
     async fn read_all(
         &self,
         after: Position,
+        limit: usize,
+        with: With,
+    ) -> Result<Vec<Recorded>, StoreError>;
+
+    /// Events of one stream from a revision on, backwards, at most `limit`; from its end where the
+    /// revision is above the last. Empty where there are none.
+    async fn read_stream_backwards(
+        &self,
+        stream: &StreamName,
+        from_revision: u64,
+        limit: usize,
+        with: With,
+    ) -> Result<Vec<Recorded>, StoreError>;
+
+    /// Events of all streams before a position, backwards, at most `limit`; from the head where the
+    /// position is above it. Empty before the first event, and only there; fewer than `limit` need
+    /// not mean that: large events make short pages.
+    async fn read_all_backwards(
+        &self,
+        before: Position,
         limit: usize,
         with: With,
     ) -> Result<Vec<Recorded>, StoreError>;

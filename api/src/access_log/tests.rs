@@ -63,6 +63,23 @@ impl EventStore for Held {
     ) -> Result<Vec<Recorded>, StoreError> {
         self.store.read_all(after, limit, with).await
     }
+    async fn read_stream_backwards(
+        &self,
+        stream: &StreamName,
+        from_revision: u64,
+        limit: usize,
+        with: With,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        self.store.read_stream_backwards(stream, from_revision, limit, with).await
+    }
+    async fn read_all_backwards(
+        &self,
+        before: Position,
+        limit: usize,
+        with: With,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        self.store.read_all_backwards(before, limit, with).await
+    }
     async fn head(&self) -> Result<Position, StoreError> {
         self.store.head().await
     }

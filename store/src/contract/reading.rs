@@ -84,6 +84,39 @@ pub(super) async fn pages_follow_each_other_without_a_gap(store: &dyn EventStore
     assert_eq!(revisions, [2, 3, 4]);
 }
 
+pub(super) async fn backwards_is_the_same_from_the_other_end(store: &dyn EventStore) {
+    const END: Position = Position::END;
+    for number in 0..9 {
+        let events = vec![event_with_text(number, &format!("text {number}"))];
+        let name = stream(&format!("back-{}", number % 2));
+        ok("append", store.append(&name, ExpectedRevision::Any, events).await);
+    }
+    let mut all = ok("read", store.read_all(Position::START, 100, With::Contents).await);
+    all.reverse();
+    assert_eq!(ok("read", store.read_all_backwards(END, 100, With::Contents).await), all);
+    for size in [1, 4] {
+        let (mut paged, mut before) = (Vec::new(), END);
+        loop {
+            let page = ok("read", store.read_all_backwards(before, size, With::Contents).await);
+            let Some(last) = page.last() else { break };
+            before = last.position;
+            paged.extend(page);
+        }
+        assert_eq!(paged, all);
+    }
+    let name = stream("back-0");
+    let of_stream: Vec<_> = all.into_iter().filter(|event| event.stream == name).collect();
+    let down = |from, limit| store.read_stream_backwards(&name, from, limit, With::Contents);
+    assert_eq!(ok("read", down(u64::MAX, 100).await), of_stream);
+    assert_eq!(ok("read", down(2, 2).await), of_stream[2..4]);
+    assert!(ok("read", down(0, 0).await).is_empty());
+    let none = stream("back-none");
+    let missing = store.read_stream_backwards(&none, u64::MAX, 1, With::EventsOnly).await;
+    assert!(ok("read", missing).is_empty());
+    let first = store.read_all_backwards(Position::START, 1, With::EventsOnly).await;
+    assert!(ok("read", first).is_empty());
+}
+
 pub(super) async fn several_streams_are_read_as_if_each_was_read_alone(store: &dyn EventStore) {
     for number in 0..6 {
         append_one(store, &format!("several-{}", number % 2), number).await;

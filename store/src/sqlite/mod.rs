@@ -285,6 +285,31 @@ impl EventStore for SqliteStore {
         self.readers.read(move |connection| rows::after(connection, after, limit, with)).await
     }
 
+    async fn read_stream_backwards(
+        &self,
+        stream: &StreamName,
+        from_revision: u64,
+        limit: usize,
+        with: With,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        let stream = stream.clone();
+        self.readers
+            .read(move |connection| {
+                rows::of_stream_backwards(connection, &stream, from_revision, limit, with)
+            })
+            .await
+    }
+
+    async fn read_all_backwards(
+        &self,
+        before: Position,
+        limit: usize,
+        with: With,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        let limit = Limit { events: limit, bytes: READ_MAX_BYTES };
+        self.readers.read(move |connection| rows::before(connection, before, limit, with)).await
+    }
+
     async fn head(&self) -> Result<Position, StoreError> {
         match &self.writing {
             Some(writing) => Ok(writing.recent.head()),

@@ -21,6 +21,10 @@ const OF_STREAM: &str = "SELECT position, stream, revision, event_id, type, vers
     metadata, data FROM events WHERE stream = ?1 AND revision >= ?2 ORDER BY revision LIMIT ?3";
 const AFTER: &str = "SELECT position, stream, revision, event_id, type, version, recorded_at, \
     metadata, data FROM events WHERE position > ?1 ORDER BY position LIMIT ?2";
+const DOWN_STREAM: &str = "SELECT position, stream, revision, event_id, type, version, recorded_at, \
+    metadata, data FROM events WHERE stream = ?1 AND revision <= ?2 ORDER BY revision DESC LIMIT ?3";
+const BEFORE: &str = "SELECT position, stream, revision, event_id, type, version, recorded_at, \
+    metadata, data FROM events WHERE position < ?1 ORDER BY position DESC LIMIT ?2";
 const BETWEEN: &str = "SELECT position, stream, revision, event_id, type, version, recorded_at, \
     metadata, data FROM events WHERE position >= ?1 AND position <= ?2 ORDER BY position";
 const CONTENTS_FROM: &str =
@@ -74,12 +78,53 @@ fn stream_from(
 ) -> rusqlite::Result<Vec<Recorded>> {
     let Ok(from) = i64::try_from(from_revision) else { return Ok(Vec::new()) };
     let limit = Limit { events: limit, bytes: usize::MAX };
+    one_by_one(tx, OF_STREAM, params![stream.as_str(), from, rows(limit)], limit, with)
+}
+
+/// Events of one stream from a revision on, backwards.
+pub(super) fn of_stream_backwards(
+    connection: &mut Connection,
+    stream: &StreamName,
+    from_revision: u64,
+    limit: usize,
+    with: With,
+) -> Result<Vec<Recorded>, StoreError> {
+    let from = i64::try_from(from_revision).unwrap_or(i64::MAX);
+    let limit = Limit { events: limit, bytes: usize::MAX };
+    let tx = connection.transaction()?;
     let parameters = params![stream.as_str(), from, rows(limit)];
+    let events = one_by_one(&tx, DOWN_STREAM, parameters, limit, with)?;
+    tx.commit()?;
+    Ok(events)
+}
+
+/// Events of all streams before a position, backwards.
+pub(super) fn before(
+    connection: &mut Connection,
+    position: Position,
+    limit: Limit,
+    with: With,
+) -> Result<Vec<Recorded>, StoreError> {
+    let before = i64::try_from(position.number()).unwrap_or(i64::MAX);
+    let tx = connection.transaction()?;
+    let events = one_by_one(&tx, BEFORE, params![before, rows(limit)], limit, with)?;
+    tx.commit()?;
+    Ok(events)
+}
+
+/// Events, and the texts of each looked up by themselves.
+fn one_by_one(
+    tx: &Transaction,
+    query: &str,
+    parameters: impl Params,
+    limit: Limit,
+    with: With,
+) -> rusqlite::Result<Vec<Recorded>> {
     match with {
-        With::EventsOnly => read(tx, OF_STREAM, parameters, limit, |_| Ok(Vec::new())),
+        With::EventsOnly => read(tx, query, parameters, limit, |_| Ok(Vec::new())),
         With::Contents => {
             let mut contents = tx.prepare_cached(CONTENTS_OF)?;
-            read(tx, OF_STREAM, parameters, limit, |position| contents_of(&mut contents, position))
+            read(tx, query, parameters, limit, |position| contents_of(&mut contents, position))
         }
     }
 }

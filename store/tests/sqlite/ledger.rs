@@ -317,6 +317,23 @@ impl EventStore for AlwaysLate {
     ) -> Result<Vec<Recorded>, StoreError> {
         self.0.read_all(after, limit, with).await
     }
+    async fn read_stream_backwards(
+        &self,
+        stream: &StreamName,
+        from_revision: u64,
+        limit: usize,
+        with: With,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        self.0.read_stream_backwards(stream, from_revision, limit, with).await
+    }
+    async fn read_all_backwards(
+        &self,
+        before: Position,
+        limit: usize,
+        with: With,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        self.0.read_all_backwards(before, limit, with).await
+    }
     async fn head(&self) -> Result<Position, StoreError> {
         self.0.head().await
     }
