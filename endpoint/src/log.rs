@@ -36,11 +36,7 @@ impl LogEvent {
     pub fn bytes(&self) -> usize {
         /// Ids, numbers and names of fields.
         const OVERHEAD: usize = 160;
-        OVERHEAD
-            + self.stream.len()
-            + self.type_name.len()
-            + self.metadata.len()
-            + self.data.len()
+        OVERHEAD + self.stream.len() + self.type_name.len() + self.metadata.len() + self.data.len()
     }
 }
 

@@ -114,7 +114,9 @@ pub fn serve(listener: TcpListener, serve: Serve) -> io::Result<Serving> {
 }
 
 /// Keeps how the client addressed this server, and from where, with the request.
-fn with_address<B>(mut request: tonic::codegen::http::Request<B>) -> tonic::codegen::http::Request<B> {
+fn with_address<B>(
+    mut request: tonic::codegen::http::Request<B>,
+) -> tonic::codegen::http::Request<B> {
     if let Some(address) = request.uri().authority().cloned() {
         request.extensions_mut().insert(address);
     }
@@ -170,16 +172,14 @@ async fn established(
     let stream = Prompt(stream);
     let wire = match tls {
         None => Wire::Plain(stream),
-        Some(tls) => {
-            match tokio::time::timeout(HANDSHAKE_WAIT, tls.accept(stream)).await {
-                Ok(Ok(stream)) => Wire::Tls(Box::new(stream)),
-                Ok(Err(error)) => {
-                    tracing::debug!(%error, %address, "a TLS handshake failed");
-                    return None;
-                }
-                Err(_) => return None,
+        Some(tls) => match tokio::time::timeout(HANDSHAKE_WAIT, tls.accept(stream)).await {
+            Ok(Ok(stream)) => Wire::Tls(Box::new(stream)),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, %address, "a TLS handshake failed");
+                return None;
             }
-        }
+            Err(_) => return None,
+        },
     };
     Some(Connection { wire, peer, _place: place })
 }

@@ -8,6 +8,7 @@
 tonic::include_proto!("wire");
 
 pub(crate) use self::event_store::client::{
-    self as shared, gossip, persistent_subscriptions as persistent, server_features as features, streams,
+    self as shared, gossip, persistent_subscriptions as persistent, server_features as features,
+    streams,
 };
 pub(crate) use self::google::rpc;

@@ -118,9 +118,7 @@ impl OpenStore {
         thread::Builder::new()
             .name("open-store".to_owned())
             .spawn(move || writer.run(waiting))
-            .map_err(|error| {
-                rusqlite::Error::ToSqlConversionFailure(Box::new(error))
-            })?;
+            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
         let room = Arc::new(Semaphore::new(QUEUE_MAX_BYTES));
         Ok(Arc::new(Self { reading, orders, room, head, clock }))
     }
@@ -146,12 +144,7 @@ impl OpenStore {
         .map_err(|unread| unread.0)
     }
 
-    async fn order(
-        &self,
-        stream: String,
-        bytes: usize,
-        work: Work,
-    ) -> Result<Written, WriteError> {
+    async fn order(&self, stream: String, bytes: usize, work: Work) -> Result<Written, WriteError> {
         let share = u32::try_from(bytes.min(QUEUE_MAX_BYTES)).unwrap_or(u32::MAX);
         let closed = || LogError::Unavailable("it is closed".to_owned());
         let (answer, answered) = oneshot::channel();
@@ -244,7 +237,10 @@ fn reserved(stream: &str) -> WriteError {
 }
 
 fn checked_size(events: &[Proposed]) -> Result<usize, WriteError> {
-    if events.iter().any(|event| event.type_name.is_empty() || event.type_name.len() > NAME_MAX_BYTES) {
+    if events
+        .iter()
+        .any(|event| event.type_name.is_empty() || event.type_name.len() > NAME_MAX_BYTES)
+    {
         let problem = format!("the type of an event has 1 to {NAME_MAX_BYTES} bytes");
         return Err(WriteError::Malformed(problem));
     }

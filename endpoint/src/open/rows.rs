@@ -118,7 +118,9 @@ pub(super) fn of_stream(
     let (mut events, cut) = taken(rows)?;
     let more = cut || events.len() == limit;
     let next = match (events.last(), from) {
-        (Some(event), StreamFrom::UpFrom(_)) if more => Some(StreamFrom::UpFrom(event.revision + 1)),
+        (Some(event), StreamFrom::UpFrom(_)) if more => {
+            Some(StreamFrom::UpFrom(event.revision + 1))
+        }
         (Some(event), StreamFrom::DownFrom(_)) if more => {
             event.revision.checked_sub(1).map(StreamFrom::DownFrom)
         }
@@ -158,8 +160,7 @@ fn taken(mut rows: Rows) -> rusqlite::Result<(Vec<LogEvent>, bool)> {
 
 fn event(row: &Row) -> rusqlite::Result<LogEvent> {
     let unfit = |column| rusqlite::Error::IntegralValueOutOfRange(column, -1);
-    let unsigned =
-        |column| u64::try_from(row.get::<_, i64>(column)?).map_err(|_| unfit(column));
+    let unsigned = |column| u64::try_from(row.get::<_, i64>(column)?).map_err(|_| unfit(column));
     let blob = |column| {
         let value = row.get_ref(column)?;
         value.as_blob().map(Bytes::copy_from_slice).map_err(rusqlite::Error::from)

@@ -15,7 +15,9 @@ use crate::wire::shared::{self, Empty};
 use crate::wire::streams::append_req::options::ExpectedStreamRevision;
 use crate::wire::streams::append_req::{Content, Options};
 use crate::wire::streams::append_resp::success::{CurrentRevisionOption, PositionOption};
-use crate::wire::streams::append_resp::{Position, Result as Answer, Success, WrongExpectedVersion};
+use crate::wire::streams::append_resp::{
+    Position, Result as Answer, Success, WrongExpectedVersion,
+};
 use crate::wire::streams::{AppendReq, AppendResp};
 
 /// What an append wants: known from its first message.
@@ -112,8 +114,10 @@ impl Collected {
 }
 
 fn missing_property(key: &str) -> Status {
-    let mut status =
-        Status::new(Code::InvalidArgument, format!("Required Metadata Property '{key}' is missing"));
+    let mut status = Status::new(
+        Code::InvalidArgument,
+        format!("Required Metadata Property '{key}' is missing"),
+    );
     if let Ok(value) = "missing-required-metadata-property".parse() {
         status.metadata_mut().insert("exception", value);
     }
@@ -126,10 +130,11 @@ fn success(written: Written) -> Success {
             CurrentRevisionOption::NoStream(Empty {}),
             CurrentRevisionOption::CurrentRevision,
         )),
-        position_option: Some(written.position.map_or(
-            PositionOption::NoPosition(Empty {}),
-            |at| PositionOption::Position(Position { commit_position: at, prepare_position: at }),
-        )),
+        position_option: Some(
+            written.position.map_or(PositionOption::NoPosition(Empty {}), |at| {
+                PositionOption::Position(Position { commit_position: at, prepare_position: at })
+            }),
+        ),
     }
 }
 

@@ -94,10 +94,7 @@ enum Taken {
     End,
 }
 
-fn taken(
-    open: &mut HashMap<Uuid, Open>,
-    message: Option<BatchAppendReq>,
-) -> Result<Taken, Status> {
+fn taken(open: &mut HashMap<Uuid, Open>, message: Option<BatchAppendReq>) -> Result<Taken, Status> {
     let Some(message) = message else { return Ok(Taken::End) };
     let id = parsed_id(message.correlation_id.as_ref())
         .ok_or_else(|| bad_request("a batch has a correlation id"))?;
@@ -208,12 +205,16 @@ async fn store(served: &Served, caller: &Caller, open: Box<Open>) -> BatchAppend
 fn success(written: Written) -> Success {
     Success {
         current_revision_option: Some(
-            written
-                .revision
-                .map_or(CurrentRevisionOption::NoStream(()), CurrentRevisionOption::CurrentRevision),
+            written.revision.map_or(
+                CurrentRevisionOption::NoStream(()),
+                CurrentRevisionOption::CurrentRevision,
+            ),
         ),
         position_option: Some(written.position.map_or(PositionOption::NoPosition(()), |at| {
-            PositionOption::Position(AllStreamPosition { commit_position: at, prepare_position: at })
+            PositionOption::Position(AllStreamPosition {
+                commit_position: at,
+                prepare_position: at,
+            })
         })),
     }
 }

@@ -100,9 +100,7 @@ impl Place {
     fn parts(self) -> (Option<i64>, Option<Position>) {
         match self {
             Self::All(0) => (None, None),
-            Self::All(at) => {
-                (None, Some(Position { commit_position: at, prepare_position: at }))
-            }
+            Self::All(at) => (None, Some(Position { commit_position: at, prepare_position: at })),
             Self::Stream(revision) => (revision.map(u64::cast_signed), None),
         }
     }

@@ -210,10 +210,10 @@ impl Streams for StreamsOf {
         };
         let stream = options.stream_identifier;
         let removed = self.remove(&caller, stream, expected, Removal::Delete).await?;
-        let position_option = Some(removed.position.map_or(
-            PositionOption::NoPosition(Empty {}),
-            |at| PositionOption::Position(Position { commit_position: at, prepare_position: at }),
-        ));
+        let position_option =
+            Some(removed.position.map_or(PositionOption::NoPosition(Empty {}), |at| {
+                PositionOption::Position(Position { commit_position: at, prepare_position: at })
+            }));
         Ok(Response::new(DeleteResp { position_option }))
     }
 
@@ -233,10 +233,10 @@ impl Streams for StreamsOf {
         };
         let stream = options.stream_identifier;
         let removed = self.remove(&caller, stream, expected, Removal::Tombstone).await?;
-        let position_option = Some(removed.position.map_or(
-            PositionOption::NoPosition(Empty {}),
-            |at| PositionOption::Position(Position { commit_position: at, prepare_position: at }),
-        ));
+        let position_option =
+            Some(removed.position.map_or(PositionOption::NoPosition(Empty {}), |at| {
+                PositionOption::Position(Position { commit_position: at, prepare_position: at })
+            }));
         Ok(Response::new(TombstoneResp { position_option }))
     }
 

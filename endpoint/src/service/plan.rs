@@ -91,7 +91,11 @@ fn all_from(at: Option<&AllOption>, backwards: bool, following: bool) -> (AllFro
 }
 
 /// As with the whole log, but that a read backwards includes the revision.
-fn stream_from(at: Option<&RevisionOption>, backwards: bool, following: bool) -> (StreamFrom, bool) {
+fn stream_from(
+    at: Option<&RevisionOption>,
+    backwards: bool,
+    following: bool,
+) -> (StreamFrom, bool) {
     match at {
         Some(RevisionOption::Revision(at)) if backwards => (StreamFrom::DownFrom(*at), false),
         Some(RevisionOption::Revision(at)) if following => {

@@ -95,13 +95,19 @@ pub(super) fn of_write(error: &WriteError, stream: &str, expected: Expected) -> 
 pub(super) fn in_batch(error: &WriteError, stream: &str, expected: Expected) -> rpc::Status {
     let status = of_write(error, stream, expected);
     let details = match error {
-        WriteError::WrongExpected { current } => packed("WrongExpectedVersion", &wrong_expected(expected, *current)),
-        WriteError::StreamDeleted => {
-            packed("StreamDeleted", &shared::StreamDeleted { stream_identifier: Some(identifier(stream)) })
+        WriteError::WrongExpected { current } => {
+            packed("WrongExpectedVersion", &wrong_expected(expected, *current))
         }
-        WriteError::TooLarge { max } => packed("MaximumAppendSizeExceeded", &shared::MaximumAppendSizeExceeded {
-            max_append_size: u32::try_from(*max).unwrap_or(u32::MAX),
-        }),
+        WriteError::StreamDeleted => packed(
+            "StreamDeleted",
+            &shared::StreamDeleted { stream_identifier: Some(identifier(stream)) },
+        ),
+        WriteError::TooLarge { max } => packed(
+            "MaximumAppendSizeExceeded",
+            &shared::MaximumAppendSizeExceeded {
+                max_append_size: u32::try_from(*max).unwrap_or(u32::MAX),
+            },
+        ),
         WriteError::Denied(_) => packed("AccessDenied", &shared::AccessDenied {}),
         WriteError::Malformed(message) => {
             packed("BadRequest", &shared::BadRequest { message: message.clone() })
