@@ -1,10 +1,14 @@
-//! The messages about activities, made once for all who watch.
+//! The messages about activities, and about what else changes, made once for all who watch.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use execution_ledger_projections::{Announcement, QueryError, Views};
-use execution_ledger_store::{EventStore, Position, StoreError, Subscription, With};
+use execution_ledger_store::{
+    EventStore, LogPosition, Position, Recorded, StoreError, Subscription, With,
+};
+use serde::Serialize;
 use tokio::sync::{Mutex, broadcast};
 
 /// Messages that a watcher may be behind: then it is too slow.
@@ -12,12 +16,47 @@ pub(crate) const BEHIND_MAX: usize = 1_024;
 /// Events that are read at a time for a watcher that resumes.
 const PAGE: usize = 500;
 
-/// The messages of an event and whose they are, ready to be sent.
+/// Messages that are ready to be sent.
 pub(crate) struct Message {
-    /// Whose it is, and where.
-    pub announcement: Announcement,
-    /// The messages as JSON.
-    pub json: Vec<String>,
+    /// The log up to here has been told of by them.
+    pub position: Position,
+    /// What they tell.
+    pub told: Told,
+}
+
+/// What messages tell, as JSON.
+pub(crate) enum Told {
+    /// An activity, and whose it is.
+    Activity(Announcement, Vec<String>),
+    /// Something else has changed.
+    Change {
+        /// For those who may see everything.
+        all: String,
+        /// For everybody else, where it concerns them.
+        others: Option<String>,
+    },
+}
+
+/// Something changed that is no activity: for those who show it and look again.
+#[derive(Serialize)]
+pub(crate) struct ChangeEvent<'m> {
+    /// `changed`.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// What: the kinds of streams, `agent` or `schedule` for example.
+    parts: &'m [&'m str],
+    /// Where the log is by then.
+    position: &'m str,
+}
+
+/// The streams of agents: whoever may watch may see that there are agents.
+const AGENT: &str = "agent";
+/// Streams of which watchers are told nothing: who looked at what, which node hosts what.
+const UNTOLD: [&str; 2] = ["access", "lease"];
+
+fn json(message: &impl Serialize) -> Result<String, FeedError> {
+    let json = serde_json::to_string(message);
+    Ok(json.map_err(|error| StoreError::Fault(format!("a message is no JSON: {error}")))?)
 }
 
 /// Why messages can't be made.
@@ -31,7 +70,7 @@ pub enum FeedError {
     Query(#[from] QueryError),
 }
 
-/// The messages of those who watch activities. Follows the log only while somebody watches.
+/// The messages of those who watch. Follows the log only while somebody watches.
 pub(crate) struct ActivityFeed {
     store: Arc<dyn EventStore>,
     views: Views,
@@ -99,48 +138,70 @@ impl ActivityFeed {
                     return;
                 }
             }
-            for recorded in batch.iter() {
-                match self.message(recorded).await {
-                    // Nobody watches any more: seen with the next batch.
-                    Ok(Some(message)) => drop(sender.send(message)),
-                    Ok(None) => {}
-                    Err(error) => {
-                        tracing::error!(%error, "a message about an activity can't be made");
-                        *self.running.lock().await = None;
-                        return;
-                    }
+            let messages = match self.messages(batch.iter()).await {
+                Ok(messages) => messages,
+                Err(error) => {
+                    tracing::error!(%error, "a message about an activity can't be made");
+                    *self.running.lock().await = None;
+                    return;
                 }
-                position.store(recorded.position.number(), Ordering::Release);
+            };
+            // Before they are sent: whoever joins in between reads them in the log.
+            if let Some(last) = batch.last() {
+                position.store(last.position.number(), Ordering::Release);
+            }
+            for message in messages {
+                // Nobody watches any more: seen with the next batch.
+                drop(sender.send(message));
             }
         }
         // The sender ends with this: all who watch are told that the feed is over.
         *self.running.lock().await = None;
     }
 
-    async fn message(
+    /// The messages about some events; what changes beside activities is told once, after them.
+    async fn messages(
         &self,
-        recorded: &execution_ledger_store::Recorded,
-    ) -> Result<Option<Arc<Message>>, FeedError> {
-        let Some(announcement) = self.views.announcement(recorded).await? else { return Ok(None) };
-        let json = announcement.events.iter().map(serde_json::to_string);
-        let json = json
-            .collect::<Result<_, _>>()
-            .map_err(|error| StoreError::Fault(format!("a message is no JSON: {error}")))?;
-        Ok(Some(Arc::new(Message { announcement, json })))
+        events: impl Iterator<Item = &Recorded>,
+    ) -> Result<Vec<Arc<Message>>, FeedError> {
+        let (mut messages, mut parts, mut last) = (Vec::new(), BTreeSet::new(), None);
+        for recorded in events {
+            last = Some(recorded.position);
+            match self.views.announcement(recorded).await? {
+                Some(announcement) => {
+                    let json = announcement.events.iter().map(json).collect::<Result<_, _>>()?;
+                    let position = announcement.position;
+                    let told = Told::Activity(announcement, json);
+                    messages.push(Arc::new(Message { position, told }));
+                }
+                None if UNTOLD.contains(&recorded.stream.category()) => {}
+                None => drop(parts.insert(recorded.stream.category())),
+            }
+        }
+        if let Some(position) = last.filter(|_| !parts.is_empty()) {
+            let parts: Vec<&str> = parts.into_iter().collect();
+            messages.push(Arc::new(Message { position, told: self.change(&parts, position)? }));
+        }
+        Ok(messages)
     }
 
-    /// The messages after a position, of at most a page of events, and how far that page went;
-    /// nothing where the log ends there.
+    fn change(&self, parts: &[&str], position: Position) -> Result<Told, FeedError> {
+        let position = LogPosition { log: self.views.log_id().clone(), position }.to_string();
+        let of = |parts| json(&ChangeEvent { kind: "changed", parts, position: &position });
+        let others = parts.contains(&AGENT).then(|| of(&[AGENT])).transpose()?;
+        Ok(Told::Change { all: of(parts)?, others })
+    }
+
+    /// The messages after a position and up to another, of at most a page of events, and how far that
+    /// page went; nothing where the log ends there.
     pub async fn page(
         &self,
         after: Position,
+        until: Position,
     ) -> Result<Option<(Vec<Arc<Message>>, Position)>, FeedError> {
         let events = self.store.read_all(after, PAGE, With::EventsOnly).await?;
         let Some(last) = events.last().map(|event| event.position) else { return Ok(None) };
-        let mut messages = Vec::new();
-        for recorded in &events {
-            messages.extend(self.message(recorded).await?);
-        }
-        Ok(Some((messages, last)))
+        let wanted = events.iter().take_while(|event| event.position <= until);
+        Ok(Some((self.messages(wanted).await?, last.min(until))))
     }
 }

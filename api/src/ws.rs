@@ -16,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::auth::{May, Over, Read, Until};
 use crate::extract::{FromQuery, Params, Query};
-use crate::feed::{BEHIND_MAX, FeedError, Message};
+use crate::feed::{BEHIND_MAX, FeedError, Message, Told};
 use crate::problem::{Code, Problem, ProblemSchema};
 use crate::sse::last_event_id;
 use crate::state::App;
@@ -32,25 +32,35 @@ const WRITE_MAX: Duration = Duration::from_secs(10);
 /// How long a farewell may take.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
 
-/// Where a watcher begins.
+/// Where a watcher begins, and whether they are also told of what is no activity.
 #[derive(Clone, Copy)]
-pub(super) struct Resume(Option<Position>);
+pub(super) struct Wish {
+    from: Option<Position>,
+    changes: bool,
+}
 
-impl FromQuery for Resume {
+impl FromQuery for Wish {
     fn from_query(query: &mut Query, app: &App) -> Result<Self, Problem> {
         let text = query.text("last_event_id");
-        text.map(|text| app.parse_position("last_event_id", &text)).transpose().map(Self)
+        let from = text.map(|text| app.parse_position("last_event_id", &text)).transpose()?;
+        let changes = query.one_of("changes", &[("true", true), ("false", false)])?;
+        Ok(Self { from, changes: changes.unwrap_or(false) })
     }
 }
 
 /// Activities as they happen (WebSocket).
 ///
-/// Each message is an `ActivityEvent`. `last_event_id` resumes after a message's `position` without a
+/// Each message is an `ActivityEvent`; with `changes=true` there are others of the type `changed`, which
+/// say that something else has changed, and what kind of thing: look again. `last_event_id` resumes after a message's `position` without a
 /// gap. A client that reads too slowly is disconnected with code 1013 and a reason.
 #[utoipa::path(
     get, path = "/ws", operation_id = "watch_activities", tag = "activities",
-    params(("last_event_id" = Option<String>, Query,
-        description = "Resume after this position; without it, from now on")),
+    params(
+        ("last_event_id" = Option<String>, Query,
+            description = "Resume after this position; without it, from now on"),
+        ("changes" = Option<bool>, Query,
+            description = "Also tell that something else has changed, agents or schedules for example"),
+    ),
     responses(
         (status = 101, description = "Messages follow", body = execution_ledger_projections::ActivityEvent),
         (status = 409, description = "The position is of another log", body = ProblemSchema),
@@ -61,7 +71,7 @@ impl FromQuery for Resume {
 pub(super) async fn watch(
     may: May<Read>,
     State(app): State<App>,
-    Params(Resume(from)): Params<Resume>,
+    Params(Wish { from, changes }): Params<Wish>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
@@ -84,7 +94,7 @@ pub(super) async fn watch(
         .on_failed_upgrade(|error| tracing::debug!(%error, "a WebSocket was not opened"));
     Ok(upgrade.on_upgrade(move |socket| async move {
         let (scope, until) = (may.caller.scope, may.until);
-        let watcher = Watcher { app, socket, scope, until, heard: Instant::now() };
+        let watcher = Watcher { app, socket, scope, changes, until, heard: Instant::now() };
         watcher.run(from, permit).await;
     }))
 }
@@ -93,6 +103,7 @@ struct Watcher {
     app: App,
     socket: WebSocket,
     scope: Scope,
+    changes: bool,
     until: Until,
     heard: Instant,
 }
@@ -187,16 +198,14 @@ impl Watcher {
         let mut joined = feed.join().await?;
         let mut last = from.unwrap_or(joined.from);
         while last < joined.from {
-            let Some((messages, read_to)) = feed.page(last).await? else { break };
+            let Some((messages, read_to)) = feed.page(last, joined.from).await? else { break };
             for message in messages {
-                if message.announcement.position <= joined.from {
-                    self.send(&message).await?;
-                    if let Some(frame) = self.socket.recv().now_or_never() {
-                        self.hear(frame.as_ref())?;
-                    }
+                self.send(&message).await?;
+                if let Some(frame) = self.socket.recv().now_or_never() {
+                    self.hear(frame.as_ref())?;
                 }
             }
-            last = read_to.min(joined.from);
+            last = read_to;
             if joined.live.len() > BEHIND_MAX / 2 {
                 // Much was announced meanwhile: read that too, before it is too much.
                 joined = feed.join().await?;
@@ -216,8 +225,8 @@ impl Watcher {
                 biased;
                 frame = self.socket.recv() => self.hear(frame.as_ref())?,
                 message = live.recv() => match message {
-                    Ok(message) if message.announcement.position > last => {
-                        last = message.announcement.position;
+                    Ok(message) if message.position > last => {
+                        last = message.position;
                         self.send(&message).await?;
                     }
                     Ok(_) => {}
@@ -246,13 +255,22 @@ impl Watcher {
     }
 
     async fn send(&mut self, message: &Message) -> Result<(), End> {
-        if !self.scope.covers(&message.announcement.ownership()) {
-            return Ok(());
+        match &message.told {
+            Told::Activity(announcement, told) if self.scope.covers(&announcement.ownership()) => {
+                for json in told {
+                    self.write(Frame::Text(json.as_str().into())).await?;
+                }
+                Ok(())
+            }
+            Told::Change { all, others } if self.changes => {
+                let told = if self.scope == Scope::All { Some(all) } else { others.as_ref() };
+                match told {
+                    Some(json) => self.write(Frame::Text(json.as_str().into())).await,
+                    None => Ok(()),
+                }
+            }
+            Told::Activity(..) | Told::Change { .. } => Ok(()),
         }
-        for json in &message.json {
-            self.write(Frame::Text(json.as_str().into())).await?;
-        }
-        Ok(())
     }
 
     async fn write(&mut self, frame: Frame) -> Result<(), End> {

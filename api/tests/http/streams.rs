@@ -234,6 +234,38 @@ async fn activities_are_told_as_they_happen_and_from_any_position_on() {
 }
 
 #[tokio::test]
+async fn whoever_wishes_it_is_told_that_something_else_changed_also_after_a_break() {
+    let server = Server::start().await;
+    let listening = server.listen().await;
+    let begin = format!("{}-0", server.store.log_id());
+    let mut all = watch(listening.address, "?changes=true").await.expect("a socket");
+    let mut without = watch(listening.address, "").await.expect("a socket");
+    server.paused_agent("a").await;
+    let registered = told(&mut all).await;
+    assert_eq!((&registered["type"], &registered["parts"]), (&json!("changed"), &json!(["agent"])));
+    assert!(registered["position"].is_string(), "{registered}");
+    let (id, _) = server.submit("a", "one").await;
+    while told(&mut all).await["parts"] != json!(["execution"]) {}
+    start(&server, &id).await;
+    // Who did not wish it is told of activities alone.
+    assert_eq!(told(&mut without).await["details"]["execution_id"], id.as_str());
+    let resume = format!("?changes=true&last_event_id={begin}");
+    let mut resumed = watch(listening.address, &resume).await.expect("a socket");
+    let mut parts = Vec::new();
+    loop {
+        let one = told(&mut resumed).await;
+        if one["type"] == "agent_activity" {
+            continue;
+        }
+        parts.extend(one["parts"].as_array().expect("parts").clone());
+        if parts.contains(&json!("execution")) && parts.contains(&json!("agent")) {
+            break;
+        }
+    }
+    assert!(watch(listening.address, "?changes=perhaps").await.is_err());
+}
+
+#[tokio::test]
 async fn a_cancelled_wait_is_told_as_a_cancellation_and_as_an_end_and_none_is_lost_between() {
     let server = Server::start().await;
     server.paused_agent("a").await;
