@@ -16,9 +16,9 @@ use crate::port::{
 };
 
 /// Appends that wait for the writer at most.
-pub(super) const QUEUE_MAX_APPENDS: usize = 4_096;
+pub(crate) const QUEUE_MAX_APPENDS: usize = 4_096;
 /// What may wait for the writer, in bytes.
-pub(super) const QUEUE_MAX_BYTES: usize = 64 * 1024 * 1024;
+pub(crate) const QUEUE_MAX_BYTES: usize = 64 * 1024 * 1024;
 /// How long an append waits for a place in the queue, in seconds.
 const QUEUE_WAIT_S: u64 = 5;
 /// Events of one append at most.
@@ -61,12 +61,12 @@ impl Writing {
     }
 }
 
-pub(super) fn closed() -> StoreError {
+pub(crate) fn closed() -> StoreError {
     StoreError::Closed("it is closed".to_owned())
 }
 
 /// What an append counts towards the limits, if it keeps them.
-pub(super) fn checked_size(
+pub(crate) fn checked_size(
     events: &[NewEvent],
     erases: &[ContentPlace],
 ) -> Result<usize, AppendError> {
@@ -91,7 +91,7 @@ pub(super) fn checked_size(
 
 /// An event in the form in which it is read back, but for its place. The digests are computed here,
 /// on the caller's thread.
-pub(super) fn unplaced(stream: &StreamName, event: NewEvent) -> Recorded {
+pub(crate) fn unplaced(stream: &StreamName, event: NewEvent) -> Recorded {
     let contents = event.contents.into_iter().map(|content| StoredContent {
         sha256: content.reference().sha256,
         content: Some(content),

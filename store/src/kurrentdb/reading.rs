@@ -1,0 +1,383 @@
+//! Reading streams, the texts beside events, and where the log ends.
+
+use std::time::Duration;
+
+use eventstore::{
+    Client, Credentials, Error, Position as Place, ReadAllOptions, ReadStreamOptions,
+    RecordedEvent, StreamPosition,
+};
+use execution_ledger_domain::{Content, Digest, EventId, StreamName};
+use futures::{StreamExt, TryStreamExt};
+use tokio::time::Instant;
+
+use super::Shared;
+use super::form::{CustomMetadata, Prefix, TextMetadata};
+use super::session::{Failure, PAUSE_MAX, PAUSE_MIN, Session};
+use crate::port::{Position, Recorded, StoreError, StoredContent, With};
+
+/// Texts that are asked for at once.
+const TEXTS_AT_ONCE: usize = 32;
+/// Events that are looked at, at first, to find the last one of ours.
+const TAIL_PAGE: usize = 32;
+/// Events that are looked at, at most at a time.
+const TAIL_PAGE_MAX: usize = 4_096;
+/// Facts that one read backwards answers, at most.
+const BACK_MAX: usize = 4_096;
+/// Streams that are read at once.
+const STREAMS_AT_ONCE: usize = 32;
+/// No revision of a server is larger.
+const REVISION_MAX: u64 = i64::MAX as u64;
+
+/// From where a stream is read, and in which direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum From {
+    /// Forwards from a revision.
+    Revision(u64),
+    /// Backwards from a revision.
+    BackFrom(u64),
+    /// Backwards from the end.
+    End,
+}
+
+/// The crate's two numbers of a position, which are the same for what is appended as we do.
+pub(super) fn place(position: Position) -> Place {
+    Place { commit: position.number(), prepare: position.number() }
+}
+
+/// An event of ours as it is stored, without its texts; none where it is not one of ours.
+pub(super) fn recorded(
+    prefix: &Prefix,
+    event: RecordedEvent,
+) -> Result<Option<(Recorded, Vec<Digest>)>, StoreError> {
+    let Some(stream) = prefix.ledger_stream(&event.stream_id) else { return Ok(None) };
+    let odd = |problem: &dyn std::fmt::Display| {
+        StoreError::Fault(format!("the event {} of {stream} can't be read: {problem}", event.id))
+    };
+    let custom = CustomMetadata::parse(&event.custom_metadata).map_err(|error| odd(&error))?;
+    let data = String::from_utf8(event.data.to_vec()).map_err(|error| odd(&error))?;
+    let read = Recorded {
+        position: Position::new(event.position.commit),
+        revision: event.revision,
+        id: EventId(event.id),
+        type_name: event.event_type,
+        version: custom.version,
+        recorded_at: custom.recorded_at,
+        metadata: custom.stored,
+        data,
+        contents: Vec::new(),
+        stream,
+    };
+    Ok(Some((read, custom.texts)))
+}
+
+async fn stream_events(
+    client: Client,
+    name: String,
+    from: From,
+    limit: usize,
+    credentials: Option<Credentials>,
+) -> eventstore::Result<Vec<RecordedEvent>> {
+    let options = ReadStreamOptions::default().max_count(limit);
+    let options = match from {
+        From::Revision(revision) => options.position(StreamPosition::Position(revision)).forwards(),
+        From::BackFrom(revision) => {
+            options.position(StreamPosition::Position(revision)).backwards()
+        }
+        From::End => options.position(StreamPosition::End),
+    };
+    let options = match credentials {
+        Some(known) => options.authenticated(known),
+        None => options,
+    };
+    let absent = |error| match error {
+        Error::ResourceNotFound | Error::ResourceDeleted => Ok(Vec::new()),
+        other => Err(other),
+    };
+    let mut read = match client.read_stream(name, &options).await {
+        Ok(read) => read,
+        Err(error) => return absent(error),
+    };
+    let mut events = Vec::new();
+    loop {
+        match read.next().await {
+            Ok(Some(event)) => events.extend(event.event),
+            Ok(None) => return Ok(events),
+            Err(error) => return absent(error),
+        }
+    }
+}
+
+impl Shared {
+    /// Asks until it is answered or the time is over: reading twice does no harm.
+    pub(super) async fn ask<T, F>(
+        &self,
+        ask: impl Fn(Client) -> F + Send + Sync,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = eventstore::Result<T>> + Send + 'static,
+    {
+        let waits = self.line().waits;
+        let deadline = Instant::now() + waits.answer;
+        let mut pause = PAUSE_MIN;
+        loop {
+            let session = self.session(deadline).await?;
+            let failure = match session.ask(waits.attempt, &ask).await {
+                Ok(answer) => {
+                    self.sessions.are_well().await;
+                    return Ok(answer);
+                }
+                Err(failure) => failure,
+            };
+            self.failed(&session, &failure)?;
+            if Instant::now() + pause >= deadline {
+                return Err(StoreError::TimedOut(waits.answer.as_secs()));
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    pub(super) async fn session(
+        &self,
+        deadline: Instant,
+    ) -> Result<std::sync::Arc<Session>, StoreError> {
+        if self.is_closed() {
+            return Err(crate::sqlite::queue::closed());
+        }
+        self.sessions.current(deadline).await.map_err(|failure| self.fault(&failure))
+    }
+
+    /// Takes note of a failure: the connection is given up, and where it was final, that is all.
+    pub(super) fn failed(&self, session: &Session, failure: &Failure) -> Result<(), StoreError> {
+        if failure.is_final() {
+            return Err(self.fault(failure));
+        }
+        // The crate itself goes over to the leader that it is told of.
+        if !matches!(failure, Failure::Told(Error::NotLeaderException(_))) {
+            session.fail();
+        }
+        self.line().is_in_trouble(&failure.to_string());
+        Ok(())
+    }
+
+    fn fault(&self, failure: &Failure) -> StoreError {
+        match failure {
+            Failure::Told(Error::AccessDenied) => StoreError::Fault(
+                "the server refuses the credentials, or what they are asked to do".to_owned(),
+            ),
+            Failure::Told(Error::UnsupportedFeature) => {
+                StoreError::Fault("the server is too old: it can't append in batches".to_owned())
+            }
+            other => StoreError::Fault(format!("the server can't be reached: {other}")),
+        }
+    }
+
+    /// Events of a stream by its name on the server; none where it is not there, or no longer.
+    pub(super) async fn events_of(
+        &self,
+        name: &str,
+        from: From,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
+        let too_far = matches!(from, From::Revision(revision) if revision > REVISION_MAX);
+        if limit == 0 || too_far {
+            return Ok(Vec::new());
+        }
+        self.ask(|client| {
+            let credentials = self.line().credentials.clone();
+            stream_events(client, name.to_owned(), from, limit, credentials)
+        })
+        .await
+    }
+
+    /// Facts of a stream, in the direction that was asked for.
+    pub(super) async fn facts_of(
+        &self,
+        stream: &StreamName,
+        from: From,
+        limit: usize,
+        with: With,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        let name = self.prefix.stream(stream);
+        let events = self.events_of(&name, from, limit).await?;
+        let events = events.into_iter().map(|event| recorded(&self.prefix, event));
+        let events = events.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
+        self.with_texts(events, with).await
+    }
+
+    /// Facts of a stream backwards from a revision, or from its end where that is beyond it.
+    pub(super) async fn facts_back_from(
+        &self,
+        stream: &StreamName,
+        revision: u64,
+        limit: usize,
+        with: With,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        if revision <= REVISION_MAX {
+            let facts = self.facts_of(stream, From::BackFrom(revision), limit, with).await?;
+            if !facts.is_empty() {
+                return Ok(facts);
+            }
+        }
+        // Nothing stands there: it is beyond the end, or there is no such stream.
+        self.facts_of(stream, From::End, limit, with).await
+    }
+
+    /// The first facts of several streams, a bounded number of streams at once.
+    pub(super) async fn firsts_of(
+        &self,
+        streams: &[StreamName],
+        limit: usize,
+        with: With,
+    ) -> Result<Vec<Vec<Recorded>>, StoreError> {
+        let reads: Vec<_> = streams
+            .iter()
+            .map(|stream| self.facts_of(stream, From::Revision(0), limit, with))
+            .collect();
+        futures::stream::iter(reads).buffered(STREAMS_AT_ONCE).try_collect().await
+    }
+
+    /// The last revision of a stream; none where it has no event.
+    pub(super) async fn last_revision(&self, name: &str) -> Result<Option<u64>, StoreError> {
+        let last = self.events_of(name, From::End, 1).await?;
+        Ok(last.first().map(|event| event.revision))
+    }
+
+    /// Events with what was asked for beside them.
+    pub(super) async fn with_texts(
+        &self,
+        events: Vec<(Recorded, Vec<Digest>)>,
+        with: With,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        if with == With::EventsOnly || events.iter().all(|(_, texts)| texts.is_empty()) {
+            return Ok(events.into_iter().map(|(event, _)| event).collect());
+        }
+        let mut complete: Vec<Recorded> = Vec::with_capacity(events.len());
+        let mut wanted = Vec::new();
+        for (index, (mut event, texts)) in events.into_iter().enumerate() {
+            for (number, sha256) in texts.into_iter().enumerate() {
+                wanted.push((index, number, event.id, sha256));
+                event.contents.push(StoredContent { sha256, content: None });
+            }
+            complete.push(event);
+        }
+        let read = futures::stream::iter(wanted)
+            .map(|(index, number, event, sha256)| async move {
+                self.text(event, &sha256).await.map(|content| (index, number, content))
+            })
+            .buffer_unordered(TEXTS_AT_ONCE);
+        let mut read = std::pin::pin!(read);
+        while let Some(text) = read.next().await {
+            let (index, number, content) = text?;
+            complete[index].contents[number].content = content;
+        }
+        Ok(complete)
+    }
+
+    async fn text(&self, event: EventId, sha256: &Digest) -> Result<Option<Content>, StoreError> {
+        let name = self.prefix.text_stream(event, sha256);
+        let stored = self.events_of(&name, From::Revision(0), 1).await?;
+        let content =
+            |text: &RecordedEvent| TextMetadata::content(&text.custom_metadata, &text.data, sha256);
+        match stored.first() {
+            None => Ok(None),
+            Some(text) => content(text).map(Some).ok_or_else(|| {
+                StoreError::Fault(format!("the text {sha256} of event {event} was changed"))
+            }),
+        }
+    }
+
+    /// Position of the last fact, as the server has it, looked for backwards from the end of all that
+    /// it holds, and no further than what is known already.
+    pub(super) async fn end_of_log(&self) -> Result<Position, StoreError> {
+        let known = self.known_head();
+        let facts = self.facts_before(None, known, 1).await?;
+        let Some((last, _)) = facts.first() else { return Ok(self.known_head()) };
+        self.stamps.seen(last.recorded_at);
+        Ok(self.saw(last.position))
+    }
+
+    /// Facts before a position, backwards.
+    pub(super) async fn before(
+        &self,
+        before: Position,
+        limit: usize,
+        with: With,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        if limit == 0 || before == Position::START {
+            return Ok(Vec::new());
+        }
+        let from_end = before > self.end_of_log().await?;
+        let before = (!from_end).then(|| place(before));
+        let facts = self.facts_before(before, Position::START, limit.min(BACK_MAX)).await?;
+        self.with_texts(facts, with).await
+    }
+
+    /// Facts before a place, or before the end of all; down to a position that is not looked at any
+    /// more. The server can't filter what it reads backwards, so everything is looked at that stands
+    /// between.
+    async fn facts_before(
+        &self,
+        mut before: Option<Place>,
+        down_to: Position,
+        limit: usize,
+    ) -> Result<Vec<(Recorded, Vec<Digest>)>, StoreError> {
+        let floor = down_to.max(self.birth).number();
+        let mut page = TAIL_PAGE.max(limit).min(TAIL_PAGE_MAX);
+        let mut facts = Vec::new();
+        loop {
+            let credentials = self.line().credentials.clone();
+            let seen =
+                self.ask(|client| all_backwards(client, before, page, credentials.clone())).await?;
+            let new = |event: &RecordedEvent| {
+                before.is_none_or(|before| event.position.commit < before.commit)
+            };
+            let mut lowest = None;
+            for event in seen.into_iter().filter(new) {
+                if event.position.commit <= floor {
+                    return Ok(facts);
+                }
+                lowest = Some(event.position);
+                if let Ok(Some(fact)) = recorded(&self.prefix, event) {
+                    facts.push(fact);
+                    if facts.len() == limit {
+                        return Ok(facts);
+                    }
+                }
+            }
+            let Some(lowest) = lowest else { return Ok(facts) };
+            before = Some(lowest);
+            page = (page * 4).min(TAIL_PAGE_MAX);
+        }
+    }
+}
+
+/// A page of everything, backwards.
+async fn all_backwards(
+    client: Client,
+    before: Option<Place>,
+    limit: usize,
+    credentials: Option<Credentials>,
+) -> eventstore::Result<Vec<RecordedEvent>> {
+    let options = ReadAllOptions::default().max_count(limit);
+    let options = match before {
+        Some(before) => options.position(StreamPosition::Position(before)).backwards(),
+        None => options.position(StreamPosition::End),
+    };
+    let options = match credentials {
+        Some(known) => options.authenticated(known),
+        None => options,
+    };
+    let mut read = client.read_all(&options).await?;
+    let mut events = Vec::new();
+    while let Some(resolved) = read.next().await? {
+        events.extend(resolved.event);
+    }
+    Ok(events)
+}
+
+/// How long a pause of a loop that never gives up may become.
+pub(super) fn longer(pause: Duration) -> Duration {
+    (pause * 2).min(PAUSE_MAX)
+}

@@ -1,0 +1,392 @@
+//! Connections to the server: each with a thread and a runtime of its own, replaced when it fails.
+//!
+//! The crate's client never leaves a node that has died, keeps streams open that nobody waits for any
+//! more, and can panic in tasks of its own. With a runtime for each client, ending the runtime ends
+//! all of that, whatever state it is in.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use eventstore::{BatchAppendClient, Client, ClientSettings, Credentials};
+use execution_ledger_domain::Timestamp;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::ended::{Cut, cut};
+use super::settings::{KurrentOptions, Waits, settings_for_nothing};
+use crate::clock::Clock;
+
+/// First pause before connecting again.
+pub(super) const PAUSE_MIN: Duration = Duration::from_millis(50);
+/// Longest pause before connecting again.
+pub(super) const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// How long claiming the cryptography may take, in seconds: nothing is waited for in it.
+const CLAIM_WAIT_S: u64 = 10;
+
+/// Since when the server can't be reached, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreachable {
+    /// Since when.
+    pub since: Timestamp,
+    /// Why, in words.
+    pub problem: String,
+}
+
+/// What all connections of a store have in common.
+pub(super) struct Line {
+    pub(super) settings: ClientSettings,
+    pub(super) credentials: Option<Credentials>,
+    pub(super) waits: Waits,
+    clock: Arc<dyn Clock>,
+    trouble: Mutex<Option<Unreachable>>,
+    reconnects: AtomicU64,
+}
+
+impl Line {
+    pub(super) fn new(options: &KurrentOptions) -> Result<Self, super::ConnectionError> {
+        let login = options.credentials.as_ref().or_else(|| options.connection.login());
+        Ok(Self {
+            settings: options.connection.client_settings()?,
+            credentials: login.map(super::UserPassword::credentials),
+            waits: options.waits,
+            clock: Arc::clone(&options.clock),
+            trouble: Mutex::default(),
+            reconnects: AtomicU64::new(0),
+        })
+    }
+
+    /// Since when the server can't be reached; none where it can.
+    pub(super) fn trouble(&self) -> Option<Unreachable> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Connections that were made in the place of others.
+    pub(super) fn reconnects(&self) -> u64 {
+        self.reconnects.load(Ordering::Relaxed)
+    }
+
+    /// Something was answered.
+    pub(super) fn is_well(&self) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(over) = trouble.take() {
+            metrics::gauge!("ledger_log_unreachable").set(0.0);
+            tracing::info!(since = %over.since, "the event log can be reached again");
+        }
+    }
+
+    /// Something was not answered.
+    pub(super) fn is_in_trouble(&self, problem: &str) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *trouble {
+            Some(known) => problem.clone_into(&mut known.problem),
+            None => {
+                metrics::gauge!("ledger_log_unreachable").set(1.0);
+                tracing::warn!(problem, "the event log can't be reached");
+                let since = self.clock.now();
+                *trouble = Some(Unreachable { since, problem: problem.to_owned() });
+            }
+        }
+    }
+
+    pub(super) fn reconnected(&self) {
+        self.reconnects.fetch_add(1, Ordering::Relaxed);
+        metrics::counter!("ledger_log_reconnects_total").increment(1);
+    }
+}
+
+/// Why something that was asked of a connection was not answered with what it was asked for.
+#[derive(Clone, Debug)]
+pub(super) enum Failure {
+    /// The server's own answer, through the crate.
+    Told(eventstore::Error),
+    /// No answer in time.
+    Silent(Duration),
+    /// The connection's thread is gone, or a task in it panicked.
+    Broken(String),
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Told(error) => write!(f, "{error}"),
+            Self::Silent(after) => write!(f, "no answer within {} ms", after.as_millis()),
+            Self::Broken(why) => f.write_str(why),
+        }
+    }
+}
+
+impl Failure {
+    /// Whether the server refused us, so that asking again is of no use.
+    pub(super) fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::Told(eventstore::Error::AccessDenied | eventstore::Error::UnsupportedFeature)
+        )
+    }
+}
+
+/// A connection to the server.
+pub(super) struct Session {
+    client: Client,
+    runtime: Handle,
+    failed: AtomicBool,
+    lane: tokio::sync::Mutex<Option<Arc<BatchAppendClient>>>,
+    /// Dropped, it ends the thread.
+    _stop: oneshot::Sender<()>,
+}
+
+/// Ends a task that nobody waits for any more.
+struct Waited<T>(JoinHandle<T>);
+
+impl<T> Drop for Waited<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Session {
+    /// Connects, within the time for it.
+    pub(super) async fn connect(line: &Line) -> Result<Self, Failure> {
+        claim_cryptography().map_err(Failure::Broken)?;
+        let (tell, told) = oneshot::channel();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let settings = line.settings.clone();
+        let lived = move || {
+            catch_unwind(AssertUnwindSafe(|| live(settings, tell, stopped)))
+                .map_err(|cause| cut(&*cause))
+        };
+        let spawned = thread::Builder::new().name("kurrentdb".to_owned()).spawn(move || {
+            if let Err(Cut::Panicked(why)) = lived() {
+                tracing::error!(%why, "a connection to the event log panicked");
+            }
+        });
+        spawned.map_err(|error| Failure::Broken(format!("no thread for it: {error}")))?;
+        match timeout(line.waits.connect, told).await {
+            Ok(Ok(Ok((client, runtime)))) => Ok(Self {
+                client,
+                runtime,
+                failed: AtomicBool::new(false),
+                lane: tokio::sync::Mutex::default(),
+                _stop: stop,
+            }),
+            Ok(Ok(Err(failure))) => Err(failure),
+            Ok(Err(_)) => Err(Failure::Broken("the client panicked as it was made".to_owned())),
+            Err(_) => Err(Failure::Silent(line.waits.connect)),
+        }
+    }
+
+    /// Whether something went wrong that only a new connection can heal.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    pub(super) fn fail(&self) {
+        self.failed.store(true, Ordering::Release);
+    }
+
+    /// Asks the server for something, on the connection's thread, and waits as long as is given.
+    pub(super) async fn ask<T, F>(
+        &self,
+        patience: Duration,
+        ask: impl FnOnce(Client) -> F,
+    ) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: Future<Output = eventstore::Result<T>> + Send + 'static,
+    {
+        let mut waited = Waited(self.runtime.spawn(ask(self.client.clone())));
+        match timeout(patience, &mut waited.0).await {
+            Ok(Ok(Ok(answer))) => Ok(answer),
+            Ok(Ok(Err(error))) => Err(Failure::Told(error)),
+            Ok(Err(gone)) => Err(Failure::Broken(format!("the connection is gone: {gone}"))),
+            Err(_) => Err(Failure::Silent(patience)),
+        }
+    }
+
+    /// The stream on which appends are sent, opened where there is none.
+    pub(super) async fn lane(&self, line: &Line) -> Result<Arc<BatchAppendClient>, Failure> {
+        let patience = line.waits.attempt;
+        let locked = timeout(patience, self.lane.lock()).await;
+        let mut lane = locked.map_err(|_| Failure::Silent(patience))?;
+        if let Some(open) = &*lane {
+            return Ok(Arc::clone(open));
+        }
+        let options = match &line.credentials {
+            Some(known) => eventstore::BatchAppendOptions::default().authenticated(known.clone()),
+            None => eventstore::BatchAppendOptions::default(),
+        };
+        let opened =
+            self.ask(patience, |client| async move { client.batch_append(&options).await }).await?;
+        Ok(Arc::clone(lane.insert(Arc::new(opened))))
+    }
+
+    /// Gives a lane up that is of no use any more.
+    pub(super) async fn give_up(&self, used: &Arc<BatchAppendClient>) {
+        let mut lane = self.lane.lock().await;
+        if lane.as_ref().is_some_and(|current| Arc::ptr_eq(current, used)) {
+            *lane = None;
+        }
+    }
+}
+
+type Connected = Result<(Client, Handle), Failure>;
+
+/// A connection's life, on its thread.
+fn live(settings: ClientSettings, tell: oneshot::Sender<Connected>, stop: oneshot::Receiver<()>) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            // Who waited and is gone needs no answer.
+            drop(tell.send(Err(Failure::Broken(format!("no runtime for it: {error}")))));
+            return;
+        }
+    };
+    runtime.block_on(async {
+        let mut stop = stop;
+        let client = tokio::select! {
+            connected = connected_client(settings) => connected,
+            _ = &mut stop => return,
+        };
+        let told = tell.send(client.map(|client| (client, Handle::current()))).is_ok();
+        if told {
+            // Its end is the end of the session, however it comes.
+            drop(stop.await);
+        }
+    });
+    runtime.shutdown_background();
+}
+
+/// A client that has found its server.
+pub(super) async fn connected_client(settings: ClientSettings) -> Result<Client, Failure> {
+    let client = Client::new(settings).map_err(Failure::Told)?;
+    match client.server_info().await {
+        Ok(_) => Ok(client),
+        Err(eventstore::Error::ConnectionClosed) => Err(Failure::Broken(
+            "the client could not be made: are the system's certificates sound? tlsCaFile names others"
+                .to_owned(),
+        )),
+        Err(error) => Err(Failure::Told(error)),
+    }
+}
+
+/// The connections of a store: one at a time.
+pub(super) struct Sessions {
+    pub(super) line: Arc<Line>,
+    current: tokio::sync::Mutex<Current>,
+}
+
+#[derive(Default)]
+struct Current {
+    session: Option<Arc<Session>>,
+    /// When it may be tried again, and the pause after that.
+    next_try: Option<(Instant, Duration)>,
+    ever: bool,
+}
+
+impl Sessions {
+    pub(super) fn new(line: Arc<Line>) -> Self {
+        Self { line, current: tokio::sync::Mutex::default() }
+    }
+
+    /// The connection that is in use, or a new one in the place of one that has failed; waits for it
+    /// no longer than until `deadline`.
+    pub(super) async fn current(&self, deadline: Instant) -> Result<Arc<Session>, Failure> {
+        let found = timeout_at(deadline, self.found()).await;
+        let failure = match found {
+            Ok(Ok(session)) => return Ok(session),
+            Ok(Err(failure)) => failure,
+            Err(_) => {
+                let known = self.line.trouble().map(|trouble| trouble.problem);
+                Failure::Broken(known.unwrap_or_else(|| "no connection in time".to_owned()))
+            }
+        };
+        self.line.is_in_trouble(&failure.to_string());
+        Err(failure)
+    }
+
+    async fn found(&self) -> Result<Arc<Session>, Failure> {
+        let mut current = self.current.lock().await;
+        if let Some(session) = current.session.as_ref().filter(|session| !session.has_failed()) {
+            return Ok(Arc::clone(session));
+        }
+        current.session = None;
+        loop {
+            let pause = match current.next_try {
+                Some((moment, pause)) => {
+                    tokio::time::sleep_until(moment).await;
+                    pause
+                }
+                None => PAUSE_MIN,
+            };
+            current.next_try = Some((Instant::now() + pause, (pause * 2).min(PAUSE_MAX)));
+            match Session::connect(&self.line).await {
+                Ok(session) => {
+                    if std::mem::replace(&mut current.ever, true) {
+                        self.line.reconnected();
+                    }
+                    return Ok(Arc::clone(current.session.insert(Arc::new(session))));
+                }
+                Err(failure) if failure.is_final() => return Err(failure),
+                Err(failure) => self.line.is_in_trouble(&failure.to_string()),
+            }
+        }
+    }
+
+    /// Says that the connections work: the next one that fails is replaced without a pause.
+    pub(super) async fn are_well(&self) {
+        self.line.is_well();
+        if let Ok(mut current) = self.current.try_lock() {
+            current.next_try = None;
+        }
+    }
+
+    /// Ends the connection.
+    pub(super) async fn close(&self) {
+        self.current.lock().await.session = None;
+    }
+}
+
+/// Lets the crate choose the cryptography of TLS for this process, before anybody else does.
+///
+/// The crate installs a provider for the whole process when its first client is made, and where one
+/// is installed already it panics, then and for every further client. So it has to come first; what
+/// is installed afterwards is refused, which does no harm. Cheap, and safe to repeat.
+///
+/// # Errors
+/// Says so where another part of the process was first.
+pub fn claim_cryptography() -> Result<(), String> {
+    static CLAIMED: std::sync::OnceLock<Result<(), String>> = std::sync::OnceLock::new();
+    CLAIMED.get_or_init(claimed_cryptography).clone()
+}
+
+fn claimed_cryptography() -> Result<(), String> {
+    if rustls::crypto::CryptoProvider::get_default().is_some() {
+        return Err("this process has chosen its cryptography of TLS already, and the client of \
+                    KurrentDB would panic over it"
+            .to_owned());
+    }
+    let claim = || {
+        let settings = settings_for_nothing().map_err(|error| error.to_string())?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(|error| error.to_string())?;
+        runtime.block_on(async {
+            let asked = eventstore::operations::Client::new(settings);
+            let patience = Duration::from_secs(CLAIM_WAIT_S);
+            match timeout(patience, asked.current_selected_node()).await {
+                // It was made, and found out that it has no server, as it should.
+                Ok(Err(eventstore::Error::GrpcConnectionError(_))) => Ok(()),
+                odd => Err(format!("the client of KurrentDB can't be made: {odd:?}")),
+            }
+        })
+    };
+    let claimed = thread::Builder::new().name("kurrentdb".to_owned()).spawn(claim);
+    let claimed = claimed.map_err(|error| error.to_string())?.join();
+    claimed.unwrap_or_else(|cause| Err(format!("the client of KurrentDB: {:?}", cut(&*cause))))
+}
