@@ -46,6 +46,7 @@ pub async fn load(
             claim,
             slot_until,
             cancellation: row.cancellation_requested_at.map(|_| CancelCause::Requested),
+            node: None,
         });
         policy.load_execution(&OpenExecution {
             id: row.id,

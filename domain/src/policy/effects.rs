@@ -78,12 +78,15 @@ impl Policy {
         let mut effects = Vec::new();
         self.begin_stops(&mut effects, most);
         self.begin_lapses(now, &mut effects, most);
-        self.begin_expiries(now, &mut effects, most);
-        self.begin_orphans(&mut effects, most);
-        self.begin_retries(&mut effects, most);
-        self.begin_injections(&mut effects, most);
+        if self.does_what_is_done_once() {
+            self.begin_expiries(now, &mut effects, most);
+            self.begin_orphans(&mut effects, most);
+            self.begin_retries(&mut effects, most);
+            self.begin_injections(&mut effects, most);
+        }
         self.end_delays(now);
-        if !self.draining && !self.disk_nearly_full {
+        if self.may_start() && !self.draining && !self.disk_nearly_full {
+            self.begin_taken(&mut effects, most);
             self.begin_chat_turns(&mut effects, most);
             self.begin_tasks(&mut effects, most);
         }
@@ -115,18 +118,22 @@ impl Policy {
         let Some(agent) = self.agent_of.get(&id).cloned() else { return };
         let Some(line) = self.lines.get_mut(&agent) else { return };
         let Some(entry) = line.executions.get_mut(&id) else { return };
-        let (kind, stage) = (entry.kind, entry.stage);
+        let stage = entry.stage;
         match (effect, stage) {
             (Effect::Start { .. }, Stage::Starting) => {
-                entry.stage = Stage::Waiting;
+                let fenced = entry.fenced;
                 entry.given_back = entry.given_back.saturating_add(1);
                 // Its time to wait may have passed, or its agent been retired, while it was begun.
                 self.expiries.insert((entry.expires_at, id));
                 if line.status == AgentStatus::Retired {
                     self.orphans.insert(id, CancelCause::AgentRetired);
                 }
-                self.queue_again(&agent, id);
-                self.count_given_back(&agent, kind);
+                if fenced {
+                    self.restage(&agent, id, Stage::Taken);
+                } else {
+                    self.restage(&agent, id, Stage::Waiting);
+                    self.queue_again(&agent, id);
+                }
             }
             (Effect::Stop { .. }, Stage::Running(_)) => {
                 self.stops.insert(id);
@@ -134,12 +141,14 @@ impl Policy {
             (Effect::Lapse { .. }, Stage::Running(slot)) => {
                 self.lapses.insert((slot.slot_until, id));
             }
-            (Effect::CancelWaiting { cause, .. }, Stage::Waiting) => {
+            (Effect::CancelWaiting { cause, .. }, Stage::Waiting | Stage::Taken) => {
                 self.orphans.insert(id, *cause);
             }
-            (Effect::Expire { .. }, Stage::Waiting) => {
+            (Effect::Expire { .. }, Stage::Waiting | Stage::Taken) => {
                 self.expiries.insert((entry.expires_at, id));
-                self.queue_again(&agent, id);
+                if let Stage::Waiting = stage {
+                    self.queue_again(&agent, id);
+                }
             }
             _ => {}
         }
@@ -149,6 +158,7 @@ impl Policy {
     /// When something will be to do although nothing happens.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let expiry = self.expiries.first().map(|(at, _)| *at);
+        let expiry = expiry.filter(|_| self.does_what_is_done_once());
         let lapse = self.lapses.first().map(|(at, _)| *at);
         let delay = self.delayed.first().map(|(at, _)| *at);
         expiry.into_iter().chain(lapse).chain(delay).min()
@@ -158,7 +168,7 @@ impl Policy {
         while effects.len() < most
             && let Some(execution) = self.stops.pop_first()
         {
-            if let Some(claim) = self.claim_of(execution) {
+            if let Some(claim) = self.claim_here(execution) {
                 effects.push(Effect::Stop { execution, claim });
             }
         }
@@ -170,7 +180,7 @@ impl Policy {
             && at <= now
         {
             self.lapses.pop_first();
-            if let Some(claim) = self.claim_of(execution) {
+            if let Some(claim) = self.claim_here(execution) {
                 effects.push(Effect::Lapse { execution, claim });
             }
         }
@@ -226,11 +236,8 @@ impl Policy {
     ) {
         let Some(line) = self.lines.get_mut(agent) else { return };
         line.waiting.remove(&place);
-        let Some(entry) = line.executions.get_mut(&execution) else { return };
-        entry.stage = Stage::Starting;
-        let kind = entry.kind;
+        self.restage(agent, execution, Stage::Starting);
         self.busy.insert(execution);
-        self.count_taken(agent, kind, execution);
         self.refresh(agent);
         effects.push(Effect::Start { execution, agent: agent.clone() });
     }
@@ -239,8 +246,10 @@ impl Policy {
         self.tasks_held.saturating_add(self.chats_held)
     }
 
-    fn claim_of(&self, execution: ExecutionId) -> Option<ClaimId> {
+    /// The claim of a run of this node: what runs elsewhere is stopped there.
+    fn claim_here(&self, execution: ExecutionId) -> Option<ClaimId> {
         let line = self.agent_of.get(&execution).and_then(|agent| self.lines.get(agent))?;
-        line.executions.get(&execution)?.slot().map(|slot| slot.claim)
+        let slot = line.executions.get(&execution)?.slot()?;
+        self.runs_here(&slot).then_some(slot.claim)
     }
 }

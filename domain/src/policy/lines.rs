@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use super::Ceiling;
 use crate::agent::AgentConfig;
 use crate::execution::{CancelCause, Pending, Trigger};
-use crate::ids::{AgentName, ClaimId, ExecutionId, SessionId};
+use crate::ids::{AgentName, ClaimId, ExecutionId, NodeId, SessionId};
 use crate::time::Timestamp;
 
 /// Whether an agent takes and starts tasks.
@@ -53,12 +53,14 @@ pub struct HeldSlot {
     pub slot_until: Timestamp,
     /// Why the run is to stop, once somebody wants that.
     pub cancellation: Option<CancelCause>,
+    /// Where it runs, where several nodes share the log.
+    pub node: Option<NodeId>,
 }
 
 impl HeldSlot {
     /// A slot of a run that nobody wants to stop.
     pub fn new(claim: ClaimId, slot_until: Timestamp) -> Self {
-        Self { claim, slot_until, cancellation: None }
+        Self { claim, slot_until, cancellation: None, node: None }
     }
 }
 
@@ -129,6 +131,8 @@ pub(super) struct Entry {
     pub is_retried: bool,
     /// How often its start led to no event.
     pub given_back: u32,
+    /// Whether the log says that a slot was taken for it: then it counts as holding one until it ends.
+    pub fenced: bool,
     pub stage: Stage,
 }
 
@@ -137,6 +141,8 @@ pub(super) struct Entry {
 pub(super) enum Stage {
     /// It waits.
     Waiting,
+    /// A slot was taken for it, and nobody knows of its start yet.
+    Taken,
     /// A start was begun; its event has not come back from the log yet.
     Starting,
     /// It holds a slot by its event.
@@ -147,7 +153,7 @@ impl Entry {
     /// The slot that it holds by its event.
     pub fn slot(&self) -> Option<HeldSlot> {
         match self.stage {
-            Stage::Waiting | Stage::Starting => None,
+            Stage::Waiting | Stage::Taken | Stage::Starting => None,
             Stage::Running(slot) => Some(slot),
         }
     }
@@ -174,6 +180,8 @@ pub(super) struct Line {
     pub taken: u32,
     /// What stands in the policy's candidates for this agent.
     pub candidate: Option<Place>,
+    /// In which epoch this node hosts the agent, where it is one of several.
+    pub hosted: Option<u64>,
 }
 
 impl Line {
@@ -190,6 +198,7 @@ impl Line {
             delayed_until,
             is_retried: open.is_retried,
             given_back: 0,
+            fenced: false,
             stage: Stage::Waiting,
         };
         self.executions.insert(open.id, entry);
@@ -207,6 +216,18 @@ impl Line {
     /// their time.
     pub fn in_order(&self) -> impl Iterator<Item = ExecutionId> {
         self.waiting.values().copied().chain(self.delayed.iter().map(|(_, id)| *id))
+    }
+
+    /// Those for which a slot was taken and of whose start nothing is known.
+    pub fn only_taken(&self) -> impl Iterator<Item = ExecutionId> {
+        let taken = self.executions.iter().filter(|(_, entry)| matches!(entry.stage, Stage::Taken));
+        taken.map(|(id, _)| *id)
+    }
+
+    /// Slots of those of whose start something is known.
+    pub fn taken_and_begun(&self) -> u32 {
+        let only_taken = self.only_taken().filter(|id| self.is_task(*id)).count();
+        self.taken.saturating_sub(u32::try_from(only_taken).unwrap_or(u32::MAX))
     }
 
     /// Whether an open execution is a task of the queue, and no chat turn.

@@ -6,6 +6,7 @@
 
 mod effects;
 mod lines;
+mod nodes;
 mod questions;
 mod retries;
 mod sessions;
@@ -13,6 +14,7 @@ mod turns;
 
 pub use effects::Effect;
 pub use lines::{AgentStatus, HeldSlot, OpenExecution, Place};
+pub use nodes::RunElsewhere;
 pub use questions::{Blocker, Capacity, SlotHolder, Waiting};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -22,7 +24,8 @@ use crate::budget::{Budgets, OverBudget};
 use crate::execution::{CancelCause, ExecutionEvent};
 use crate::ids::{AgentName, ExecutionId, SessionId};
 use crate::time::Timestamp;
-use lines::{Kind, Line, Stage};
+use lines::{Line, Stage};
+use nodes::Nodes;
 
 /// How much may run at once, over all agents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +101,8 @@ pub struct Policy {
     disk_nearly_full: bool,
     /// What may be spent, and what is: asked at admission, with the places in queues.
     budgets: Budgets,
+    /// What other nodes do; nothing where this one is alone.
+    nodes: Option<Nodes>,
 }
 
 impl Policy {
@@ -150,7 +155,9 @@ impl Policy {
         let leaving = others.iter().filter(|other| line.is_waiting_task(**other)).count();
         let leaving = u32::try_from(leaving).unwrap_or(u32::MAX);
         let waiting = line.queued().saturating_sub(leaving);
-        if waiting >= limit.saturating_add(line.free_slots(self.ceiling, self.tasks_held)) {
+        // What other nodes have room for is not known here.
+        let held = if self.nodes.is_none() { self.tasks_held } else { 0 };
+        if waiting >= limit.saturating_add(line.free_slots(self.ceiling, held)) {
             return Err(NotAdmitted::QueueFull { agent: agent.clone(), waiting, limit });
         }
         line.reserved.insert(id);
@@ -198,8 +205,8 @@ impl Policy {
             AgentEvent::Resumed(_) => line.status = AgentStatus::Active,
             AgentEvent::Retired(_) => {
                 line.status = AgentStatus::Retired;
-                let orphans = line.in_order().map(|id| (id, CancelCause::AgentRetired));
-                self.orphans.extend(orphans);
+                let waiting = line.in_order().chain(line.only_taken());
+                self.orphans.extend(waiting.map(|id| (id, CancelCause::AgentRetired)));
             }
         }
         self.refresh(name);
@@ -214,7 +221,8 @@ impl Policy {
             ExecutionEvent::QueueMoved(moved) => self.move_to(id, moved.rank),
             ExecutionEvent::Running(running) => {
                 if let Some(agent) = self.agent_of.get(&id).cloned() {
-                    self.hold(id, &agent, HeldSlot::new(running.claim, running.slot_until));
+                    let held = HeldSlot::new(running.claim, running.slot_until);
+                    self.hold(id, &agent, HeldSlot { node: running.node, ..held });
                 }
             }
             ExecutionEvent::CancellationRequested(requested) => self.want_stop(id, requested.cause),
@@ -258,11 +266,10 @@ impl Policy {
     fn hold(&mut self, id: ExecutionId, agent: &AgentName, held: HeldSlot) {
         let Some(line) = self.lines.get_mut(agent) else { return };
         let Some(entry) = line.executions.get_mut(&id) else { return };
-        let before = std::mem::replace(&mut entry.stage, Stage::Running(held));
-        if let Stage::Running(old) = before {
+        if let Stage::Running(old) = entry.stage {
             self.lapses.remove(&(old.slot_until, id));
         }
-        let (place, kind, expires_at) = (entry.place, entry.kind, entry.expires_at);
+        let (place, expires_at) = (entry.place, entry.expires_at);
         line.waiting.remove(&place);
         if let Some(at) = entry.delayed_until.take() {
             line.delayed.remove(&(at, id));
@@ -271,9 +278,7 @@ impl Policy {
         if self.chat_waiting.remove(&(place, id)) {
             line.turns_waiting -= 1;
         }
-        if let Stage::Waiting = before {
-            self.count_taken(agent, kind, id);
-        }
+        self.restage(agent, id, Stage::Running(held));
         self.orphans.remove(&id);
         self.expiries.remove(&(expires_at, id));
         self.lapses.insert((held.slot_until, id));
@@ -282,36 +287,6 @@ impl Policy {
         }
         self.busy.remove(&id);
         self.refresh(agent);
-    }
-
-    fn count_taken(&mut self, agent: &AgentName, kind: Kind, id: ExecutionId) {
-        match kind {
-            Kind::Task => {
-                self.tasks_held += 1;
-                if let Some(line) = self.lines.get_mut(agent) {
-                    line.taken += 1;
-                }
-            }
-            Kind::ChatTurn(session) => {
-                self.chats_held += 1;
-                self.chat_sessions_running.insert(session, id);
-            }
-        }
-    }
-
-    fn count_given_back(&mut self, agent: &AgentName, kind: Kind) {
-        match kind {
-            Kind::Task => {
-                self.tasks_held = self.tasks_held.saturating_sub(1);
-                if let Some(line) = self.lines.get_mut(agent) {
-                    line.taken = line.taken.saturating_sub(1);
-                }
-            }
-            Kind::ChatTurn(session) => {
-                self.chats_held = self.chats_held.saturating_sub(1);
-                self.chat_sessions_running.remove(&session);
-            }
-        }
     }
 
     fn move_to(&mut self, id: ExecutionId, rank: u64) {
@@ -354,14 +329,10 @@ impl Policy {
             line.delayed.remove(&(at, id));
             self.delayed.remove(&(at, id));
         }
-        match entry.stage {
-            Stage::Waiting => {}
-            Stage::Starting => self.count_given_back(&agent, entry.kind),
-            Stage::Running(slot) => {
-                self.lapses.remove(&(slot.slot_until, id));
-                self.count_given_back(&agent, entry.kind);
-            }
+        if let Stage::Running(slot) = entry.stage {
+            self.lapses.remove(&(slot.slot_until, id));
         }
+        self.count(&agent, entry.kind, id, (entry.stage, Stage::Waiting));
         self.expiries.remove(&(entry.expires_at, id));
         self.stops.remove(&id);
         self.orphans.remove(&id);
@@ -376,13 +347,16 @@ impl Policy {
         if let Some(place) = line.candidate.take() {
             self.candidates.remove(&(place, agent.clone()));
         }
-        line.candidate = line.first_startable();
+        let starts_here = self.nodes.is_none() || line.hosted.is_some();
+        line.candidate = line.first_startable().filter(|_| starts_here);
         if let Some(place) = line.candidate {
             self.candidates.insert((place, agent.clone()));
         }
     }
 }
 
+#[cfg(test)]
+mod node_tests;
 #[cfg(test)]
 mod retry_tests;
 #[cfg(test)]

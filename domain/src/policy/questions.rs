@@ -57,6 +57,8 @@ pub enum Blocker {
     Draining,
     /// Others are before it.
     BehindOthers,
+    /// No node hosts its agent at the moment: another takes it over shortly.
+    NoNode,
     /// It is a new attempt and waits for its time.
     RetryBackoff {
         /// Until when.
@@ -77,6 +79,7 @@ impl Blocker {
             Self::DiskNearlyFull => "disk_nearly_full",
             Self::Draining => "server_stopping",
             Self::BehindOthers => "behind_others",
+            Self::NoNode => "no_node",
             Self::RetryBackoff { .. } => "retry_backoff",
         }
     }
@@ -151,7 +154,7 @@ impl Policy {
             };
             match entry.stage {
                 Stage::Running(_) => {}
-                Stage::Starting => {
+                Stage::Starting | Stage::Taken => {
                     found.insert(*id, (Blocker::Starting, 0));
                 }
                 Stage::Waiting => {
@@ -243,12 +246,14 @@ impl Policy {
         self.agent_of.get(&execution)
     }
 
-    /// Every execution that holds a slot, with its claim: what a restarted manager takes up.
+    /// Every execution that runs on this node, with its claim: what a restarted manager takes up.
     pub fn holding(&self) -> Vec<(ExecutionId, AgentName, crate::ids::ClaimId)> {
         let of_line = |(agent, line): (&AgentName, &super::lines::Line)| {
             let agent = agent.clone();
             let held = line.executions.iter();
-            held.filter_map(|(id, entry)| entry.slot().map(|slot| (*id, slot.claim)))
+            held.filter_map(|(id, entry)| Some((*id, entry.slot()?)))
+                .filter(|(_, slot)| self.runs_here(slot))
+                .map(|(id, slot)| (id, slot.claim))
                 .map(|(id, claim)| (id, agent.clone(), claim))
                 .collect::<Vec<_>>()
         };
@@ -283,17 +288,23 @@ impl Policy {
         if self.disk_nearly_full {
             return Blocker::DiskNearlyFull;
         }
+        if self.has_no_host(agent) {
+            return Blocker::NoNode;
+        }
+        let elsewhere = self.nodes.is_some() && line.hosted.is_none();
         let all = self.tasks_held + self.chats_held;
         match kind {
             Kind::ChatTurn(session) if self.chat_sessions_running.contains_key(&session) => {
                 Blocker::SessionBusy
             }
+            Kind::ChatTurn(_) if elsewhere => Blocker::Starting,
             Kind::ChatTurn(_) if all >= self.ceiling.max_parallel_total => Blocker::CeilingReached,
             Kind::ChatTurn(_) => Blocker::Starting,
             Kind::Task if line.taken >= line.slots() => Blocker::SlotsTaken,
             Kind::Task if line.waiting.range(..place).any(|(_, id)| line.is_task(*id)) => {
                 Blocker::BehindOthers
             }
+            Kind::Task if elsewhere => Blocker::Starting,
             Kind::Task => Blocker::CeilingReached,
         }
     }
@@ -304,7 +315,7 @@ impl Policy {
         let mut holders: Vec<_> = held
             .filter_map(|(id, entry)| match entry.stage {
                 Stage::Waiting => None,
-                Stage::Starting => Some(SlotHolder { execution: *id, slot_until: None }),
+                Stage::Starting | Stage::Taken => Some(SlotHolder { execution: *id, slot_until: None }),
                 Stage::Running(slot) => {
                     Some(SlotHolder { execution: *id, slot_until: Some(slot.slot_until) })
                 }

@@ -36,6 +36,7 @@ impl Policy {
         let entry = line.and_then(|line| line.executions.get(&id));
         if code.can_pass() && entry.is_some_and(|entry| entry.is_retried) {
             self.retries.insert(id);
+            self.forget_old_retries();
         }
     }
 

@@ -45,6 +45,7 @@ impl Policy {
             let free = !self.chat_sessions_running.contains_key(&session);
             let begins =
                 free && line.status == AgentStatus::Active && !self.busy.contains(execution);
+            let begins = begins && (self.nodes.is_none() || line.hosted.is_some());
             if begins && sessions.insert(session) {
                 ready.push(Ready {
                     execution: *execution,
