@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
+use crate::paid::shop::{Shop, payment_in};
+use crate::paid::stage::Stage;
 use crate::support::{Server, repository};
 
 /// Where `make test-tools` puts what the stories need.
@@ -122,4 +124,30 @@ async fn schedules_are_made_triggered_changed_and_deleted_in_a_browser() {
 async fn claude_code_is_given_work_watched_stopped_continued_and_repeated_in_a_browser() {
     let setup = crate::claude_code::Setup::start().await;
     told("claude.mjs", &setup.server).await;
+}
+
+#[tokio::test]
+async fn webhooks_are_registered_tried_changed_and_deleted_in_a_browser() {
+    let server = Server::start(&[("EXECUTION_LEDGER_WEBHOOKS_ALLOW_PRIVATE", "127.0.0.0/8")]).await;
+    told("webhooks.mjs", &server).await;
+}
+
+#[tokio::test]
+async fn payments_are_read_and_what_nobody_knows_is_decided_in_a_browser() {
+    let shop = Shop::open_without_chain(Stage::shared().await).await;
+    let payer = shop.payer().await;
+    for (message, status) in [("Say hello", "settled"), ("fail on purpose", "refund_owed")] {
+        let payment = payment_in(&shop.pay(&payer, message).await);
+        shop.await_status(&payment, status).await;
+    }
+    shop.facilitator.misbehave("settle", "cut").await;
+    let unknown = payment_in(&shop.pay(&payer, "Say hello again").await);
+    shop.await_status(&unknown, "settlement_unknown").await;
+    told("payments.mjs", &shop.server).await;
+}
+
+#[tokio::test]
+async fn what_holds_on_every_page_and_for_each_role_does_so_in_a_browser() {
+    let server = Server::start(&[]).await;
+    told("everywhere.mjs", &server).await;
 }

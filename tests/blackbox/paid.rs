@@ -6,6 +6,6 @@ mod charges;
 mod kills;
 mod people;
 mod refusals;
-mod shop;
-mod stage;
+pub mod shop;
+pub mod stage;
 mod unknown;

@@ -65,13 +65,23 @@ const all = {
     await page.locator(`#b-${running}`).focus();
     await page.locator("#bar-card").getByText("sleep 300").waitFor();
     await page.keyboard.press("Escape");
+    for (const named of ["manual", "failed", "waiting"]) await page.locator("#timeline-legend").getByText(named, { exact: true }).waitFor();
+    const targets = await page.evaluate(() => [...document.querySelectorAll(".bar .hit")].map((hit) => hit.getBoundingClientRect()).map(({ width, height }) => Math.min(width, height)));
+    expect(targets.length >= 5 && targets.every((size) => size >= 16), `each bar can be pointed at: ${targets}`);
+    await page.locator(".lanes a").first().focus();
+    await page.keyboard.press("End");
+    await page.keyboard.press("ArrowDown");
+    expect(await page.evaluate(() => document.activeElement.closest(".block-of-agent").id) === "block-helper", "from agent to agent by the keys");
+    await page.keyboard.press("ArrowRight");
+    await page.locator("#bar-card").waitFor();
+    await page.keyboard.press("Escape");
     await page.locator("#timeline-table summary").click();
     await page.locator("#timeline-table tbody tr").first().waitFor();
     await page.locator("#timeline-table summary").click();
     await looks(page, "timeline");
     await stop(running);
     await page.locator(`#b-${running} .bar.is-cancelled`).waitFor();
-    await page.locator(`#b-${running} .bar rect`).click();
+    await page.locator(`#b-${running} .bar .fill`).click();
     await page.waitForURL(`${url}/agents/demo/executions/${running}`);
   },
 

@@ -45,6 +45,33 @@ const all = {
     await page.getByText("No budget limits anything").waitFor();
   },
 
+  async "how a budget burns down is a line, with the same as a table, of the budget and the time that are chosen"({ page }) {
+    await ended(await submit("Spent before there was a budget"));
+    await api("PUT", "/api/budgets/global", { per_day_usd: 0.1, per_month_usd: 0.2 });
+    await api("PUT", "/api/budgets/agent-demo", { per_day_usd: 0.3 });
+    const kept = await submit("sleep 300", { max_cost_usd: 0.02 });
+    await page.goto(`${url}/costs`);
+    await settled(page);
+    await page.locator("#budget-global").getByRole("link", { name: "Burn-down" }).click();
+    await page.waitForURL(/burn=global#burn-down$/);
+    const line = page.locator("#burn-down");
+    await line.getByRole("link", { name: "Today" }).click();
+    await page.waitForURL(/burn=global&per=day#burn-down$/);
+    await settled(page);
+    const told = await line.locator("svg[role=img]").getAttribute("aria-label");
+    expect(/^Today: \$[0-9.]+ of \$0\.1000 are left, \$[0-9.]+ spent and \$0\.0200 kept; at an even pace/.test(told), told);
+    await line.locator("#burn-table summary").click();
+    await line.locator("#burn-table tbody tr").first().waitFor();
+    await looks(page, "burn-down");
+    await api("POST", `/api/agents/demo/executions/${kept}/terminate`, {});
+    await ended(kept);
+    await page.waitForFunction(() => !document.querySelector("#burn-down svg[role=img]").getAttribute("aria-label").includes("$0.0200 kept"));
+    await line.getByRole("link", { name: "agent demo" }).click();
+    await page.waitForURL(/burn=agent-demo/);
+    await line.getByText("Burn-down of agent demo").waitFor();
+    for (const budget of ["global", "agent-demo"]) await api("DELETE", `/api/budgets/${budget}`);
+  },
+
   async "the cost of an execution is corrected, with a reason"({ page }) {
     const id = await submit("To be corrected");
     await ended(id);

@@ -59,6 +59,30 @@ const all = {
     expect(await page.locator(`#s-${made.schedule_id}`).count() === 0, "it is gone");
   },
 
+  async "a week shows what comes on each day, however often, and leads on"({ page }) {
+    const create = (name, cron) => api("POST", "/api/schedules", { agent_name: "demo", message: "Say hello", name, cron });
+    const made = [await create("Each minute", "* * * * *"), await create(EVIL.slice(0, 90), "30 9 * * *"), await create("Thrice", "0 6,12,18 * * *")];
+    for (let more = 0; more < 12; more += 1) made.push(await create(`Weekly ${more}`, `${more} 4 * * WED`));
+    await page.goto(`${url}/schedules`);
+    await settled(page);
+    await page.getByRole("link", { name: "Week", exact: true }).click();
+    await page.waitForURL(`${url}/schedules/week`);
+    await page.getByRole("link", { name: "Later" }).click();
+    await page.waitForURL(/from=/);
+    const days = page.locator(".week td");
+    expect(await days.count() === 7, "seven days");
+    await days.nth(0).getByText("06:00, 12:00, 18:00").waitFor();
+    await days.nth(0).getByText("00:00, 00:01, 00:02 and 197+ more").waitFor();
+    await days.nth(2).locator("summary").getByText(/^and [0-9]+ more$/).click();
+    await looks(page, "schedules-week");
+    expect(!(await page.title()).startsWith("taken") && await page.locator("main img").count() === 0, "a name is text");
+    await page.getByRole("link", { name: "Thrice" }).first().click();
+    await page.waitForURL(/\/schedules\/[0-9a-f-]{36}$/);
+    await page.goto(`${url}/schedules/week?from=%3Cscript%3E&agent=none`);
+    await page.getByText("Of none alone").waitFor();
+    for (const { schedule_id } of made) await api("DELETE", `/api/schedules/${schedule_id}`);
+  },
+
   async "an execution is made repeatable"({ page }) {
     const id = await submit("Repeat this");
     await ended(id);

@@ -44,6 +44,7 @@ pub(crate) struct Execution {
     pub parent_execution_id: Option<String>,
     pub retry_of: Option<String>,
     pub attempt: u32,
+    pub payment: Option<PaidWith>,
     pub timeout_s: u64,
     pub max_cost_usd: Option<f64>,
     pub transcript: Option<Transcript>,
@@ -68,6 +69,12 @@ impl Execution {
     pub fn address(&self) -> String {
         format!("/agents/{}/executions/{}", self.agent_name, self.execution_id)
     }
+}
+
+/// The payment that paid for an execution.
+#[derive(Deserialize)]
+pub(crate) struct PaidWith {
+    pub payment_id: String,
 }
 
 /// Why an execution failed.

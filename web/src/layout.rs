@@ -51,12 +51,16 @@ pub(crate) enum Place {
     Audit,
     /// Keys.
     Keys,
+    /// Who else is told.
+    Webhooks,
     /// The chats.
     Chats,
     /// Schedules.
     Schedules,
     /// What runs cost, and budgets.
     Costs,
+    /// What was paid for runs.
+    Payments,
     /// None that stands in the navigation.
     Elsewhere,
 }
@@ -70,8 +74,10 @@ const PLACES: &[(Place, &str, &str, &str, &str)] = &[
     (Place::Chats, "/sessions", "chat", "Chats", "read_sessions"),
     (Place::Schedules, "/schedules", "calendar", "Schedules", "read_schedules"),
     (Place::Costs, "/costs", "coins", "Costs", "read_costs"),
+    (Place::Payments, "/payments", "receipt", "Payments", "read_payments"),
     (Place::Audit, "/audit", "audit", "Audit", "read_log"),
     (Place::Keys, "/keys", "key", "Keys", "read_keys"),
+    (Place::Webhooks, "/webhooks", "hook", "Webhooks", "read_webhooks"),
 ];
 
 /// A whole page. `me` is whoever looks, where that is known.

@@ -17,11 +17,13 @@ mod keys;
 mod layout;
 mod markdown;
 mod new_task;
+mod payments;
 mod schedules;
 mod sessions;
 mod sign_out;
 mod texts;
 mod timeline;
+mod webhooks;
 mod words;
 
 #[cfg(test)]
@@ -54,10 +56,12 @@ pub fn around(interface: Router) -> Router {
         .merge(audit::routes())
         .merge(keys::routes())
         .merge(new_task::routes())
+        .merge(payments::routes())
         .merge(schedules::routes())
         .merge(sessions::routes())
         .merge(activity::routes())
         .merge(timeline::routes())
+        .merge(webhooks::routes())
         .merge(sign_out::routes())
         .layer(map_response(as_page));
     let all = Router::new()

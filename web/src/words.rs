@@ -83,6 +83,19 @@ pub(crate) fn number(number: u64) -> String {
     grouped
 }
 
+/// Decimal digits with their thousands apart, however many there are.
+pub(crate) fn grouped(digits: &str) -> String {
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3 * 3);
+    let count = digits.chars().count();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (count - index).is_multiple_of(3) {
+            text.push('\u{202f}');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// A size in bytes.
 pub(crate) fn bytes(bytes: u64) -> String {
     match bytes {
@@ -140,6 +153,12 @@ pub(crate) fn icon(name: &str) -> Markup {
         "key" => r#"<circle cx="5" cy="11" r="2.75"/><path d="m7 9 6-6M10.5 5.5l2 2"/>"#,
         "coins" => {
             r#"<ellipse cx="8" cy="4.5" rx="5" ry="2"/><path d="M3 4.5v7c0 1.1 2.2 2 5 2s5-.9 5-2v-7M3 8c0 1.1 2.2 2 5 2s5-.9 5-2"/>"#
+        }
+        "receipt" => {
+            r#"<path d="M3.5 2.5v11l1.5-1 1.5 1 1.5-1 1.5 1 1.5-1 1.5 1v-11z"/><path d="M6 6h4M6 8.5h4"/>"#
+        }
+        "hook" => {
+            r#"<circle cx="8" cy="4" r="1.75"/><circle cx="4" cy="11.5" r="1.75"/><circle cx="12" cy="11.5" r="1.75"/><path d="m7.2 5.6-2.3 4.3M8.8 5.6l2.3 4.3M5.8 11.5h4.4"/>"#
         }
         "calendar" => {
             r#"<rect x="2.5" y="3.5" width="11" height="10" rx="2"/><path d="M2.5 6.8h11M5.5 2v3M10.5 2v3"/>"#

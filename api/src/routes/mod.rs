@@ -23,6 +23,7 @@ mod payments;
 mod queue;
 pub(crate) mod rights;
 mod schedule_body;
+mod schedule_times;
 mod schedule_wishes;
 mod schedules;
 mod session_stream;
@@ -120,6 +121,7 @@ fn documented(mcp: OpenApiRouter<App>) -> OpenApiRouter<App> {
         .routes(guarded!(schedules::preview))
         .routes(guarded!(schedules::detail))
         .routes(guarded!(schedules::ticks))
+        .routes(guarded!(schedule_times::upcoming))
         .routes(guarded!(schedule_wishes::change))
         .routes(guarded!(schedule_wishes::delete))
         .routes(guarded!(schedule_wishes::enable))

@@ -203,3 +203,27 @@ async fn an_expression_is_previewed_in_words_and_times_of_both_clocks() {
         assert_eq!(refused.problem().2.as_deref(), Some(field), "{}", refused.text);
     }
 }
+
+#[tokio::test]
+async fn the_times_of_a_schedule_are_told_from_any_moment_to_come_while_it_is_enabled() {
+    let server = Server::start().await;
+    server.paused_agent("a").await;
+    let body = json!({"agent_name": "a", "message": "hello", "cron": "0 * * * *", "timezone": "Europe/Berlin"});
+    let made = made(&server, &body).await;
+    let asked = path(&made, "/upcoming");
+    let later = server.get(&format!("{asked}?after=2099-12-24T22:30:00Z&limit=2")).await.json();
+    let local = |next: usize| later["upcoming"][next]["local"].as_str().expect("a time").to_owned();
+    assert_eq!(later["upcoming"].as_array().map(Vec::len), Some(2), "{later}");
+    assert!(
+        local(0).starts_with("2099-12-25T00:00:00") && local(1).starts_with("2099-12-25T01:00:00")
+    );
+    // What is over does not come.
+    let next = server.get(&format!("{asked}?after=2001-01-01T00:00:00Z&limit=1")).await.json();
+    assert_eq!(next["upcoming"][0], made["upcoming"][0]);
+    for wrong in ["after=soon", "limit=0", "limit=201", "as_of=2001-01-01T00:00:00Z", "count=1"] {
+        let refused = server.get(&format!("{asked}?{wrong}")).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{wrong}: {}", refused.text);
+    }
+    server.post(&path(&made, "/disable"), &json!({})).await;
+    assert_eq!(server.get(&asked).await.json()["upcoming"], json!([]));
+}

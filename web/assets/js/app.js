@@ -12,6 +12,7 @@ import { start as startTranscript } from "./transcript.js";
 import { start as startAgents } from "./agents.js";
 import { start as startChat } from "./chat.js";
 import { start as startBulk } from "./bulk.js";
+import { start as startPolls } from "./polls.js";
 
 startTimes();
 startPage();
@@ -23,6 +24,7 @@ startBulk();
 startActivity();
 startTimeline();
 startLive();
+startPolls();
 startCopies();
 startAudit();
 startKeys();

@@ -42,7 +42,8 @@ pub(super) fn lines(
     }
 }
 
-fn title(scope: &str) -> Markup {
+/// A budget as people call it.
+pub(super) fn title(scope: &str) -> Markup {
     let (kind, name) = parts(scope);
     html! {
         @if kind == "global" { "Everything" } @else { span .quiet { (kind) } " " (name) }
@@ -56,6 +57,11 @@ fn card(budget: &Budget, may_manage: bool, now: DateTime<Utc>) -> Markup {
                 h3 { (title(&budget.budget)) }
                 @if let Some(usd) = budget.per_execution_usd {
                     span .quiet { "at most " (dollars(usd)) " each execution" }
+                }
+                @if budget.day.is_some() || budget.month.is_some() {
+                    a .burn-way href={ "/costs?burn=" (quoted(&budget.budget)) "#burn-down" } {
+                        "Burn-down" span .sr { " of the budget " (budget.budget) }
+                    }
                 }
                 @if may_manage {
                     a .change href={ "/costs?budget=" (quoted(&budget.budget)) } {

@@ -2,6 +2,8 @@
 
 mod answers;
 mod budgets;
+mod burn_down;
+mod burn_line;
 mod chart;
 mod correction;
 mod csv;
@@ -94,6 +96,10 @@ async fn whole(
         futures::join!(days, agents, models, triggers, earlier, budgets);
     let days = days.map_err(|problem| Instead::of(problem, visitor, Some(&me)))?;
     let may_read = me.may("read");
+    let lines = match &budgets {
+        Some(Ok(list)) => burn_down::part(interface, visitor, &list.budgets, pairs, now).await,
+        _ => html! {},
+    };
     let bars = chart::bars(&days.costs, range);
     let body = html! {
         header .page-head {
@@ -117,8 +123,8 @@ async fn whole(
                 (tables::table(By::Trigger, triggers, range, may_read))
             }
         }
-        @if let Some(list) = &budgets { (budget_part(list, pairs, refused.as_ref(), &me, now)) }
-        div #costs-earned data-follows { (tables::earned(&days.total.earned)) }
+        @if let Some(list) = &budgets { (budget_part(list, pairs, refused.as_ref(), &me, now)) (lines) }
+        div #costs-earned data-follows { (tables::earned(&days.total.earned, me.may("read_payments"))) }
         (notes(&me))
     };
     Ok(layout::page(Some(&me), Place::Costs, "Costs", &body))

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::answers::{Costs, Earned, Sum};
 use super::range::Range;
 use crate::interface::{Problem, quoted};
-use crate::words::{self, number, trigger};
+use crate::words::{self, grouped, number, trigger};
 
 /// Rows of a table: most. All of them stand in the file.
 const ROWS_MAX: usize = 25;
@@ -132,10 +132,13 @@ fn row(by: By, sum: &Sum, most: f64, range: Range, may_read: bool) -> Markup {
 }
 
 /// What was paid, by token.
-pub(super) fn earned(earned: &[Earned]) -> Markup {
+pub(super) fn earned(earned: &[Earned], may_see_payments: bool) -> Markup {
     html! {
         section #earned {
-            div .section-head { h2 { "Paid earnings" } }
+            div .section-head {
+                h2 { "Paid earnings" }
+                @if may_see_payments { a href="/payments" { "All payments" } }
+            }
             @if earned.is_empty() {
                 p .quiet.card {
                     "Nothing was paid for runs in these days. Agents can be sold by the task: the part “Paid runs” of the "
@@ -171,17 +174,4 @@ fn token_row(token: &Earned) -> Markup {
             }
         }
     }
-}
-
-/// Decimal digits with their thousands apart, however many there are.
-fn grouped(digits: &str) -> String {
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3 * 3);
-    let count = digits.chars().count();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (count - index).is_multiple_of(3) {
-            text.push('\u{202f}');
-        }
-        text.push(digit);
-    }
-    text
 }

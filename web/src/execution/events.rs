@@ -7,7 +7,7 @@ use crate::answers::{Actor, Event};
 use crate::words::{duration, time};
 
 /// The events as a list, the oldest first.
-pub(super) fn events(events: &[Event]) -> Markup {
+pub(crate) fn events(events: &[Event]) -> Markup {
     html! {
         ol .events {
             @for event in events {
@@ -64,6 +64,10 @@ fn about(event: &Event) -> Option<String> {
         "pending" => text(&data["triggered_by"]),
         "failed" => text(&data["code"]),
         "cancelled" | "cancellation_requested" => text(&data["cause"]),
+        // A payment's.
+        "settled" => text(&data["evidence"]).map(|by| format!("known by the {by}")),
+        "settlement_failed" | "settlement_unknown" => text(&data["reason"]),
+        "refund_owed" => text(&data["cause"]),
         "completed" => data["report"]["duration_ms"].as_u64().map(duration),
         _ => None,
     }

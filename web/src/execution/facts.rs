@@ -4,11 +4,12 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use crate::answers::{Detail, Execution, Usage};
+use crate::layout::Me;
 use crate::texts::visible;
 use crate::words::{bytes, cost, duration, number, time, trigger};
 
 /// The facts as pairs of names and values; what is not known is left out, but for the cost.
-pub(super) fn facts(detail: &Detail) -> Markup {
+pub(super) fn facts(detail: &Detail, me: &Me) -> Markup {
     let record = &detail.record;
     html! {
         section #facts {
@@ -17,6 +18,9 @@ pub(super) fn facts(detail: &Detail) -> Markup {
                 dt { "Agent" } dd { a href={ "/agents/" (record.agent_name) } { (record.agent_name) } }
                 dt { "Trigger" } dd { (trigger(&record.triggered_by)) }
                 dt { "Asked by" } dd { (asked_by(record)) }
+                @if let Some(payment) = record.payment.as_ref().filter(|_| me.may("read_payments")) {
+                    dt { "Paid by" } dd { a href={ "/payments/" (payment.payment_id) } { "this payment" } }
+                }
                 dt { "Created" } dd { (time(&record.created_at)) }
                 (when("Not before", record.not_before.as_deref()))
                 (when("Started", record.started_at.as_deref()))

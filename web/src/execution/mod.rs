@@ -1,7 +1,7 @@
 //! One execution: what it was asked, what it printed, what happened to it, what can be done.
 
 mod conversation;
-mod events;
+pub(crate) mod events;
 mod facts;
 mod raw;
 mod stopping;
@@ -95,7 +95,7 @@ async fn whole(interface: &Interface, visitor: &Visitor, address: &str) -> crate
                 (printed(record, &lines, Look::said(choice)))
             }
             aside .side-column aria-label="Facts" {
-                (facts::facts(&detail))
+                (facts::facts(&detail, &me))
                 @if me.may("correct_costs") && !record.is_open() {
                     p .correct { a href={ (record.address()) "/cost" } { "Correct the cost" } }
                 }

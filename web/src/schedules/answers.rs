@@ -70,6 +70,12 @@ pub(super) struct ScheduleDetail {
     pub upcoming: Vec<Moment>,
 }
 
+/// The times at which a schedule comes.
+#[derive(Deserialize)]
+pub(super) struct Upcoming {
+    pub upcoming: Vec<Moment>,
+}
+
 /// A page of decisions.
 #[derive(Deserialize)]
 pub(super) struct TickList {

@@ -7,6 +7,7 @@ mod detail;
 mod editing;
 mod form;
 mod wanted;
+mod week;
 
 use axum::Router;
 use axum::extract::{Query, State};
@@ -28,6 +29,7 @@ pub(crate) fn routes() -> Router<Interface> {
     Router::new()
         .route("/schedules", get(page))
         .route("/schedules/new", get(editing::new).post(editing::create))
+        .route("/schedules/week", get(week::page))
         .route("/schedules/{id}", get(detail::page))
         .route("/schedules/{id}/change", get(editing::change).post(editing::changed))
         .route("/schedules/{id}/trigger", post(detail::trigger))
@@ -97,6 +99,7 @@ async fn list(interface: &Interface, visitor: &Visitor, which: &Shown) -> crate:
             h1 { "Schedules" }
             @if may_manage { a .button.is-main href="/schedules/new" { (icon("plus")) "New schedule" } }
         }
+        (list_or_week(false, &which.agent))
         (filters(which, &names))
         div #schedule-list data-follows {
             @if list.schedules.is_empty() { (empty(which, may_manage)) } @else { (table(&list.schedules)) }
@@ -109,6 +112,18 @@ async fn list(interface: &Interface, visitor: &Visitor, which: &Shown) -> crate:
         }
     };
     Ok(layout::page(Some(&me), Place::Schedules, "Schedules", &body))
+}
+
+/// The two ways to look at schedules.
+fn list_or_week(is_week: bool, agent: &str) -> Markup {
+    let of = if agent.is_empty() { String::new() } else { format!("?agent={}", quoted(agent)) };
+    html! {
+        nav .part-tabs aria-label="How schedules are shown" {
+            a href={ "/schedules" (of) } aria-current=[(!is_week).then_some("true")] { "List" }
+            a href={ "/schedules/week" (of) } aria-current=[is_week.then_some("true")] { "Week" }
+            @if is_week && !agent.is_empty() { span .quiet.only-agent { "Of " (agent) " alone" } }
+        }
+    }
 }
 
 fn filters(which: &Shown, agents: &[&str]) -> Markup {

@@ -16,8 +16,11 @@ const LANES_MAX: usize = 20;
 const LANE_HEIGHT: usize = 24;
 /// Height of a bar, in pixels.
 const BAR_HEIGHT: usize = 20;
-/// A bar is at least so wide, in hundredths of the window, that it can be seen.
+/// A bar is at least so wide, in hundredths of the window, that it can be seen. What can be pointed at
+/// is wider: its style says how many pixels.
 const BAR_MIN_WIDTH: f64 = 0.35;
+/// Between the beginnings of two bars of a lane, in hundredths at least: about what can be pointed at.
+const TARGET_WIDTH: f64 = 1.5;
 /// Wide enough for words to stand in it, in hundredths.
 const WORDS_MIN_WIDTH: f64 = 5.0;
 /// A wait that is shown, in hundredths.
@@ -85,7 +88,9 @@ fn lanes(window: &Window, bars: &[Bar]) -> Vec<usize> {
     let mut ends: Vec<f64> = Vec::new();
     let lane_of = |bar: &Bar| {
         let begin = window.place(bar.created);
-        let end = (window.place(bar.start) + width(window, bar)).max(begin) + BAR_MIN_WIDTH / 2.0;
+        let start = window.place(bar.start);
+        let end = (start + width(window, bar)).max(begin) + BAR_MIN_WIDTH / 2.0;
+        let end = end.max(start + TARGET_WIDTH);
         let free = ends.iter().position(|taken| *taken <= begin);
         let lane = free.unwrap_or(ends.len()).min(LANES_MAX - 1);
         match ends.get_mut(lane) {
@@ -110,6 +115,7 @@ fn drawn(window: &Window, bar: &Bar, lane: usize, is_first: bool) -> Markup {
     let wait = start - window.place(bar.created);
     let top = lane * LANE_HEIGHT;
     let title = title(bar);
+    let is_last = if start > 100.0 - TARGET_WIDTH { " is-last" } else { "" };
     let grows = (record.status == "running").then(|| bar.start.timestamp_millis());
     html! {
         @if wait >= WAIT_MIN_WIDTH {
@@ -117,11 +123,12 @@ fn drawn(window: &Window, bar: &Bar, lane: usize, is_first: bool) -> Markup {
         }
         a id={ "b-" (record.execution_id) } href=(record.address()) tabindex=(if is_first { "0" } else { "-1" }) {
             title { (title) " – " (about(bar)) }
-            svg class={ "bar by-" (record.triggered_by) " is-" (record.status) } x=(Part(start)) y=(top) width=(Part(width))
-                height=(BAR_HEIGHT) data-grows=[grows]
+            svg class={ "bar by-" (record.triggered_by) " is-" (record.status) (is_last) }
+                x=(Part(start)) y=(top) width=(Part(width)) height=(BAR_HEIGHT) data-grows=[grows]
             {
-                rect width="100%" height="100%" rx="4" {}
-                @if width >= WORDS_MIN_WIDTH { text x="7" y="14" { (title) } }
+                rect .hit height="100%" {}
+                rect .fill width="100%" height="100%" rx="4" {}
+                @if width >= WORDS_MIN_WIDTH { svg width="100%" height="100%" { text x="7" y="14" { (title) } } }
             }
         }
     }
@@ -189,6 +196,8 @@ fn column_of(
             tabindex=(if is_first { "0" } else { "-1" })
         {
             title { (number(column.total)) @if column.total == 1 { " execution – " } @else { " executions – " } (told(column, to)) }
+            // The whole height can be pointed at, however few there were.
+            rect .hit x=(Part(left)) width=(Part(width)) y="0" height=(COLUMNS_PIXELS) {}
             rect .column x=(Part(left)) width=(Part(width)) y={ (format!("{:.1}", COLUMNS_HEIGHT - all)) }
                 height={ (format!("{all:.1}")) } {}
             @if column.failed > 0 {

@@ -204,12 +204,14 @@ fn legend<'a>(bars: impl Iterator<Item = &'a Bar>) -> Markup {
     let there: std::collections::BTreeSet<&str> =
         bars.map(|bar| bar.record.triggered_by.as_str()).collect();
     html! {
-        ul .timeline-legend aria-label="Colours" {
+        ul #timeline-legend .timeline-legend aria-label="Colours: what triggered an execution" {
             @for name in TRIGGERS.iter().filter(|name| there.contains(*name)) {
                 li { span class={ "swatch by-" (name) } {} (name.replace('_', " ")) }
             }
             li { span .swatch.is-failed {} "failed" }
+            li { span .swatch.is-cancelled {} "cancelled" }
             li { span .swatch.is-pending {} "waiting" }
+            li .by-script { kbd { "←" } kbd { "→" } " from bar to bar" }
         }
     }
 }
