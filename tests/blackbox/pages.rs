@@ -145,9 +145,3 @@ async fn payments_are_read_and_what_nobody_knows_is_decided_in_a_browser() {
     shop.await_status(&unknown, "settlement_unknown").await;
     told("payments.mjs", &shop.server).await;
 }
-
-#[tokio::test]
-async fn what_holds_on_every_page_and_for_each_role_does_so_in_a_browser() {
-    let server = Server::start(&[]).await;
-    told("everywhere.mjs", &server).await;
-}
