@@ -12,6 +12,7 @@ mod costs;
 mod diff;
 mod doctor;
 mod erase;
+mod eventstore_open;
 mod exit;
 mod export;
 mod feed;
@@ -196,6 +197,8 @@ enum Command {
     Diff(diff::Diff),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
+    #[command(hide = true)]
+    EventstoreOpen(eventstore_open::EventstoreOpen),
 }
 
 impl Cli {
@@ -205,6 +208,7 @@ impl Cli {
         let done = match self.command {
             Command::Serve(serve) => serve.execute(&self.global),
             Command::Completions(completions) => completions.execute(),
+            Command::EventstoreOpen(open) => open.execute(),
             Command::Rebuild(rebuild) => rebuild::execute(&rebuild, &self.global, &output),
             Command::Prove(prove) => prove::execute(&prove, &self.global, &output),
             Command::Notary(notary) => notary.execute(&self.global, &output),
