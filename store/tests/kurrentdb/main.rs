@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should stop at once")]
 
+mod defects;
+mod faults;
+mod proxy;
+mod relay;
 mod world;
 
 use std::sync::{Arc, Mutex};
@@ -15,7 +19,7 @@ async fn the_kurrentdb_adapter_keeps_the_contract() {
     let servers = Mutex::new(Vec::new());
     contract::run_all(|| async {
         let server = server().await;
-        let store = opened(&server.connection()).await;
+        let store = opened(&[server.address()]).await;
         servers.lock().unwrap().push(server);
         store as Arc<dyn EventStore>
     })
