@@ -9,6 +9,7 @@ mod ended;
 mod erasing;
 mod following;
 pub mod form;
+mod import;
 mod memory;
 mod reading;
 mod session;
@@ -28,6 +29,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 pub use self::form::{Prefix, PrefixError};
+pub use self::import::KurrentImport;
 pub use self::session::{Unreachable, claim_cryptography};
 pub use self::settings::{ConnectionError, ConnectionString, KurrentOptions, UserPassword, Waits};
 
@@ -290,6 +292,9 @@ impl Shared {
         let last = self.events_of(name, From::End, 1).await?;
         let (Some(first), Some(last)) = (first.first(), last.first()) else { return Ok(None) };
         let odd = |problem: &dyn std::fmt::Display| StoreError::Fault(format!("{name}: {problem}"));
+        if last.event_type == import::LOG_FILLING {
+            return Err(odd(&"an import into this log did not end: repeat it, or take another prefix"));
+        }
         let begun: LogBegun = last.as_json().map_err(|error| odd(&error))?;
         let log_id = LogId::new(&begun.log).map_err(|error| odd(&error))?;
         Ok(Some((log_id, Position::new(first.position.commit))))
