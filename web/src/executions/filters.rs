@@ -11,6 +11,8 @@ use crate::words::icon;
 /// says what it does not know.
 const NARROWING: [&str; 8] =
     ["q", "agent", "status", "triggered_by", "model", "min_cost", "from", "to"];
+/// Rows of a page of the list: most. So many keep its HTML below 100 KB, with long titles too.
+const ROWS_MAX: u32 = 50;
 const STATUSES: [&str; 5] = ["pending", "running", "completed", "failed", "cancelled"];
 const TRIGGERS: [&str; 8] =
     ["manual", "self_task", "mcp", "agent", "chat", "schedule", "paid", "retry"];
@@ -66,7 +68,10 @@ impl Filters {
 
     /// As the interface is asked for rows.
     pub fn for_rows(&self) -> String {
-        joined(self.0.iter().map(|(name, value)| asked(name, value)))
+        joined(self.0.iter().map(|(name, value)| match value.parse::<u32>() {
+            Ok(rows) if name == "limit" && rows > ROWS_MAX => (name.clone(), ROWS_MAX.to_string()),
+            _ => asked(name, value),
+        }))
     }
 
     /// As the interface is asked for sums.

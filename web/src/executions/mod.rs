@@ -3,6 +3,8 @@
 mod bulk;
 mod filters;
 mod row;
+#[cfg(test)]
+mod tests;
 
 use axum::Router;
 use axum::extract::{RawQuery, State};
@@ -153,7 +155,7 @@ fn table(rows: &ExecutionList, filters: &Filters, may_operate: bool) -> Markup {
 /// What can be done to the chosen ones: shown once there are some.
 fn with_chosen() -> Markup {
     html! {
-        form #bulk .bulk method="get" action=(bulk::ADDRESS) aria-label="With the chosen executions" {
+        form #bulk .bulk method="get" action=(bulk::ADDRESS) autocomplete="off" aria-label="With the chosen executions" {
             span #bulk-count .bulk-count role="status" data-keeps { "With the chosen ones" }
             button .button name="do" value="stop" { (icon("stop")) "Stop…" }
             button .button name="do" value="retry" { (icon("again")) "Retry…" }

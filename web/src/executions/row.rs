@@ -7,7 +7,7 @@ use crate::texts::visible;
 use crate::words::{cost, duration, first_line, status, time, trigger};
 
 /// A task's text in a row: so much of it, in characters.
-const TITLE_MAX_CHARS: usize = 140;
+const TITLE_MAX_CHARS: usize = 120;
 /// The same where only screen readers say it.
 const LABEL_MAX_CHARS: usize = 40;
 
@@ -38,7 +38,7 @@ fn pick(execution: &Execution) -> Markup {
     let label = execution.message.as_deref().map(|text| first_line(text, LABEL_MAX_CHARS));
     let label = label.unwrap_or_else(|| execution.execution_id.clone());
     html! {
-        input .pick type="checkbox" form="bulk" name="id" autocomplete="off" data-keeps
+        input .pick type="checkbox" form="bulk" name="id" data-keeps
             value={ (execution.agent_name) "/" (execution.execution_id) }
             aria-label={ "Choose " (visible(&label)) };
     }
