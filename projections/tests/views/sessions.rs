@@ -3,7 +3,7 @@
 use execution_ledger_domain::execution::{
     self, ExecutionEvent, InjectionRefusal, Trigger, TurnContext,
 };
-use execution_ledger_domain::{Event, ExecutionId, Scope, StreamName};
+use execution_ledger_domain::{AgentName, Event, ExecutionId, Scope, StreamName};
 use execution_ledger_projections::{
     ActivityQuery, ActivityState, ActivityType, At, EntryKind, SessionDetail, SessionQuery,
     SessionStatus,
@@ -157,6 +157,21 @@ async fn a_result_is_not_told_by_a_turn_of_which_there_is_a_report_but_no_sign_o
     running.caught_up(&world).await;
     let untold = running.views.untold_results(session(0), 10).await.expect("an answer");
     assert_eq!(untold.value, []);
+    // To be gone on with by its own user, through this agent, and by nobody else.
+    let (ada, bob) = (agent("ada"), agent("bob"));
+    let for_user =
+        |agent: &AgentName, name| Scope::AgentFor { agent: agent.clone(), user: user(name) };
+    for (scope, known) in [
+        (Scope::All, true),
+        (Scope::Agent(ada.clone()), true),
+        (Scope::Agent(bob.clone()), false),
+        (for_user(&ada, "max"), true),
+        (for_user(&ada, "zoe"), false),
+        (for_user(&bob, "max"), false),
+    ] {
+        let found = running.views.has_agent_session(&ada, "its-own", &scope).await;
+        assert_eq!(found.expect("an answer"), known, "{scope:?}");
+    }
     running.stop().await;
 }
 
