@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
 use crate::paid::shop::{Shop, payment_in};
@@ -97,6 +99,9 @@ async fn an_outage_is_seen_and_what_happened_since_is_caught_up_with_in_a_browse
         match line.as_str() {
             "kill" => server.kill(),
             "start" => server.start_again_in_place().await,
+            "stop" => server.stop().await,
+            "freeze" => signal(&server, Signal::SIGSTOP),
+            "thaw" => signal(&server, Signal::SIGCONT),
             _ => {
                 all.push_str(&line);
                 all.push('\n');
@@ -106,6 +111,11 @@ async fn an_outage_is_seen_and_what_happened_since_is_caught_up_with_in_a_browse
         orders.write_all(b"done\n").await.expect("node listens");
     }
     assert!(telling.wait().await.expect("node ends").success(), "{all}");
+}
+
+fn signal(server: &Server, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(server.pid()).expect("a pid"));
+    kill(pid, signal).expect("our child");
 }
 
 #[tokio::test]
@@ -144,4 +154,10 @@ async fn payments_are_read_and_what_nobody_knows_is_decided_in_a_browser() {
     let unknown = payment_in(&shop.pay(&payer, "Say hello again").await);
     shop.await_status(&unknown, "settlement_unknown").await;
     told("payments.mjs", &shop.server).await;
+}
+
+#[tokio::test]
+async fn what_holds_on_every_page_and_for_each_role_does_so_in_a_browser() {
+    let server = Server::start(&[]).await;
+    told("everywhere.mjs", &server).await;
 }

@@ -83,7 +83,7 @@ const all = {
     await page.getByText("The message is copied").waitFor();
     expect(await page.evaluate(() => navigator.clipboard.readText()) === "Count the commits\nof last week", "all of it");
     const repeat = await page.getByRole("link", { name: "Make repeatable" }).getAttribute("href");
-    expect(repeat === `/schedules/new?execution=${first}`, "leads to the form of schedules");
+    expect(repeat === `/schedules/new?execution=${first}&agent=again`, "leads to the form of schedules");
     await page.getByRole("button", { name: "Run again" }).click();
     await page.waitForFunction(() => document.querySelectorAll("#rows > li").length === 2);
     const { executions } = await api("GET", "/api/agents/again/executions");

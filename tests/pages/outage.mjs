@@ -22,5 +22,22 @@ await stories({
     await page.waitForSelector('#live[data-state="live"]');
     await page.locator(`#x-${after}`).waitFor();
   },
+
+  async "it says so too where the ledger is stopped in an orderly way, or hangs without a word"({ page }) {
+    await page.goto(url);
+    await page.waitForSelector('#live[data-state="live"]');
+    await told("stop");
+    await page.waitForSelector('#live[data-state="offline"]');
+    await told("start");
+    await page.waitForSelector('#live[data-state="live"]');
+    await told("freeze");
+    // The browser looks now and then whether it is still there; here it has reason to.
+    await page.evaluate(() => dispatchEvent(new Event("online")));
+    await page.waitForSelector('#live[data-state="offline"]');
+    await told("thaw");
+    await page.waitForSelector('#live[data-state="live"]', { timeout: 40_000 });
+    const after = await submit("After the silence");
+    await page.locator(`#x-${after}`).waitFor();
+  },
 });
 process.stdin.destroy();

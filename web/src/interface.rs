@@ -29,6 +29,9 @@ const PASSED_ON: [HeaderName; 6] = [
     HeaderName::from_static("traceparent"),
 ];
 
+/// What has something done once.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
 /// Who looks at a page.
 #[derive(Clone)]
 pub(crate) struct Visitor {
@@ -185,6 +188,21 @@ impl Interface {
         self.ask(visitor, Method::POST, address, as_json(body)).await
     }
 
+    /// Has something done once, however often the form with this mark is sent.
+    pub async fn post_once<T: DeserializeOwned>(
+        &self,
+        visitor: &Visitor,
+        address: &str,
+        body: &impl Serialize,
+        mark: &str,
+    ) -> Result<T, Problem> {
+        let body = to_json(body);
+        let key = crate::once::key(mark, address, &body);
+        let mut visitor = visitor.clone();
+        visitor.headers.extend(key.map(|key| (IDEMPOTENCY_KEY, key)));
+        self.ask(&visitor, Method::POST, address, Body::from(body)).await
+    }
+
     /// Has something changed.
     pub async fn put<T: DeserializeOwned>(
         &self,
@@ -237,10 +255,13 @@ impl Interface {
 }
 
 fn as_json(body: &impl Serialize) -> Body {
-    let json = serde_json::to_vec(body).unwrap_or_else(|error| {
+    Body::from(to_json(body))
+}
+
+fn to_json(body: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(body).unwrap_or_else(|error| {
         unreachable!("what pages ask for is plain structs and strings: {error}")
-    });
-    Body::from(json)
+    })
 }
 
 /// What the interface answered.

@@ -133,12 +133,6 @@ fn places(me: Option<&Me>, current: Place) -> Markup {
     }
 }
 
-fn controls(me: Option<&Me>) -> Markup {
-    html! {
-        span #live .live data-state="off" title="Whether this page follows the ledger" {
-            span .dot {} span .live-text { "Not live" }
-        }
-        @if me.is_some_and(|me| me.may("read")) {
 /// The letter that, after `g`, leads to a place.
 fn letter(address: &str) -> Option<&'static str> {
     Some(match address {
@@ -157,6 +151,12 @@ fn letter(address: &str) -> Option<&'static str> {
     })
 }
 
+fn controls(me: Option<&Me>) -> Markup {
+    html! {
+        span #live .live data-state="off" title="Whether this page follows the ledger" {
+            span .dot {} span .live-text { "Not live" }
+        }
+        @if me.is_some_and(|me| me.may("read")) {
             a #activity-open .icon-button.activity-open href="/activity" title="Activity (t)" aria-keyshortcuts="t" {
                 (icon("activity")) span .sr { "Activity" }
                 span .badge data-counts-running hidden {}
@@ -194,6 +194,7 @@ fn help_sheet(me: Option<&Me>) -> Markup {
         ("?", "This sheet", ""),
         ("Esc", "Close", ""),
     ];
+    let places = PLACES.iter().filter(|place| may(place.4));
     html! {
         dialog #help-sheet aria-labelledby="help-title" {
             h2 #help-title { "Keys" }
@@ -207,7 +208,6 @@ fn help_sheet(me: Option<&Me>) -> Markup {
             }
             form method="dialog" { button .button { "Close" } }
         }
-    let places = PLACES.iter().filter(|place| may(place.4));
     }
 }
 

@@ -17,6 +17,7 @@ mod keys;
 mod layout;
 mod markdown;
 mod new_task;
+mod once;
 mod payments;
 mod schedules;
 mod sessions;
@@ -63,11 +64,11 @@ pub fn around(interface: Router) -> Router {
         .merge(timeline::routes())
         .merge(webhooks::routes())
         .merge(sign_out::routes())
+        .layer(from_fn(markdown::kept))
         .layer(map_response(as_page));
     let all = Router::new()
         .merge(pages)
         .route("/assets/{version}/{name}", get(assets::asset))
-        .layer(from_fn(markdown::kept))
         .fallback(other)
         .with_state(interface);
     // Around the choice of the page, not only around what it answers.

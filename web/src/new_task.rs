@@ -12,6 +12,7 @@ use crate::answers::{Accepted, Agent};
 use crate::error_page::Instead;
 use crate::interface::{Interface, Visitor, quoted};
 use crate::layout::Me;
+use crate::once;
 use crate::words::icon;
 
 /// The form: closed until somebody opens it.
@@ -21,6 +22,7 @@ pub(crate) fn form(agents: &[Agent], chosen: Option<&str>) -> Markup {
         details #new-task .new-task {
             summary .button.is-main { (icon("plus")) "New task" }
             form .card method="post" action="/tasks" {
+                (once::mark())
                 label { "Agent"
                     select name="agent" required {
                         @for agent in active {
@@ -54,6 +56,8 @@ pub(crate) fn routes() -> Router<Interface> {
 struct NewTask {
     agent: String,
     message: String,
+    #[serde(default)]
+    once: String,
 }
 
 /// Gives the task to the agent, and goes to its execution.
@@ -66,7 +70,7 @@ async fn submit(
     // Browsers send line ends as CR LF; a message has no control characters but tab and newline.
     let message = task.message.replace("\r\n", "\n");
     let body = json!({"message": message, "async_mode": true});
-    match interface.post::<Accepted>(&visitor, &address, &body).await {
+    match interface.post_once::<Accepted>(&visitor, &address, &body, &task.once).await {
         Ok(accepted) => {
             let address = format!("/agents/{}/executions/{}", task.agent, accepted.execution_id);
             Redirect::to(&address).into_response()

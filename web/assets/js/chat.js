@@ -88,6 +88,9 @@ async function send(form, button) {
     if (!page.getElementById("chat")) { location.reload(); return; }
     const trouble = page.querySelector(".chat-foot .trouble");
     document.querySelector(".chat-foot .trouble")?.remove();
+    // The next message is another one, also where it says the same.
+    const mark = page.querySelector("#say [name=once]");
+    if (mark) form.elements.once.value = mark.value;
     if (trouble) form.before(trouble); else if (box().value === typed) box().value = "";
     for (const part of ["#chat-head", "#chat-log", "#chat-state"]) morph(page, part);
     refresh();

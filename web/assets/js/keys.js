@@ -58,6 +58,10 @@ function onKey(event) {
 
 const palette = () => document.getElementById("palette");
 let offers = [], chosen = 0, looking = 0;
+/// Whether more is being looked for, and whether the first of it is to be taken as soon as it is there.
+let pending = false, early = false;
+/// Between the last letter and the search.
+const TYPING_MS = 120;
 /// What can be named in the palette, as it was when it was opened.
 let named = null;
 /// Offers of each kind: most.
@@ -112,18 +116,25 @@ function ofAgents(agents) {
   return [pages, tasks, steering];
 }
 
-/// What can be done at once, and what the words find: each of them has to stand in it.
-async function look(words) {
+/// What can be done at once, as the words are typed; a moment later, what they find. Each word has to stand
+/// in what is offered.
+function look(words) {
   const own = looking += 1;
   const parts = words.toLowerCase().split(/\s+/);
   const fits = ({ name, about }) => parts.every((part) => `${name} ${about}`.toLowerCase().includes(part));
   const first = commands().filter(fits);
+  [early, pending] = [false, Boolean(words) && may("read")];
   offer(first);
-  if (!words || !may("read")) return;
+  clearTimeout(look.timer);
+  if (pending) look.timer = setTimeout(() => find(own, words, first, fits), TYPING_MS);
+}
+
+async function find(own, words, first, fits) {
   const [[{ agents = [] }, { sessions = [] }, { executions: running = [] }], { executions = [] }] = await Promise.all([
     named, asked(`/api/executions?limit=8&q=${encodeURIComponent(`${words}*`)}`),
   ]);
   if (own !== looking) return;
+  pending = false;
   const stops = running.map((one) => ({
     name: `Stop ${short(one.message)}`, about: one.agent_name, act: () => done(`${of(one.agent_name)}/executions/${one.execution_id}/stop`),
   }));
@@ -132,6 +143,7 @@ async function look(words) {
   offer([...first, ...found, ...executions.map((one) => ({
     name: short(one.message), about: `${one.agent_name} · ${one.status}`, act: () => go(`${of(one.agent_name)}/executions/${one.execution_id}`),
   }))]);
+  if (early && palette().open) take(0);
 }
 
 function offer(list) {
@@ -160,21 +172,22 @@ function point(index) {
 }
 
 function take(index) {
+  if (!offers.length) return;
   palette().close();
   offers[index]?.act();
 }
 
 export function start() {
+  palette().addEventListener("close", () => { looking += 1; clearTimeout(look.timer); });
   for (const id of ["theme", "palette-open"]) document.getElementById(id).hidden = false;
   document.getElementById("theme").onclick = theme;
   document.getElementById("palette-open").onclick = openPalette;
   document.addEventListener("keydown", onKey);
   const text = document.getElementById("palette-text");
-  let typing;
-  text.oninput = () => { clearTimeout(typing); typing = setTimeout(() => look(text.value.trim()), 120); };
+  text.oninput = () => look(text.value.trim());
   text.onkeydown = (event) => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (step) { event.preventDefault(); point(chosen + step); }
-    if (event.key === "Enter") { event.preventDefault(); take(chosen); }
+    if (event.key === "Enter") { event.preventDefault(); if (offers.length || !pending) take(chosen); else early = true; }
   };
 }

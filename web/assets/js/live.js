@@ -1,5 +1,5 @@
 // Follows the ledger by its WebSocket: says whether it does, and has what is shown follow too.
-import { morph, now, onArrival } from "./page.js";
+import { morph, now, onArrival, say } from "./page.js";
 import { refresh } from "./times.js";
 
 const WORDS = { live: "Live", "catching-up": "Catching up", offline: "Offline", off: "Not live" };
@@ -20,23 +20,51 @@ function state(name) {
   live.querySelector(".live-text").textContent = WORDS[name];
 }
 
+/// How often it is looked whether the ledger is still there: a connection may end without a word.
+const CHECK_MS = 20_000;
+/// How long its answer may take.
+const ANSWER_MS = 5000;
+/// Before a page that could not be had is asked for again.
+const AGAIN_MS = 2000;
+/// What happened is in the log at once, and a moment later in what is shown.
+const FOLD_MS = 60;
+let socket = null, retry;
+
 function connect() {
+  clearTimeout(retry);
   const address = new URL("/ws", location.href);
   address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
+  address.searchParams.set("changes", "true");
   if (last) address.searchParams.set("last_event_id", last);
-  const socket = new WebSocket(address);
-  socket.onopen = () => { failures = 0; state("live"); want(); };
-  socket.onmessage = (event) => {
+  const own = new WebSocket(address);
+  socket = own;
+  // What was missed is not seen yet: it is live once it is.
+  own.onopen = () => { failures = 0; state("catching-up"); want(); };
+  own.onmessage = (event) => {
     const news = JSON.parse(event.data);
     if (news.position) last = news.position;
     want();
   };
-  socket.onclose = () => {
-    state(navigator.onLine && failures < 2 ? "catching-up" : "offline");
-    // A position that is refused, of another log perhaps, must not keep the page from ever following.
-    if (failures > 2) last = null;
-    setTimeout(connect, RETRY_MS[Math.min(failures++, RETRY_MS.length - 1)]);
-  };
+  own.onclose = () => lost(own);
+}
+
+function lost(own) {
+  if (own !== socket) return;
+  socket = null;
+  own.onopen = own.onmessage = own.onclose = null;
+  own.close();
+  state(navigator.onLine && failures < 1 ? "catching-up" : "offline");
+  // A position that is refused, of another log perhaps, must not keep the page from ever following.
+  if (failures > 2) last = null;
+  retry = setTimeout(connect, RETRY_MS[Math.min(failures++, RETRY_MS.length - 1)]);
+}
+
+/// Whether the ledger is still there.
+async function check() {
+  const own = socket;
+  if (document.hidden || own?.readyState !== WebSocket.OPEN) return;
+  const answer = await fetch("/healthz", { cache: "no-store", signal: AbortSignal.timeout(ANSWER_MS) }).catch(() => null);
+  if (!answer?.ok) { failures += 1; lost(own); }
 }
 
 /// Something happened: what is shown follows, twice a second at most, and only while it is looked at.
@@ -50,13 +78,28 @@ export function want(position) {
 async function work() {
   working = true;
   while (wanted && !document.hidden) {
+    await new Promise((done) => setTimeout(done, FOLD_MS));
     wanted = false;
     const page = await now(after);
-    if (page) follow(page);
+    if (page && !page.getElementById("places")) { signedOut(); break; }
+    if (page) follow(page); else setTimeout(want, AGAIN_MS);
+    if (page && socket?.readyState === WebSocket.OPEN) state("live");
     for (const act of told) act();
     await new Promise((done) => setTimeout(done, 500));
   }
   working = false;
+}
+
+function signedOut() {
+  state("offline");
+  say("You are signed out. Load the page again to sign in.");
+}
+
+/// Whether something was typed or chosen on the page that was not sent yet.
+function isFilledIn() {
+  return [...document.querySelectorAll("main :is(input, textarea, select):not([data-keeps])")].some((field) => (field.options
+    ? [...field.options].some((one) => one.defaultSelected && !one.selected)
+    : field.value !== field.defaultValue || field.checked !== field.defaultChecked));
 }
 
 function follow(page) {
@@ -71,7 +114,7 @@ function follow(page) {
     marked();
   } else if (isList) { /* Done. */ } else if (document.getElementById("facts")) {
     for (const part of ["#state", "#answer", "#facts", "#happened", "#actions"]) morph(page, part);
-  } else if (!document.querySelector("main :is(input, textarea):focus")) { morph(page); marked(); }
+  } else if (!document.querySelector("main :is(input, textarea):focus") && !isFilledIn()) { morph(page); marked(); }
   counted();
   refresh();
 }
@@ -127,6 +170,9 @@ export function start() {
   marked();
   counted();
   onArrival(() => { after = null; known = new Set(); marked(); counted(); });
-  document.addEventListener("visibilitychange", () => { if (!document.hidden && wanted) want(); });
-  connect();
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) { check(); if (wanted) want(); } });
+  for (const name of ["online", "offline"]) addEventListener(name, check);
+  setInterval(check, CHECK_MS);
+  // Whoever may not watch is not told that the ledger were gone.
+  if ((document.getElementById("palette").dataset.rights ?? "read").split(" ").includes("read")) connect();
 }

@@ -7,6 +7,7 @@ use crate::answers::Execution;
 use crate::executions::row_title;
 use crate::interface::quoted;
 use crate::layout::Me;
+use crate::once;
 use crate::words::{cost, duration, first_line, icon, status, time, trigger};
 
 /// A response in the history: so much of it, in characters.
@@ -104,14 +105,15 @@ fn actions(me: &Me, agent: &Agent, execution: &Execution) -> Markup {
                         }
                     }
                 }
-            } @else if agent.takes_tasks() && execution.triggered_by != "chat" && execution.message.is_some() {
+            } @else if agent.takes_tasks() && execution.message.is_some() {
                 form method="post" action={ (own) "/tasks/" (id) "/again" } {
+                    (once::mark())
                     button .button.is-small { (icon("again")) "Run again" }
                 }
             }
         }
         @if me.may("manage_schedules") && !execution.is_open() && agent.takes_tasks() && execution.message.is_some() {
-            a .button.is-small href={ "/schedules/new?execution=" (quoted(id)) } { (icon("clock")) "Make repeatable" }
+            a .button.is-small href={ "/schedules/new?execution=" (quoted(id)) "&agent=" (quoted(&agent.name)) } { (icon("clock")) "Make repeatable" }
         }
         @if execution.message.is_some() {
             button .button.is-small.by-script type="button"

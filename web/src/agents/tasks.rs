@@ -12,8 +12,9 @@ use crate::answers::ExecutionList;
 use crate::error_page::Instead;
 use crate::interface::{Interface, Problem, Visitor, quoted};
 use crate::layout::Me;
-use crate::shown;
+use crate::once::{self, Once};
 use crate::words::{dollars, icon};
+use crate::{execution, shown};
 
 /// Tasks on one page.
 const PAGE_ROWS: u32 = 25;
@@ -38,6 +39,7 @@ pub(super) struct NewTask {
     model: String,
     timeout_s: String,
     max_cost_usd: String,
+    once: String,
 }
 
 impl NewTask {
@@ -101,6 +103,7 @@ fn form(agent: &Agent, typed: &NewTask, problem: Option<&Problem>) -> Markup {
     }
     html! {
         form #new-task .composer.card method="post" action=(Tab::Tasks.address(agent)) {
+            (once::mark())
             @if let Some(problem) = problem { (refused(problem)) }
             label .sr for="task-message" { "What is " (agent.name) " to do?" }
             textarea #task-message name="message" required rows="3" maxlength="262144"
@@ -161,7 +164,7 @@ pub(super) async fn submit(
     Form(task): Form<NewTask>,
 ) -> Response {
     let address = api(&name, "/task");
-    match interface.post::<Accepted>(&visitor, &address, &task.body()).await {
+    match interface.post_once::<Accepted>(&visitor, &address, &task.body(), &task.once).await {
         Ok(accepted) => seen(&interface, &visitor, &name, &accepted).await,
         Err(problem) => {
             match tasks(&interface, &visitor, &name, None, &task, Some(&problem)).await {
@@ -172,14 +175,15 @@ pub(super) async fn submit(
     }
 }
 
-/// Runs a task again, as another attempt at it.
+/// Runs a task again.
 pub(super) async fn again(
     State(interface): State<Interface>,
     visitor: Visitor,
     Path((name, id)): Path<(String, String)>,
+    Form(form): Form<Once>,
 ) -> Response {
-    let address = api(&name, &format!("/executions/{}/retry", quoted(&id)));
-    match interface.post::<Accepted>(&visitor, &address, &json!({})).await {
+    let which = (name.clone(), id);
+    match execution::once_more::<Accepted>(&interface, &visitor, &which, &form).await {
         Ok(accepted) => seen(&interface, &visitor, &name, &accepted).await,
         Err(problem) => {
             let me = Me::of(&interface, &visitor).await.ok();

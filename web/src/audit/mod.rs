@@ -65,7 +65,7 @@ pub(crate) async fn proof_mark(
     let record = &detail.record;
     let (agent, id) = (quoted(&record.agent_name), quoted(&record.execution_id));
     html! {
-        p .proof-mark.is-covered[covered.is_some()] {
+        p .proof-mark.is-covered[covered.is_some()] data-polls[signed.is_some() && covered.is_none()] {
             @match covered {
                 Some(signed) => {
                     (icon("audit")) a href="/audit/evidence" { "Covered by checkpoint " (number(signed)) }

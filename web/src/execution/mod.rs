@@ -9,10 +9,11 @@ mod transcript;
 mod waiting;
 
 use axum::Router;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Form, Path, RawQuery, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use maud::{Markup, html};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::answers::{Accepted, Detail, Execution, Lines};
@@ -21,11 +22,14 @@ use crate::executions::row_title;
 use crate::interface::{Interface, Problem, Visitor, quoted};
 use crate::layout::{self, Me, Place};
 use crate::markdown::{self, Choice, Look};
+use crate::once::{self, Once};
 use crate::texts::visible;
 use crate::words::{icon, number, status};
 use crate::{sessions, shown};
 use transcript::PART_LINES;
 
+/// As the interface says that a turn of a chat can't be tried again as such.
+const CHAT_TURN: &str = "chat_turn";
 /// The level of the first headings in what agents write: those of the page's parts are above them.
 const HEADINGS_FROM: u8 = 3;
 
@@ -127,6 +131,7 @@ fn actions(record: &Execution, may_chat: bool) -> Markup {
                 }
             } @else {
                 form method="post" action={ (address) "/retry" } {
+                    (once::mark())
                     button .button { (icon("again")) "Run again" }
                 }
                 a .button href={ "/schedules/new?execution=" (record.execution_id) "&agent=" (record.agent_name) } {
@@ -257,29 +262,41 @@ async fn stop(
     then(&interface, &visitor, done.map(|_| back)).await
 }
 
-/// Runs it again: as a new attempt where it failed or was cancelled, as a new task where it succeeded.
+/// Runs it again.
 async fn retry(
     State(interface): State<Interface>,
     visitor: Visitor,
     Path(which): Which,
+    Form(form): Form<Once>,
 ) -> Response {
-    let address = format!("{}/retry", asked(&which));
-    let done = match interface.post::<Accepted>(&visitor, &address, &json!({})).await {
-        Err(problem) if problem.status == 409 => again(&interface, &visitor, &which).await,
-        other => other,
-    };
+    let done = once_more::<Accepted>(&interface, &visitor, &which, &form).await;
     let next = done.map(|new| {
         format!("/agents/{}/executions/{}", quoted(&which.0), quoted(&new.execution_id))
     });
     then(&interface, &visitor, next).await
 }
 
-/// The same task once more.
-async fn again(
+/// Runs an execution once more: as another attempt at it, or, a turn of a chat, as a task of its own.
+pub(crate) async fn once_more<T: DeserializeOwned>(
     interface: &Interface,
     visitor: &Visitor,
     which: &(String, String),
-) -> Result<Accepted, Problem> {
+    form: &Once,
+) -> Result<T, Problem> {
+    let address = format!("{}/retry", asked(which));
+    match interface.post_once::<T>(visitor, &address, &json!({}), &form.once).await {
+        Err(problem) if &*problem.code == CHAT_TURN => again(interface, visitor, which, form).await,
+        other => other,
+    }
+}
+
+/// The same task as one of its own.
+async fn again<T: DeserializeOwned>(
+    interface: &Interface,
+    visitor: &Visitor,
+    which: &(String, String),
+    form: &Once,
+) -> Result<T, Problem> {
     let before: Detail = interface.get(visitor, &asked(which)).await?;
     let record = before.record;
     let mut task =
@@ -291,7 +308,7 @@ async fn again(
         task["max_cost_usd"] = most.into();
     }
     let address = format!("/api/agents/{}/task", quoted(&which.0));
-    interface.post(visitor, &address, &task).await
+    interface.post_once(visitor, &address, &task, &form.once).await
 }
 
 async fn then(interface: &Interface, visitor: &Visitor, done: Result<String, Problem>) -> Response {

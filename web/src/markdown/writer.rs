@@ -31,7 +31,7 @@ pub(super) fn formatted(text: &str, headings_from: u8) -> Option<Markup> {
             return None;
         }
     }
-    writer.has_form.then(|| PreEscaped(writer.html))
+    writer.has_form.then_some(PreEscaped(writer.html))
 }
 
 /// What was begun and is to be ended.

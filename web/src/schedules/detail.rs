@@ -1,6 +1,6 @@
 //! One schedule: when it comes next, what it decided, and what can be done with it.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Form, Path, Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use chrono::Utc;
 use maud::{Markup, html};
@@ -11,6 +11,7 @@ use super::{calendar, decisions, form};
 use crate::error_page::Instead;
 use crate::interface::{Interface, Problem, Visitor, quoted};
 use crate::layout::{self, Me, Place};
+use crate::once::{self, Once};
 use crate::shown;
 use crate::texts::visible;
 use crate::words::{dollars, duration, icon, time};
@@ -81,6 +82,7 @@ fn actions(schedule: &Schedule) -> Markup {
     html! {
         div .actions {
             form method="post" action={ (address) "/trigger" } {
+                (once::mark())
                 button .button.is-main { (icon("play")) "Trigger now" }
             }
             div #toggle data-follows {
@@ -188,8 +190,9 @@ pub(super) async fn trigger(
     State(interface): State<Interface>,
     visitor: Visitor,
     Path(id): Path<String>,
+    Form(form): Form<Once>,
 ) -> Response {
-    act(&interface, &visitor, &id, "trigger").await
+    act(&interface, &visitor, &id, "trigger", &form.once).await
 }
 
 /// Lets it run by the clock.
@@ -198,7 +201,7 @@ pub(super) async fn enable(
     visitor: Visitor,
     Path(id): Path<String>,
 ) -> Response {
-    act(&interface, &visitor, &id, "enable").await
+    act(&interface, &visitor, &id, "enable", "").await
 }
 
 /// Lets it not run by the clock.
@@ -207,13 +210,19 @@ pub(super) async fn disable(
     visitor: Visitor,
     Path(id): Path<String>,
 ) -> Response {
-    act(&interface, &visitor, &id, "disable").await
+    act(&interface, &visitor, &id, "disable", "").await
 }
 
-async fn act(interface: &Interface, visitor: &Visitor, id: &str, what: &str) -> Response {
+async fn act(
+    interface: &Interface,
+    visitor: &Visitor,
+    id: &str,
+    what: &str,
+    once: &str,
+) -> Response {
     let address = format!("/api/schedules/{}/{what}", quoted(id));
     // These take no body but an empty one.
-    let done = interface.post::<Value>(visitor, &address, &json!({})).await;
+    let done = interface.post_once::<Value>(visitor, &address, &json!({}), once).await;
     then(interface, visitor, done, &format!("/schedules/{}", quoted(id))).await
 }
 

@@ -48,7 +48,7 @@ pub(super) async fn open(
     if message.trim().is_empty() {
         return Redirect::to(&format!("/sessions/{}", quoted(&id))).into_response();
     }
-    post(&interface, &visitor, &id, message, None).await
+    post(&interface, &visitor, &id, message, None, "").await
 }
 
 /// What is said.
@@ -58,6 +58,8 @@ pub(super) struct Saying {
     agent: String,
     #[serde(default)]
     how: String,
+    #[serde(default)]
+    once: String,
 }
 
 /// Says something, as the next turn or to be worked on in the background.
@@ -67,9 +69,9 @@ pub(super) async fn say(
     Path(id): Path<String>,
     Form(saying): Form<Saying>,
 ) -> Response {
-    let Saying { message, agent, how } = saying;
+    let Saying { message, agent, how, once } = saying;
     let background = (how == "background").then_some(agent);
-    post(&interface, &visitor, &id, message, background.as_deref()).await
+    post(&interface, &visitor, &id, message, background.as_deref(), &once).await
 }
 
 /// Whoever reloads the page of a message that was refused comes to the chat.
@@ -83,6 +85,7 @@ async fn post(
     id: &str,
     typed: String,
     background: Option<&str>,
+    once: &str,
 ) -> Response {
     // Browsers send line ends as CR LF; a message has no control characters but tab and newline.
     let message = typed.replace("\r\n", "\n");
@@ -99,7 +102,7 @@ async fn post(
             }),
         ),
     };
-    match interface.post::<Said>(visitor, &address, &body).await {
+    match interface.post_once::<Said>(visitor, &address, &body, once).await {
         Ok(said) => {
             seen(interface, visitor, id, &said.position).await;
             Redirect::to(&format!("/sessions/{}", quoted(id))).into_response()

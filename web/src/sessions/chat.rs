@@ -14,6 +14,7 @@ use crate::error_page::Instead;
 use crate::interface::{Interface, Problem, Visitor, quoted};
 use crate::layout::{self, Me, Place};
 use crate::markdown::{self, Choice, Look};
+use crate::once;
 use crate::shown;
 use crate::words::{first_line, icon, time};
 
@@ -247,6 +248,7 @@ fn say_form(session: &ChatSession, me: &Me, draft: &Draft) -> Markup {
             textarea #say-text name="message" required rows="2" maxlength="262144"
                 placeholder={ "Message to " (session.agent_name) } { (draft.message) }
             input type="hidden" name="agent" value=(session.agent_name);
+            (once::mark())
             div .say-end {
                 span .quiet.by-script { kbd { "Enter" } " sends, " kbd { "Shift" } " " kbd { "Enter" } " is a new line" }
                 span .spacer {}

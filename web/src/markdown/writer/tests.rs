@@ -124,8 +124,7 @@ fn bombs_take_no_time_no_depth_and_no_room() {
         "[a] ".repeat(LARGEST / 8)
     );
     let repeated = |text: &str| text.repeat(LARGEST / text.len());
-    let lists: String =
-        (0..700).map(|depth| format!("{}- a\n", "  ".repeat(depth % 180))).collect();
+    let lists: Vec<_> = (0..700).map(|depth| "  ".repeat(depth % 180) + "- a\n").collect();
     let bombs = [
         repeated("["),
         repeated("]"),
@@ -163,7 +162,7 @@ fn bombs_take_no_time_no_depth_and_no_room() {
         repeated("http://"),
         rows,
         reference,
-        lists,
+        lists.concat(),
         format!("{}{}", "[".repeat(LARGEST / 2), "](a)".repeat(LARGEST / 8)),
     ];
     for bomb in bombs {
