@@ -153,7 +153,7 @@ async fn a_run_sees_and_does_only_what_its_agent_may() {
 }
 
 #[tokio::test]
-async fn a_run_for_one_user_sees_but_neither_stops_nor_repeats_what_its_agent_does_for_another() {
+async fn a_run_for_one_user_sees_nothing_of_what_its_agent_does_for_another() {
     let server = Server::start().await;
     server.paused_agent("a").await;
     let (_, ada) = server.issue(&json!({"name": "ada", "role": "user"})).await;
@@ -170,14 +170,32 @@ async fn a_run_for_one_user_sees_but_neither_stops_nor_repeats_what_its_agent_do
     let stopped = server.call_as(&bob, Method::POST, &stop, &json!({})).await;
     assert_eq!(stopped.json()["status"], "cancelled", "{}", stopped.text);
     let run = run_token(&server, &own).await;
+    let get = async |path: &str| server.call_as(&run, Method::GET, path, &json!({})).await;
     let post = async |path: &str, body| server.call_as(&run, Method::POST, path, &body).await;
 
-    let seen = server.call_as(&run, Method::GET, &path(&bobs, ""), &json!({})).await;
-    assert_eq!(seen.status, StatusCode::OK, "{}", seen.text);
+    for rest in ["", "/log", "/stream"] {
+        assert_eq!(get(&path(&bobs, rest)).await.problem().1, "execution_not_found", "{rest}");
+    }
+    let found = get(&path(&adas, "")).await;
+    assert_eq!(found.status, StatusCode::OK, "{}", found.text);
+    let list = get("/api/executions?agent=a").await.json();
+    let listed = list["executions"].as_array().expect("rows").iter();
+    let listed: Vec<_> = listed.map(|row| row["execution_id"].clone()).collect();
+    assert_eq!(listed, [json!(adas), json!(own)]);
+    for path in ["/api/executions/stats", "/api/executions/stats?agent=a"] {
+        assert_eq!(get(path).await.json()["total"], 2, "{path}");
+    }
+    let activities = get("/api/activities").await;
+    assert!(!activities.text.contains(&bobs) && activities.text.contains(&own));
+    let costs = get("/api/executions/timeline?bucket=agent").await.json();
+    assert_eq!(costs["buckets"][0]["total"], 2, "{costs}");
+    // Its own slot it knows; that another's run holds one, it does not learn from which.
+    let waiting = get(&path(&adas, "")).await.json()["waiting"]["slot_holders"].clone();
+    assert_eq!(waiting[0]["execution_id"], json!(own), "{waiting}");
     let head = server.head().await;
     for refused in [path(&bobs, "/terminate"), path(&ended, "/retry")] {
         let answer = post(&refused, json!({})).await;
-        assert_eq!(answer.problem(), (403, "forbidden".to_owned(), None), "{refused}");
+        assert_eq!(answer.problem().1, "execution_not_found", "{refused}");
     }
     assert_eq!(server.head().await, head);
     let would = post("/api/executions/terminate", json!({"all": true, "dry_run": true})).await;

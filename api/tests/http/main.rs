@@ -18,6 +18,7 @@ mod paid;
 mod positions;
 mod queue;
 mod roles;
+mod run_scope;
 mod schedules;
 mod sessions;
 mod sign_in;

@@ -46,7 +46,7 @@ async fn send(server: &Server, key: &str, version: &str, message: &Value) -> Ans
 }
 
 /// The result of a tool, called in the older way.
-async fn call(server: &Server, key: &str, tool: &str, arguments: Value) -> Value {
+pub async fn call(server: &Server, key: &str, tool: &str, arguments: Value) -> Value {
     let params = json!({"name": tool, "arguments": arguments});
     let answer = send(server, key, LEGACY, &message("tools/call", &params)).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
@@ -64,7 +64,7 @@ async fn answer(server: &Server, tool: &str, arguments: Value) -> Value {
 }
 
 /// Code and argument of a refusal.
-async fn refusal(server: &Server, key: &str, tool: &str, arguments: Value) -> (String, Value) {
+pub async fn refusal(server: &Server, key: &str, tool: &str, arguments: Value) -> (String, Value) {
     let result = call(server, key, tool, arguments).await;
     assert_eq!(result["isError"], true, "{result}");
     let problem = &result["_meta"]["execution-ledger/problem"];

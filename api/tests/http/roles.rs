@@ -145,8 +145,8 @@ const HEAD: &str = "# Who may do what
 Every route, the right that it asks for, and the roles that have it. What a role sees through a route
 is narrowed further by the caller's scope: a `user` sees what belongs to the key's user, an `agent`
 what its agent ran or started; both give tasks only to the agents of their key. A run token counts as
-`agent`. `none` needs no key; `any_key` looks no further than that the key holds, and what is done
-behind it is looked at there.
+`agent`, for the user of its run alone. `none` needs no key; `any_key` looks no further than that the
+key holds, and what is done behind it is looked at there.
 ";
 
 #[test]

@@ -18,7 +18,7 @@ use execution_ledger_process::desk::Desk;
 use execution_ledger_process::keys::Keys;
 use execution_ledger_process::manager::{Manager, ManagerOptions};
 use execution_ledger_process::paid::Payments;
-use execution_ledger_process::paid::config::Selling;
+use execution_ledger_process::paid::selling::Selling;
 use execution_ledger_process::pricing::PriceBook;
 use execution_ledger_process::run_token::LedgerSecret;
 use execution_ledger_process::scheduler::Schedules;
