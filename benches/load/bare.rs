@@ -90,5 +90,6 @@ fn orders() -> Result<Orders, Failure> {
         drain_ms: 2_000,
         output_max_bytes: 1 << 20,
         memory_max_bytes: None,
+        node_term: None,
     })
 }

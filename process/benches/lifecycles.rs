@@ -81,6 +81,7 @@ async fn one_run(runs: &Path) -> Result<(), Failure> {
         drain_ms: 2_000,
         output_max_bytes: 1 << 20,
         memory_max_bytes: None,
+        node_term: None,
     };
     let files = RunFiles::new(runs, orders.execution_id, orders.claim);
     let starter = Starter::new(runs.to_owned());

@@ -9,6 +9,7 @@ pub mod failpoint;
 mod following;
 pub mod keys;
 pub mod manager;
+pub mod nodes;
 pub mod orders;
 pub mod paid;
 pub mod pricing;

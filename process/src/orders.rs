@@ -118,6 +118,10 @@ pub struct Orders {
     pub output_max_bytes: u64,
     /// Address space of each process, in bytes.
     pub memory_max_bytes: Option<u64>,
+    /// The file that says until when its node is heard of, where that is one of several: the run is
+    /// stopped once it is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_term: Option<PathBuf>,
 }
 
 /// Signals by which a supervisor is told things. They go through a pidfd, never by number.

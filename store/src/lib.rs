@@ -9,6 +9,7 @@ pub mod contract;
 mod import;
 pub mod kurrentdb;
 mod ledger;
+mod nodes;
 mod port;
 pub mod readers;
 pub mod sqlite;
@@ -16,6 +17,7 @@ pub mod sqlite;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use import::{ImportError, NewLog};
 pub use ledger::{Context, ExecuteError, Executed, Ledger, StreamHead};
+pub use nodes::{Beat, LastBeat, MemoryBoard, NodeBoard};
 pub use port::{
     AppendError, Appended, Batch, ContentPlace, ERASE_MAX_PLACES, EventStore, ExpectedRevision,
     Feed, LogId, LogPosition, Metadata, NewEvent, Position, PositionError, Recorded, StoreError,

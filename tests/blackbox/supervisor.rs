@@ -53,6 +53,7 @@ impl Run {
             drain_ms: 2_000,
             output_max_bytes: 64 * 1024 * 1024,
             memory_max_bytes: None,
+            node_term: None,
         };
         Self { directory, orders, stdin: None }
     }

@@ -133,6 +133,8 @@ pub(super) struct Entry {
     pub given_back: u32,
     /// Whether the log says that a slot was taken for it: then it counts as holding one until it ends.
     pub fenced: bool,
+    /// In which epoch of its agent's lease its start was begun.
+    pub epoch: Option<u64>,
     pub stage: Stage,
 }
 
@@ -199,6 +201,7 @@ impl Line {
             is_retried: open.is_retried,
             given_back: 0,
             fenced: false,
+            epoch: None,
             stage: Stage::Waiting,
         };
         self.executions.insert(open.id, entry);

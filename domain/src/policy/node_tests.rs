@@ -129,7 +129,7 @@ impl World {
             if let Effect::Start { .. } = effect {
                 self.claims += 1;
                 let claim = ClaimId(Uuid::from_u128(self.claims));
-                let epoch = node.policy.hosted(&agent());
+                let epoch = node.policy.start_epoch(effect.execution());
                 node.starts.push(Start { effect, claim, epoch, fenced: false });
             }
         }

@@ -142,6 +142,13 @@ impl Policy {
         self.lines.get(agent).and_then(|line| line.hosted)
     }
 
+    /// In which epoch of its agent's lease the start of an execution was begun: what counted then was what
+    /// had been seen by then, so that a slot may be taken in that epoch and in no later one.
+    pub fn start_epoch(&self, execution: ExecutionId) -> Option<u64> {
+        let line = self.agent_of.get(&execution).and_then(|agent| self.lines.get(agent))?;
+        line.executions.get(&execution)?.epoch
+    }
+
     /// Whether this node does what is done once: it is alone, or leads and was heard of.
     pub fn does_what_is_done_once(&self) -> bool {
         self.nodes.as_ref().is_none_or(|nodes| nodes.leads && nodes.acts)
@@ -230,10 +237,14 @@ impl Policy {
 
     /// Puts an open execution into another stage.
     pub(super) fn restage(&mut self, agent: &AgentName, id: ExecutionId, stage: Stage) {
-        let line = self.lines.get_mut(agent);
-        let Some(entry) = line.and_then(|line| line.executions.get_mut(&id)) else { return };
+        let Some(line) = self.lines.get_mut(agent) else { return };
+        let hosted = line.hosted;
+        let Some(entry) = line.executions.get_mut(&id) else { return };
         let before = std::mem::replace(&mut entry.stage, stage);
         let kind = entry.kind;
+        if let Stage::Starting = stage {
+            entry.epoch = hosted;
+        }
         self.count(agent, kind, id, (before, stage));
     }
 

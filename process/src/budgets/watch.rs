@@ -20,7 +20,7 @@ const REST_AFTER_FAULT: Duration = Duration::from_secs(1);
 pub(crate) async fn watch(ledger: Ledger, desk: Arc<Desk>) {
     let mut applied = desk.applied_changes();
     loop {
-        if !tell(&ledger, &desk).await {
+        if desk.policy().does_what_is_done_once() && !tell(&ledger, &desk).await {
             tokio::time::sleep(REST_AFTER_FAULT).await;
         }
         refusals::record_sums(&ledger, &desk, false).await;

@@ -1,6 +1,6 @@
 //! Carrying out effects: taking slots, starting supervisors, stopping runs, ending waits.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use execution_ledger_domain::execution::{
 };
 use execution_ledger_domain::policy::Effect;
 use execution_ledger_domain::{
-    Actor, AgentName, ClaimId, Content, Event, ExecutionId, StreamName, limits,
+    Actor, AgentName, ClaimId, Content, Event, ExecutionId, NodeId, StreamName, limits,
 };
 use execution_ledger_store::{Context, ExecuteError, StoreError, With};
 use uuid::Uuid;
@@ -37,7 +37,13 @@ const CLAIM_ATTEMPTS_MAX: u32 = 10;
 /// Does what an effect says. Answers the effect where it led to no event and is to be begun again.
 pub(super) async fn carry_out(shared: Arc<Shared>, effect: Effect) -> Option<Effect> {
     let done = match &effect {
-        Effect::Start { execution, agent } => start(&shared, *execution, agent).await,
+        Effect::Start { execution, agent } => {
+            let Some(fence) = fence(&shared, *execution, agent).await else {
+                tokio::time::sleep(REST_AFTER_REFUSAL).await;
+                return Some(effect);
+            };
+            start(&shared, *execution, agent, fence).await
+        }
         Effect::Stop { execution, claim } => {
             if runs::signal(&shared, *execution, *claim, supervisor_signal::CANCEL) {
                 return None;
@@ -100,10 +106,37 @@ async fn expire(shared: &Shared, execution: ExecutionId) -> Result<(), ExecuteEr
     command_on(shared, execution, command, &[message]).await.map(|_| ())
 }
 
+/// By what a start is told from others, and kept from starting beside them.
+struct Fence {
+    claim: ClaimId,
+    node: Option<NodeId>,
+    /// The file of the term of this node in which it is claimed.
+    term: Option<PathBuf>,
+}
+
+/// Where several nodes share the log, takes the slot in the agent's lease before anything is claimed.
+/// Nothing where that is not this node's to take, or where it is not known whether it was taken.
+async fn fence(shared: &Shared, execution: ExecutionId, agent: &AgentName) -> Option<Fence> {
+    let claim = ClaimId(Uuid::now_v7());
+    let Some(station) = &shared.station else {
+        return Some(Fence { claim, node: None, term: None });
+    };
+    let epoch = shared.desk.policy().start_epoch(execution);
+    let (_, term) = station.term()?;
+    match station.take_slot(agent, epoch, execution, claim).await {
+        Ok(()) => Some(Fence { claim, node: Some(station.me()), term: Some(term) }),
+        Err(refused) => {
+            tracing::info!(%execution, %agent, %refused, "a start is left to whoever hosts the agent");
+            None
+        }
+    }
+}
+
 async fn start(
     shared: &Arc<Shared>,
     execution: ExecutionId,
     agent: &AgentName,
+    fence: Fence,
 ) -> Result<(), ExecuteError<Rejection>> {
     let Some(config) = shared.desk.config(agent) else { return Ok(()) };
     let session = shared.desk.policy().turn_of(execution);
@@ -114,11 +147,11 @@ async fn start(
             None => return Ok(()),
         },
     };
-    let claim = ClaimId(Uuid::now_v7());
+    let Fence { claim, node, term } = fence;
     // Looked after from before its claim is in the log, so that nobody else takes it up.
-    let entered = runs::enter(shared, execution, claim);
+    let entered = runs::enter(shared, execution, claim).in_term(term);
     // What needs no claim is done while it is being made durable.
-    let won = win_claim(shared, execution, claim, config.runtime, turn);
+    let won = win_claim(shared, execution, (claim, node), config.runtime, turn);
     let (running, task) = tokio::join!(won, prepare(shared, execution));
     let running = running?;
     failpoint::reach("manager.claimed");
@@ -136,7 +169,7 @@ async fn start(
 async fn win_claim(
     shared: &Shared,
     execution: ExecutionId,
-    claim: ClaimId,
+    (claim, node): (ClaimId, Option<NodeId>),
     runtime: Runtime,
     turn: TurnContext,
 ) -> Result<Running, ExecuteError<Rejection>> {
@@ -145,7 +178,7 @@ async fn win_claim(
     loop {
         attempt += 1;
         let command =
-            Command::Start { claim, now: shared.ledger.now(), runtime, turn: turn.clone(), node: None };
+            Command::Start { claim, now: shared.ledger.now(), runtime, turn: turn.clone(), node };
         match command_on(shared, execution, command, &[]).await {
             Err(ExecuteError::Refused(Rejection::AlreadyStarted)) => {
                 return match shared.ledger.load::<Execution>(&stream).await? {
@@ -207,6 +240,7 @@ pub(super) async fn launch(
     execution: ExecutionId,
     running: &Running,
     task: Task,
+    term: Option<&Path>,
 ) -> Result<Begun, LaunchError> {
     let claim = running.claim;
     let Task { room, mut pending, message, system_prompt } = task;
@@ -237,7 +271,8 @@ pub(super) async fn launch(
     let mut plan = runtimes::plan(&config, &request)
         .map_err(|error| LaunchError::Impossible(error.to_string()))?;
     let plan_files = std::mem::take(&mut plan.files);
-    let (orders, stdin) = orders(shared, &config, &pending, plan, (execution, claim));
+    let (mut orders, stdin) = orders(shared, &config, &pending, plan, (execution, claim));
+    orders.node_term = term.map(Path::to_owned);
     let handle = give_orders(shared, room, orders, stdin, plan_files).await?;
     prepare_next(shared);
     let program = StartedAs::of(running, &pending);
@@ -378,6 +413,7 @@ fn orders(
         drain_ms: DRAIN_MS,
         output_max_bytes: shared.options.output_max_bytes,
         memory_max_bytes: config.memory_max_bytes,
+        node_term: None,
     };
     (orders, plan.stdin)
 }

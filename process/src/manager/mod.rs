@@ -31,6 +31,7 @@ use tokio::task::JoinSet;
 
 use crate::budgets;
 use crate::desk::Desk;
+use crate::nodes::Station;
 use crate::following::{Faults, told_to_stop};
 use crate::pricing::PriceBook;
 use crate::run_token::LedgerSecret;
@@ -78,6 +79,8 @@ pub(crate) struct Shared {
     pub runs: Runs,
     pub starter: Arc<Starter>,
     pub archive: tokio::sync::mpsc::Sender<ExecutionId>,
+    /// This node among others; nothing where it is alone.
+    pub station: Option<Station>,
 }
 
 /// The process manager.
@@ -116,9 +119,19 @@ impl Manager {
         let (archive, to_archive) = tokio::sync::mpsc::channel(janitor::ARCHIVE_QUEUE_MAX);
         let runs = Runs::default();
         let starter = Arc::new(Starter::new(options.runs.clone()));
+        let station = None;
         let shared =
-            Shared { ledger, desk, hub, secret, sessions, options, runs, starter, archive };
+            Shared { ledger, desk, hub, secret, sessions, options, runs, starter, archive, station };
         Self { shared: Arc::new(shared), to_archive }
+    }
+
+    /// As one of several nodes: it starts what it holds the lease of.
+    #[must_use]
+    pub fn among(mut self, station: Station) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.station = Some(station);
+        }
+        self
     }
 
     /// Works until `stop` turns true or the log ends. Runs outlive it: their supervisors keep them.
@@ -183,6 +196,10 @@ impl Effects {
     /// Begins what the policy says is to be done.
     fn begin(&mut self, shared: &Arc<Shared>) {
         let room = EFFECTS_MAX.saturating_sub(self.running.len());
+        if let Some(station) = &shared.station {
+            let acts = station.may_act();
+            shared.desk.policy().may_act(acts);
+        }
         for effect in shared.desk.policy().begin(shared.ledger.now(), room) {
             let task = self.running.spawn(launch::carry_out(Arc::clone(shared), effect.clone()));
             self.begun.insert(task.id(), effect);
@@ -251,6 +268,9 @@ async fn apply(shared: &Shared, batch: &Batch) -> Result<(), ManagerError> {
                     let outcome = outcome.as_str();
                     metrics::counter!("ledger_executions_ended_total", "outcome" => outcome)
                         .increment(1);
+                    if shared.station.is_some() {
+                        runs::ended_elsewhere(shared, id);
+                    }
                     shared.runs.forget(id);
                     shared.hub.ended(id);
                     shared.desk.announce_end(id, recorded.position);
@@ -285,13 +305,19 @@ async fn apply(shared: &Shared, batch: &Batch) -> Result<(), ManagerError> {
                 let mut policy = shared.desk.policy();
                 policy.budgets_mut().apply_budget(recorded.recorded_at, &scope, &event);
             }
+            Event::Lease(event) => {
+                let name = recorded
+                    .stream
+                    .lease_name()
+                    .ok_or_else(|| unreadable(format!("{} is no lease", recorded.stream)))?;
+                shared.desk.policy().apply_lease(&name, &event);
+            }
             Event::Access(_)
             | Event::Schedule(_)
             | Event::Payment(_)
             | Event::Webhook(_)
             | Event::Erasure(_)
-            | Event::Notary(_)
-            | Event::Lease(_) => {}
+            | Event::Notary(_) => {}
         }
     }
     if let Some(last) = batch.last() {

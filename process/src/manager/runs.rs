@@ -1,6 +1,7 @@
 //! The runs that hold a slot: from their claim to their ending.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use super::launch::{self, Begun, LaunchError, Task};
 use super::observe::StartedAs;
 use super::{Shared, ending, trace};
 use crate::failpoint;
+use crate::nodes::term::lasts_until;
 use crate::orders::{RunFiles, supervisor_signal};
 use crate::status::Status;
 use crate::supervisor::{self, Handle, News, Probe};
@@ -26,6 +28,10 @@ const LAUNCHES_MAX: u32 = 3;
 const REST: Duration = Duration::from_secs(1);
 /// How long a supervisor has to end a run whose slot has lapsed, before it is killed itself.
 const LAPSE_GRACE: Duration = Duration::from_secs(10);
+
+/// Why a claim is given up that another node may have judged by now, or whose term is not known.
+const TERM_OVER: &str = "its node was started again, or was not heard of for longer than its lease, \
+                         between its claim and its start";
 
 /// What the manager remembers of the runs that it looks after.
 #[derive(Default)]
@@ -97,6 +103,16 @@ pub(super) fn signal(
     true
 }
 
+/// A run's end was recorded by somebody else, who had taken its node for dead. Where it is alive after
+/// all, it stops now.
+pub(super) fn ended_elsewhere(shared: &Shared, execution: ExecutionId) {
+    let handle = shared.runs.lock().get(&execution).and_then(|run| run.handle.clone());
+    if let Some(handle) = handle {
+        tracing::warn!(%execution, "a run whose end was recorded by another node is stopped");
+        send(&handle, execution, supervisor_signal::CANCEL);
+    }
+}
+
 /// Has a run's tree killed because its slot has lapsed, and its supervisor too if it does not obey.
 ///
 /// The supervisor keeps the lease by a clock that does not jump and obeys only where it has lapsed
@@ -139,6 +155,16 @@ pub(super) struct Entered {
     shared: Arc<Shared>,
     execution: ExecutionId,
     claim: ClaimId,
+    /// In which term of its node it was claimed, by that term's file.
+    term: Option<PathBuf>,
+}
+
+impl Entered {
+    /// Claimed in this term of its node.
+    pub(super) fn in_term(mut self, term: Option<PathBuf>) -> Self {
+        self.term = term;
+        self
+    }
 }
 
 impl Drop for Entered {
@@ -155,7 +181,7 @@ pub(super) fn enter(shared: &Arc<Shared>, execution: ExecutionId, claim: ClaimId
     let mut runs = shared.runs.lock();
     runs.entry(execution).or_insert_with(|| Run::new(claim));
     drop(runs);
-    Entered { shared: Arc::clone(shared), execution, claim }
+    Entered { shared: Arc::clone(shared), execution, claim, term: None }
 }
 
 /// A claim was won just now: start its supervisor and look after it until the ending is recorded.
@@ -167,7 +193,8 @@ pub(super) async fn begin(entered: Entered, running: Running, task: Option<Task>
 
 async fn live(entered: Entered, running: Running, task: Option<Task>) {
     let (shared, execution, claim) = (&entered.shared, entered.execution, entered.claim);
-    match launch_claim(shared, execution, claim, task.map(|task| (running, task))).await {
+    let known = task.map(|task| (running, task));
+    match launch_claim(shared, execution, claim, known, entered.term.as_deref()).await {
         Launched::Alive(begun) => {
             failpoint::reach("manager.started");
             let handle = Arc::new(begun.handle);
@@ -209,14 +236,18 @@ async fn launch_claim(
     execution: ExecutionId,
     claim: ClaimId,
     mut known: Option<(Running, Task)>,
+    term: Option<&Path>,
 ) -> Launched {
     loop {
+        if shared.station.is_some() && term.and_then(lasts_until).is_none() {
+            return Launched::GivenUp(GivenUp::Impossible(TERM_OVER.to_owned()));
+        }
         let current = match known.take().filter(|_| !shared.runs.is_to_stop(execution)) {
             Some(known) => Ok(Some(known)),
             None => look_up(shared, execution, claim).await,
         };
         let launched = match current {
-            Ok(Some((running, task))) => launch::launch(shared, execution, &running, task).await,
+            Ok(Some((running, task))) => launch::launch(shared, execution, &running, task, term).await,
             Ok(None) => return Launched::Ended,
             Err(error) => Err(error),
         };
@@ -249,7 +280,7 @@ async fn launch_again(
         let reason = format!("its supervisor died {LAUNCHES_MAX} times before it began");
         return Launched::GivenUp(GivenUp::Impossible(reason));
     }
-    launch_claim(shared, execution, claim, None).await
+    launch_claim(shared, execution, claim, None, None).await
 }
 
 /// What the log says of a claim that is to be launched; nothing where it is not any more.

@@ -30,6 +30,7 @@ pub use claim::seal;
 pub use handle::{Handle, News};
 pub use probe::{Probe, probe, read_status};
 pub use start::{Room, StartError, Starter, start_program};
+pub(crate) use sys::since_boot;
 pub use tree::kill_leftovers;
 
 use crate::orders::{FORMAT_VERSION, RunFiles};
@@ -120,6 +121,6 @@ fn listen() -> io::Result<SignalFd> {
 }
 
 /// Which boot of the host this is.
-fn boot_id() -> io::Result<String> {
+pub(crate) fn boot_id() -> io::Result<String> {
     Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }

@@ -13,6 +13,7 @@ use super::claim::Claim;
 use super::environment::Environment;
 use super::watch::{Watch, cause_of, now};
 use crate::failpoint::reach;
+use crate::nodes::term::lasts_until;
 use crate::orders::{FORMAT_VERSION, Orders};
 use crate::redact::Redactor;
 use crate::status::Status;
@@ -34,6 +35,11 @@ pub(super) fn run(
     if let Some(cause) = wish_to_stop(signals) {
         // Cancelled before it began: nothing is started.
         return Ok(Status { stopped: Some(cause), ..not_started(orders, now()) });
+    }
+    if orders.node_term.as_deref().is_some_and(|term| lasts_until(term).is_none()) {
+        // Others may have judged that nothing runs here any more.
+        let stopped = Some(StopCause::NodeLapsed);
+        return Ok(Status { stopped, ..not_started(orders, now()) });
     }
     let prepared = child::user_of(orders).and_then(|user| {
         child::make_cwd(orders, user.as_ref())?;

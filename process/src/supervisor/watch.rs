@@ -27,6 +27,7 @@ use super::spool::Spool;
 use super::sys::since_boot;
 use super::tree::{self, Process};
 use crate::failpoint::reach;
+use crate::nodes::term::lasts_until;
 use crate::orders::{FORMAT_VERSION, Orders, supervisor_signal};
 use crate::redact::Redactor;
 use crate::status::{SIGNALS_MAX, Status};
@@ -96,6 +97,8 @@ pub(super) struct Watch<'w> {
     began: Duration,
     timeout_at: Duration,
     lease_until: Duration,
+    /// Until when the run's node is heard of, as far as was looked; that may be prolonged meanwhile.
+    node_until: Option<Duration>,
     /// When SIGKILL follows, once the run is being stopped.
     kill_at: Option<Duration>,
     killing: bool,
@@ -141,6 +144,7 @@ impl<'w> Watch<'w> {
             began,
             timeout_at: began.saturating_add(Duration::from_millis(orders.timeout_ms)),
             lease_until: began.saturating_add(Duration::from_millis(orders.lease_ms)),
+            node_until: orders.node_term.as_deref().map(|term| lasts_until(term).unwrap_or_default()),
             kill_at: None,
             killing: false,
             drain_until: Duration::ZERO,
@@ -179,6 +183,10 @@ impl<'w> Watch<'w> {
             (None, Some(kill_at)) if self.killing => kill_at,
             (None, Some(kill_at)) => kill_at.min(self.lease_until),
             (None, None) => self.timeout_at.min(self.lease_until),
+        };
+        let until = match self.node_until.filter(|_| self.first_exit.is_none()) {
+            Some(node_until) => until.min(node_until),
+            None => until,
         };
         // A zero time would disarm the timer.
         let until = Expiration::OneShot(TimeSpec::from(until.max(Duration::from_nanos(1))));
@@ -248,6 +256,9 @@ impl<'w> Watch<'w> {
     }
 
     fn keep_limits(&mut self, now: Duration) {
+        if self.node_until.is_some_and(|until| now >= until) {
+            self.look_at_node();
+        }
         if now >= self.lease_until {
             self.lapse();
         } else if now >= self.timeout_at {
@@ -271,6 +282,14 @@ impl<'w> Watch<'w> {
         }
         let grace = Duration::from_millis(self.orders.grace_ms);
         self.kill_at = Some(since_boot().saturating_add(grace));
+    }
+
+    /// Its node was to be heard of by now: either it was, or the run ends.
+    fn look_at_node(&mut self) {
+        self.node_until = self.orders.node_term.as_deref().and_then(lasts_until);
+        if self.node_until.is_none() {
+            self.stop(StopCause::NodeLapsed);
+        }
     }
 
     /// The slot is lost: there is no grace.
