@@ -1,5 +1,6 @@
 //! Who is calling: the holder of a key, a browser that was let in with one, or a run by its token.
 
+mod holder;
 mod until;
 
 use std::marker::PhantomData;
@@ -18,6 +19,7 @@ use crate::problem::{Code, Problem};
 use crate::sign_in::{cookie, origin};
 use crate::state::App;
 
+pub use holder::KeyHolder;
 pub(crate) use until::{Over, Until};
 
 /// Longest key that is looked at, in bytes.
@@ -127,12 +129,16 @@ pub(crate) struct Access {
 impl Access {
     /// Lets pass whoever has the right.
     pub fn need(&self, right: Right) -> Result<(), Problem> {
-        if self.caller.role.has(right) {
-            return Ok(());
-        }
-        let detail = format!("a key of role {} does not allow it", self.caller.role);
-        Err(Problem::new(Code::Forbidden, detail))
+        need(&self.caller, right)
     }
+}
+
+fn need(caller: &Caller, right: Right) -> Result<(), Problem> {
+    if caller.role.has(right) {
+        return Ok(());
+    }
+    let detail = format!("a key of role {} does not allow it", caller.role);
+    Err(Problem::new(Code::Forbidden, detail))
 }
 
 /// A caller that was recognised and has the right `R`. Must be the first argument of a handler, so

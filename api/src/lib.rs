@@ -23,7 +23,7 @@ mod sse;
 mod state;
 mod ws;
 
-pub use auth::KeyDigest;
+pub use auth::{KeyDigest, KeyHolder};
 pub use feed::FeedError;
 pub use gate::{Gate, Peer, RequestInfo};
 pub use options::Options;

@@ -198,6 +198,9 @@ pub trait Log: Send + Sync + 'static {
     /// Position of the last event, told to whoever follows; ends when the log is closed.
     fn head(&self) -> watch::Receiver<u64>;
 
+    /// Changes whenever a stream may have new events; ends when the log is closed.
+    fn changes(&self, stream: &str) -> watch::Receiver<u64>;
+
     /// Appends events to a stream: all or none. Repeated with the same ids it answers as before.
     async fn append(
         &self,

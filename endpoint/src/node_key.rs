@@ -3,26 +3,27 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use execution_ledger_store::kurrentdb::Prefix;
 use subtle::ConstantTimeEq;
 
 use crate::authority::{Admitted, Authority, Basic, Call, Peer, Refusal};
 
 /// Lets everybody read, and append but to streams of a ledger, which take a node's credential.
 pub struct NodeKeyAuthority {
-    /// What the names of a ledger's streams begin with.
-    prefix: String,
+    /// Which streams are a ledger's.
+    prefix: Prefix,
     /// The nodes' key; without it everybody may append everywhere.
     key: Option<Arc<str>>,
 }
 
 impl NodeKeyAuthority {
     /// With what a ledger's streams begin with, and the key of its nodes.
-    pub fn new(prefix: &str, key: Option<&str>) -> Self {
-        Self { prefix: prefix.to_owned(), key: key.map(Arc::from) }
+    pub fn new(prefix: Prefix, key: Option<&str>) -> Self {
+        Self { prefix, key: key.map(Arc::from) }
     }
 
     fn is_ledgers(&self, stream: &str) -> bool {
-        stream.strip_prefix("$$").unwrap_or(stream).starts_with(&self.prefix)
+        self.prefix.is_ours(stream.strip_prefix("$$").unwrap_or(stream))
     }
 }
 

@@ -196,6 +196,10 @@ impl Log for OpenStore {
         self.head.clone()
     }
 
+    fn changes(&self, _stream: &str) -> watch::Receiver<u64> {
+        self.head.clone()
+    }
+
     async fn append(
         &self,
         stream: String,

@@ -124,14 +124,14 @@ async fn follow_stream(
     ids_as_text: bool,
     out: &Out,
 ) -> Result<Ended, Ended> {
-    let mut head = log.head();
+    let mut changes = log.changes(name);
     let mut next = match from {
         StreamFrom::UpFrom(_) | StreamFrom::DownFrom(_) if at_end => end_of(log, name).await?,
         StreamFrom::UpFrom(revision) | StreamFrom::DownFrom(revision) => revision,
     };
     let mut live = false;
     loop {
-        head.mark_unchanged();
+        changes.mark_unchanged();
         let page = log
             .read_stream(name, StreamFrom::UpFrom(next), PAGE_MAX_EVENTS)
             .await
@@ -159,7 +159,7 @@ async fn follow_stream(
             None => {}
         }
         out.send(batch).await?;
-        if more.is_none() && head.changed().await.is_err() {
+        if more.is_none() && changes.changed().await.is_err() {
             return Err(closed());
         }
     }

@@ -26,7 +26,7 @@ use std::thread;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use execution_ledger_domain::StreamName;
+use execution_ledger_domain::{EventId, StreamName};
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -155,6 +155,14 @@ impl SqliteStore {
         tokio::task::spawn_blocking(move || backup::copy(&from, &to))
             .await
             .map_err(|panic| StoreError::Fault(format!("the backup panicked: {panic}")))?
+    }
+
+    /// The event of that id, with its texts; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the log can't be read.
+    pub async fn event(&self, id: EventId) -> Result<Option<Recorded>, StoreError> {
+        self.readers.read(move |connection| rows::of_id(connection, id)).await
     }
 
     fn writing(&self) -> Result<(&Writing, &mpsc::Sender<Order>), StoreError> {

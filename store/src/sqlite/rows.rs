@@ -25,6 +25,8 @@ const DOWN_STREAM: &str = "SELECT position, stream, revision, event_id, type, ve
     metadata, data FROM events WHERE stream = ?1 AND revision <= ?2 ORDER BY revision DESC LIMIT ?3";
 const BEFORE: &str = "SELECT position, stream, revision, event_id, type, version, recorded_at, \
     metadata, data FROM events WHERE position < ?1 ORDER BY position DESC LIMIT ?2";
+const OF_ID: &str = "SELECT position, stream, revision, event_id, type, version, recorded_at, \
+    metadata, data FROM events WHERE event_id = ?1";
 const BETWEEN: &str = "SELECT position, stream, revision, event_id, type, version, recorded_at, \
     metadata, data FROM events WHERE position >= ?1 AND position <= ?2 ORDER BY position";
 const CONTENTS_FROM: &str =
@@ -110,6 +112,19 @@ pub(super) fn before(
     let events = one_by_one(&tx, BEFORE, params![before, rows(limit)], limit, with)?;
     tx.commit()?;
     Ok(events)
+}
+
+/// The event of that id, with its texts.
+pub(super) fn of_id(
+    connection: &mut Connection,
+    id: EventId,
+) -> Result<Option<Recorded>, StoreError> {
+    let tx = connection.transaction()?;
+    let limit = Limit { events: 1, bytes: usize::MAX };
+    let parameters = params![id.0.as_bytes().as_slice()];
+    let found = one_by_one(&tx, OF_ID, parameters, limit, With::Contents)?.pop();
+    tx.commit()?;
+    Ok(found)
 }
 
 /// Events, and the texts of each looked up by themselves.
