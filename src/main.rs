@@ -37,7 +37,6 @@ fn main() -> ExitCode {
 }
 
 fn command_line() -> ExitCode {
-    compose::install_crypto();
     // Wrong usage ends here, with exit code 2; help and version with 0.
     cli::Cli::parse().execute().into()
 }

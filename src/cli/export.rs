@@ -12,14 +12,12 @@ use clap::{Args, ValueEnum};
 use execution_ledger_domain::{Event, Timestamp};
 use execution_ledger_replay::{ExportError, ExportFilter, ExportFormat, Exported, export};
 use execution_ledger_store::EventStore;
-use execution_ledger_store::sqlite::SqliteStore;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::task::{now, time};
-use super::{Exit, Failure, Global, block_on};
+use super::{Exit, Failure, Global, block_on, log_to_read};
 use crate::client::{Client, ClientError};
-use crate::compose::data_dir::DataDir;
 use crate::output::{Output, number, size};
 
 /// What is held back before it is written, in bytes.
@@ -130,10 +128,7 @@ impl Export {
             }
         }
         let settings = global.settings_from_environment()?;
-        let data_dir = DataDir::at(&settings.data_dir);
-        let store = SqliteStore::open_read_only(&data_dir.events())
-            .map_err(|error| Failure::Fault(error.to_string()))?;
-        Ok(Source::Log(store))
+        Ok(Source::Log(log_to_read(&settings)?))
     }
 
     /// What the server is asked.

@@ -50,11 +50,15 @@ mod tests;
 
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use execution_ledger_store::EventStore;
 
 use crate::client::{Client, ClientError, Target};
+use crate::compose;
+use crate::compose::data_dir::DataDir;
 use crate::config::{Overrides, Places, Settings, Sources};
 use crate::output::{Format, Output};
 pub use exit::{EXIT_CODES, Exit, Failure};
@@ -263,7 +267,9 @@ impl Global {
     fn settings(&self, overrides: Overrides) -> Result<Settings, Failure> {
         let sources =
             Sources { data_dir: self.data_dir.clone(), config: self.config.clone(), overrides };
-        Ok(Settings::load(&sources, &Places::from_environment())?)
+        let settings = Settings::load(&sources, &Places::from_environment())?;
+        compose::install_crypto_for(&settings);
+        Ok(settings)
     }
 
     /// The server's settings for a command that has no flags for them.
@@ -273,6 +279,10 @@ impl Global {
 
     /// A client of the server that was named or that runs on the data directory.
     fn client(&self) -> Result<Client, ClientError> {
+        // Where the settings can't be read there is no log to be opened either.
+        if self.settings_from_environment().is_err() {
+            compose::install_crypto();
+        }
         Client::connect(&Target {
             url: self.url.clone(),
             key: std::env::var("EXECUTION_LEDGER_KEY").ok().filter(|key| !key.is_empty()),
@@ -281,6 +291,15 @@ impl Global {
             data_dir: self.data_dir.clone().or_else(|| Places::from_environment().data_dir()),
         })
     }
+}
+
+/// The log of these settings, for reading only.
+fn log_to_read(settings: &Settings) -> Result<Arc<dyn EventStore>, Failure> {
+    block_on(async {
+        let data_dir = DataDir::at(&settings.data_dir);
+        let opened = compose::log::open_read_only(settings, &data_dir);
+        opened.await.map_err(|error| Failure::Fault(error.to_string()))
+    })
 }
 
 /// Runs a client's work on a runtime of one thread.

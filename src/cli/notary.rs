@@ -1,19 +1,16 @@
 //! `notary`: the keys that sign checkpoints.
 
-use std::sync::Arc;
-
 use clap::{Args, Subcommand};
 use execution_ledger_process::failpoint;
 use execution_ledger_replay::notary::{
     KEY_FILE, KeyChain, NEXT_KEY_FILE, NotaryError, Rotation, Step, rotate,
 };
-use execution_ledger_store::EventStore;
-use execution_ledger_store::sqlite::SqliteStore;
 use serde_json::{Value, json};
 
-use super::{Exit, Failure, Global, block_on, rebuild};
+use super::{Exit, Failure, Global, block_on, log_to_read, rebuild};
 use crate::compose::data_dir::DataDir;
-use crate::compose::secret;
+use crate::compose::{log, secret};
+use crate::config::Settings;
 use crate::output::{Output, number};
 
 const ROTATE_HELP: &str = "\
@@ -51,17 +48,17 @@ enum Command {
 
 impl Notary {
     pub(super) fn execute(&self, global: &Global, output: &Output) -> Result<Exit, Failure> {
-        let data_dir = DataDir::at(&global.settings_from_environment()?.data_dir);
+        let settings = global.settings_from_environment()?;
+        let data_dir = DataDir::at(&settings.data_dir);
         match self.command {
-            None | Some(Command::Keys) => keys(&data_dir, output),
-            Some(Command::Rotate) => new_key(&data_dir, output),
+            None | Some(Command::Keys) => keys(&settings, &data_dir, output),
+            Some(Command::Rotate) => new_key(&settings, &data_dir, output),
         }
     }
 }
 
-fn keys(data_dir: &DataDir, output: &Output) -> Result<Exit, Failure> {
-    let store: Arc<dyn EventStore> = SqliteStore::open_read_only(&data_dir.events())
-        .map_err(|error| Failure::Fault(error.to_string()))?;
+fn keys(settings: &Settings, data_dir: &DataDir, output: &Output) -> Result<Exit, Failure> {
+    let store = log_to_read(settings)?;
     let read = block_on(async { Ok(KeyChain::read(&store, &data_dir.notary()).await) })?;
     let chain = read.map_err(|error| fault(&error))?.ok_or_else(no_key)?;
     let rows: Vec<Value> = (0..)
@@ -85,20 +82,20 @@ fn keys(data_dir: &DataDir, output: &Output) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
-fn new_key(data_dir: &DataDir, output: &Output) -> Result<Exit, Failure> {
+fn new_key(settings: &Settings, data_dir: &DataDir, output: &Output) -> Result<Exit, Failure> {
     let folder = data_dir.notary();
     let key = folder.join(KEY_FILE);
-    if !data_dir.events().exists() || secret::read(&key)?.is_none() {
+    if !log::may_exist(settings, data_dir) || secret::read(&key)?.is_none() {
         return Err(no_key());
     }
     // While it is open, no server can start on the log.
-    let store = rebuild::open(data_dir)?;
+    let opened = rebuild::open(settings, data_dir)?;
     let seed = secret::load_or_make(&key)?;
     let next = secret::load_or_make(&folder.join(NEXT_KEY_FILE))?;
     let reached = |step: Step| failpoint::reach(&format!("notary.{}", step.as_str()));
     let done = block_on(async {
-        let done = rotate(&store, &folder, (&seed, &next), &reached).await;
-        store.close().await;
+        let done = rotate(&opened.store, &folder, (&seed, &next), &reached).await;
+        opened.store.close().await;
         Ok(done)
     })?;
     let rotated = done.map_err(|error| fault(&error))?;

@@ -4,16 +4,13 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::Args;
 use execution_ledger_domain::ExecutionId;
 use execution_ledger_replay::proof::{ProveError, prove, prove_consistency};
-use execution_ledger_store::EventStore;
-use execution_ledger_store::sqlite::SqliteStore;
 use serde_json::json;
 
-use super::{Exit, Failure, Global, block_on, verify};
+use super::{Exit, Failure, Global, block_on, log_to_read, verify};
 use crate::compose::data_dir::DataDir;
 use crate::output::{Output, number};
 
@@ -62,8 +59,7 @@ pub fn execute(asked: &Prove, global: &Global, output: &Output) -> Result<Exit, 
     let settings = global.settings_from_environment()?;
     let data_dir = DataDir::at(&settings.data_dir);
     let fault = |error: &dyn std::fmt::Display| Failure::Fault(error.to_string());
-    let store: Arc<dyn EventStore> =
-        SqliteStore::open_read_only(&data_dir.events()).map_err(|error| fault(&error))?;
+    let store = log_to_read(&settings)?;
     let folder = data_dir.notary();
     let (proof, told) = match (&asked.consistency, asked.execution) {
         (Some(path), _) => {

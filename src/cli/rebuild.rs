@@ -8,12 +8,13 @@ use clap::Args;
 use execution_ledger_projections::{Health, Progress, Views, ViewsOptions};
 use execution_ledger_replay::{Comparison, compare_views};
 use execution_ledger_store::EventStore;
-use execution_ledger_store::sqlite::{SqliteOptions, SqliteStore};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::{Exit, Failure, Global, block_on};
 use crate::compose::data_dir::DataDir;
+use crate::compose::log::{self, Writable};
+use crate::config::Settings;
 use crate::output::{Output, duration, number};
 
 const AFTER_HELP: &str = "\
@@ -41,7 +42,7 @@ pub struct Rebuild {
 pub fn execute(rebuild: &Rebuild, global: &Global, output: &Output) -> Result<Exit, Failure> {
     let settings = global.settings_from_environment()?;
     let data_dir = DataDir::at(&settings.data_dir);
-    if !data_dir.events().exists() {
+    if !log::may_exist(&settings, &data_dir) {
         return Err(Failure::Argument(format!(
             "there is no log in {}: nothing was ever recorded there",
             data_dir.path().display()
@@ -50,7 +51,8 @@ pub fn execute(rebuild: &Rebuild, global: &Global, output: &Output) -> Result<Ex
     let fault = |error: &dyn std::fmt::Display| Failure::Fault(error.to_string());
     let began = Instant::now();
     // Held to the end: while it is open, no server can start on the log.
-    let store = open(&data_dir)?;
+    let opened = open(&settings, &data_dir)?;
+    let store = Arc::clone(&opened.store);
     if rebuild.check {
         return check(&data_dir, &store, output);
     }
@@ -75,10 +77,11 @@ pub fn execute(rebuild: &Rebuild, global: &Global, output: &Output) -> Result<Ex
 }
 
 /// The log, where no server has it.
-pub(super) fn open(data_dir: &DataDir) -> Result<Arc<dyn EventStore>, Failure> {
-    SqliteStore::open(&data_dir.events(), SqliteOptions::default())
-        .map(|store| store as Arc<dyn EventStore>)
-        .map_err(|error| Failure::Fault(error.to_string()))
+pub(super) fn open(settings: &Settings, data_dir: &DataDir) -> Result<Writable, Failure> {
+    block_on(async {
+        let opened = log::open(settings, data_dir).await;
+        opened.map_err(|error| Failure::Fault(error.to_string()))
+    })
 }
 
 /// Has the read models catch up, and compares them with what the log leads to.

@@ -10,14 +10,12 @@ use execution_ledger_domain::{AgentName, ExecutionId, KeyId, ScheduleId, Session
 use execution_ledger_replay::history::{
     Change, HistoryError, LIST_MAX, Moment, Replay as History, Step, Subject, list_at,
 };
-use execution_ledger_store::sqlite::SqliteStore;
 use execution_ledger_store::{EventStore, LogPosition, Position};
 use serde_json::{Value, json};
 
 use super::export::bar;
 use super::task::execution_id;
-use super::{Exit, Failure, Global, block_on};
-use crate::compose::data_dir::DataDir;
+use super::{Exit, Failure, Global, block_on, log_to_read};
 use crate::output::{Align, Output, Sheet, Tone, exact, neutral_line, number, paint};
 
 /// The longest value that is shown of a change, in characters; JSON has it whole.
@@ -141,11 +139,7 @@ impl Replay {
 
 /// The log of the data directory.
 pub(super) fn log(global: &Global) -> Result<Arc<dyn EventStore>, Failure> {
-    let settings = global.settings_from_environment()?;
-    let store: Arc<dyn EventStore> =
-        SqliteStore::open_read_only(&DataDir::at(&settings.data_dir).events())
-            .map_err(|error| Failure::Fault(error.to_string()))?;
-    Ok(store)
+    log_to_read(&global.settings_from_environment()?)
 }
 
 /// The position of a moment, or of the log's end.

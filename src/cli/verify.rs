@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
@@ -14,14 +13,13 @@ use execution_ledger_replay::proof::{
     CONSISTENCY_FORMAT, PROOF_MAX_BYTES, ProofError, check, check_consistency,
 };
 use execution_ledger_replay::verify::{Check, Checked, Inputs, Kept, Report, verify};
-use execution_ledger_store::EventStore;
-use execution_ledger_store::sqlite::SqliteStore;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Exit, Failure, Global, block_on, rebuild};
+use super::{Exit, Failure, Global, block_on, log_to_read, rebuild};
 use crate::compose::data_dir::DataDir;
 use crate::compose::witnesses;
+use crate::config::Settings;
 use crate::output::{Output, duration, neutral_line, number};
 
 /// The longest checkpoint file that is read, in bytes.
@@ -86,8 +84,7 @@ pub fn execute(asked: &Verify, global: &Global, output: &Output) -> Result<Exit,
     let data_dir = DataDir::at(&settings.data_dir);
     let began = Instant::now();
     let kept = asked.checkpoint.iter().map(|path| kept(path)).collect::<Result<_, _>>()?;
-    let store: Arc<dyn EventStore> = SqliteStore::open_read_only(&data_dir.events())
-        .map_err(|error| Failure::Fault(error.to_string()))?;
+    let store = log_to_read(&settings)?;
     let stored = Transcripts::new(data_dir.runs(), data_dir.transcripts());
     let witnesses = witnesses::named(&settings)?;
     let inputs = Inputs {
@@ -115,7 +112,7 @@ pub fn execute(asked: &Verify, global: &Global, output: &Output) -> Result<Exit,
     })?;
     bar.finish_and_clear();
     if !asked.skip_read_models {
-        read_models(&data_dir, &mut report, output);
+        read_models(&settings, &data_dir, &mut report, output);
     }
     let sound = report.is_sound();
     if output.is_json() {
@@ -235,19 +232,19 @@ pub(super) fn kept(path: &Path) -> Result<Kept, Failure> {
 }
 
 /// Compares the read models with a rebuild, unless a server has the log.
-fn read_models(data_dir: &DataDir, report: &mut Report, output: &Output) {
+fn read_models(settings: &Settings, data_dir: &DataDir, report: &mut Report, output: &Output) {
     if !data_dir.views().exists() {
         output.remark("there are no read models: the server makes them when it starts");
         return;
     }
-    let store = match rebuild::open(data_dir) {
-        Ok(store) => store,
+    let opened = match rebuild::open(settings, data_dir) {
+        Ok(opened) => opened,
         Err(failure) => {
             output.remark(&format!("the read models were not compared: {failure}"));
             return;
         }
     };
-    match rebuild::compared(data_dir, &store) {
+    match rebuild::compared(data_dir, &opened.store) {
         Err(failure) => report.add(Check::ReadModel, "views.db", failure.to_string()),
         Ok(compared) => {
             report.rows = Some(compared.rows);

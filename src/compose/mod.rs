@@ -3,6 +3,7 @@
 pub mod admin_key;
 pub mod data_dir;
 mod first_start;
+pub mod log;
 mod metrics;
 mod notary;
 mod open_work;
@@ -23,8 +24,9 @@ use std::sync::Arc;
 
 use data_dir::DataDir;
 use execution_ledger_process::pricing::{BookError, PriceBook};
+use execution_ledger_store::kurrentdb;
 
-use crate::config::Settings;
+use crate::config::{Settings, StoreKind};
 use crate::telemetry::{self, Telemetry};
 
 /// Why the server can't start, or could not go on.
@@ -110,7 +112,7 @@ impl Foundation {
     /// Makes what is missing and checks what is there. Must be called outside of any asynchronous
     /// runtime: the sender of traces has one of its own.
     pub fn lay(settings: Settings) -> Result<Self, ServeError> {
-        install_crypto();
+        install_crypto_for(&settings);
         let telemetry = telemetry::start(&settings)?;
         let price_book = match &settings.price_book {
             Some(path) => Arc::new(PriceBook::load(path)?),
@@ -121,6 +123,18 @@ impl Foundation {
         let ledger_secret = secret::load_or_make(&data_dir.ledger_secret())?;
         Ok(Self { settings, data_dir, price_book, admin_key, ledger_secret, _telemetry: telemetry })
     }
+}
+
+/// Chooses the cryptography of TLS for a process with these settings: the client of KurrentDB must
+/// be asked first where it is used.
+pub fn install_crypto_for(settings: &Settings) {
+    if settings.store == StoreKind::Kurrentdb {
+        if let Err(problem) = kurrentdb::claim_cryptography() {
+            // Opening the log says it again, to whom it concerns.
+            tracing::debug!(%problem, "cryptography");
+        }
+    }
+    install_crypto();
 }
 
 /// Chooses the cryptography of TLS for the whole process, once.

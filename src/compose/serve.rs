@@ -17,7 +17,6 @@ use execution_ledger_process::run_token::LedgerSecret;
 use execution_ledger_process::tasks::Tasks;
 use execution_ledger_process::transcript::{TranscriptHub, Transcripts};
 use execution_ledger_projections::{Health, Views, ViewsOptions};
-use execution_ledger_store::sqlite::{SqliteOptions, SqliteStore};
 use execution_ledger_store::{EventStore, Ledger, SystemClock};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -67,12 +66,9 @@ async fn run(foundation: &Foundation, drain: bool) -> Result<(), ServeError> {
     let shutdown = Shutdown::on_signals()?;
     let settings = &foundation.settings;
     let tls = tls(settings)?;
-    let store = SqliteStore::open(
-        &foundation.data_dir.events(),
-        SqliteOptions { clock: Arc::new(SystemClock), ..SqliteOptions::default() },
-    )
-    .map_err(|error| part("the event log", &error))?;
-    let store: Arc<dyn EventStore> = store;
+    let opened = super::log::open(settings, &foundation.data_dir);
+    let opened = opened.await.map_err(|error| part("the event log", &error))?;
+    let store = Arc::clone(&opened.store);
     let listener = listen(settings.listen.0).await?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let address = listener.local_addr().map_err(|error| part("the HTTP server", &error))?;

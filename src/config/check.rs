@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{ConfigError, Settings};
+use super::{ConfigError, Settings, StoreKind};
 
 impl Settings {
     /// The settings, if they go together.
@@ -16,10 +16,56 @@ impl Settings {
     ) -> Result<Self, ConfigError> {
         self.check_network()?;
         self.check_places(file, found_from)?;
+        self.check_store()?;
         if self.metrics_public && !self.metrics {
             return together("metrics_public is set although metrics is off: unset one of them");
         }
         Ok(self)
+    }
+
+    fn check_store(&self) -> Result<(), ConfigError> {
+        if self.store == StoreKind::Kurrentdb && self.kurrentdb.is_none() {
+            return together(
+                "setting store: for kurrentdb the setting kurrentdb must say where it is, for \
+                 example esdb://host:2113",
+            );
+        }
+        if self.store == StoreKind::Sqlite && self.kurrentdb.is_some() {
+            return together(
+                "setting kurrentdb is given although the log lies in the data directory: set store \
+                 to kurrentdb, or unset it",
+            );
+        }
+        if self.kurrentdb_timeout_s.get() < self.kurrentdb_attempt_timeout_s.get() {
+            return together("kurrentdb_timeout_s is shorter than kurrentdb_attempt_timeout_s");
+        }
+        Ok(())
+    }
+
+    /// Refuses a password where others may read it.
+    pub(super) fn check_login(&self, from_file: bool) -> Result<(), ConfigError> {
+        let Some(place) = self.kurrentdb.as_ref().filter(|place| place.get().has_login()) else {
+            return Ok(());
+        };
+        let advice = "put user:password into a file of its own (mode 0600) and name it by \
+                      kurrentdb_credentials_file, or give the whole by the environment variable \
+                      EXECUTION_LEDGER_KURRENTDB";
+        if from_file {
+            return together(&format!(
+                "setting kurrentdb: a password does not belong into the configuration file; {advice}"
+            ));
+        }
+        if self.kurrentdb_credentials_file.is_some() {
+            return together("kurrentdb holds credentials, and so does kurrentdb_credentials_file");
+        }
+        let arguments = std::env::args_os();
+        if arguments.into_iter().any(|argument| place.is_told_by(&argument.to_string_lossy())) {
+            return together(&format!(
+                "setting kurrentdb: everybody on the machine can read a password that is an \
+                 argument; {advice}"
+            ));
+        }
+        Ok(())
     }
 
     fn check_network(&self) -> Result<(), ConfigError> {

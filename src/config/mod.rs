@@ -6,6 +6,7 @@
 mod addresses;
 mod check;
 mod number;
+mod log_store;
 mod places;
 mod settings;
 mod values;
@@ -21,6 +22,7 @@ use figment::Figment;
 use figment::providers::{Format, Serialized, Toml};
 
 pub use addresses::{HttpUrl, begins_as_http};
+pub use log_store::StoreKind;
 pub use places::Places;
 pub use settings::{Overrides, Settings};
 pub use values::LogFormat;
@@ -123,6 +125,10 @@ impl Settings {
         }
         let settings: Self =
             figment.extract().map_err(|error| in_words(&error, file.as_deref()))?;
+        let from_file = figment
+            .find_metadata("kurrentdb")
+            .is_some_and(|metadata| metadata.name.contains("TOML"));
+        settings.check_login(from_file)?;
         settings.made_absolute()?.checked(file.as_deref(), &default_dir)
     }
 
@@ -133,6 +139,9 @@ impl Settings {
                 source_name: path.display().to_string(),
                 problem: error.to_string(),
             })?;
+        }
+        if let Some(file) = &mut self.kurrentdb_credentials_file {
+            *file = std::path::absolute(&*file).unwrap_or_else(|_| file.clone());
         }
         if let Some(book) = &mut self.price_book {
             // Where there is no current directory, opening it says so.

@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use serde::{Deserialize, Serialize};
 
 use super::addresses::{HostName, HttpUrl, ListenAddress, Network};
+use super::log_store::{KurrentPlace, KurrentPrefix, StoreKind};
 use super::number::{Bytes, Within, with_unit};
 use super::values::{Described, List, LogFilter, LogFormat};
 use super::witnesses::WitnessAt;
@@ -163,6 +164,27 @@ settings! {
     /// Requests with a wrong key or none from one address in a minute.
     "EXECUTION_LEDGER_AUTH_FAILURES_PER_MIN"
     auth_failures_per_min: Within<1, 100_000> => Within<1, 100_000> = Within::fixed(60);
+    /// Where the log lies: in the data directory, or on a KurrentDB server or cluster.
+    "EXECUTION_LEDGER_STORE"
+    store: StoreKind => StoreKind = StoreKind::Sqlite;
+    /// Where the KurrentDB is: its connection string, best without user and password.
+    "EXECUTION_LEDGER_KURRENTDB"
+    kurrentdb: KurrentPlace => Option<KurrentPlace> = None;
+    /// A file that holds user:password for the KurrentDB, readable by nobody else.
+    "EXECUTION_LEDGER_KURRENTDB_CREDENTIALS_FILE"
+    kurrentdb_credentials_file: PathBuf => Option<PathBuf> = None;
+    /// What the names of the ledger's streams on the KurrentDB begin with.
+    "EXECUTION_LEDGER_KURRENTDB_PREFIX"
+    kurrentdb_prefix: KurrentPrefix => KurrentPrefix = KurrentPrefix::default();
+    /// How long a connection to the KurrentDB may take, in seconds.
+    "EXECUTION_LEDGER_KURRENTDB_CONNECT_TIMEOUT_S"
+    kurrentdb_connect_timeout_s: Within<1, 300> => Within<1, 300> = Within::fixed(10);
+    /// How long one answer of the KurrentDB may take, in seconds; then its connection is replaced.
+    "EXECUTION_LEDGER_KURRENTDB_ATTEMPT_TIMEOUT_S"
+    kurrentdb_attempt_timeout_s: Within<1, 300> => Within<1, 300> = Within::fixed(10);
+    /// How long an append or a read may take with all its repetitions, in seconds.
+    "EXECUTION_LEDGER_KURRENTDB_TIMEOUT_S"
+    kurrentdb_timeout_s: Within<1, 600> => Within<1, 600> = Within::fixed(30);
     /// Connections that read the read models at once.
     "EXECUTION_LEDGER_VIEW_READERS"
     view_readers: Within<1, 64> => Within<1, 64> = Within::fixed(4);

@@ -149,8 +149,9 @@ impl Default for LogFilter {
     }
 }
 
-/// The library that speaks MCP tells of every request, and of what stands in it.
-const QUIET: &str = "rmcp=error";
+/// The library that speaks MCP tells of every request, and of what stands in it; that of KurrentDB
+/// tells of every failure what the log tells better.
+const QUIET: &str = "rmcp=error,eventstore=off";
 
 impl LogFilter {
     /// As the subscriber takes it.

@@ -21,6 +21,6 @@ pub use nodes::{Beat, LastBeat, MemoryBoard, NodeBoard};
 pub use port::{
     AppendError, Appended, Batch, ContentPlace, ERASE_MAX_PLACES, EventStore, ExpectedRevision,
     Feed, LogId, LogPosition, Metadata, NewEvent, Position, PositionError, Recorded, StoreError,
-    StoredContent, Subscription, With,
+    StoredContent, Subscription, Unreachable, With,
 };
 pub use sqlite::{OpenError, SqliteOptions, SqliteStore};

@@ -271,6 +271,15 @@ pub enum StoreError {
     Fault(String),
 }
 
+/// Since when a store can't be reached, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreachable {
+    /// Since when.
+    pub since: Timestamp,
+    /// Why, in words.
+    pub problem: String,
+}
+
 /// Why an append was not made.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AppendError {
@@ -456,6 +465,12 @@ pub trait EventStore: Send + Sync + 'static {
 
     /// Follows the log from after a position.
     async fn subscribe(&self, after: Position) -> Result<Subscription, StoreError>;
+
+    /// Since when the store can't be reached, and why; none where it can. A store on this machine
+    /// always can.
+    fn unreachable(&self) -> Option<Unreachable> {
+        None
+    }
 
     /// Takes no more appends, finishes those that wait, ends all subscriptions.
     async fn close(&self);

@@ -49,6 +49,11 @@ pub(super) async fn ready(State(app): State<App>) -> Result<axum::Json<Alive>, P
     if app.gate().stopping().is_cancelled() {
         return Err(Problem::new(Code::ShuttingDown, "the server is being stopped"));
     }
+    if let Some(trouble) = app.store().unreachable() {
+        let reason =
+            format!("the event log can't be reached since {}: {}", trouble.since, trouble.problem);
+        return Err(Problem::new(Code::NotReady, reason).retry_after(READY_RETRY_S));
+    }
     let reason = match app.views().health() {
         Health::Live => {
             let notary = app.notary().map(|notary| notary.state().as_str());

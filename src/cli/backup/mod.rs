@@ -12,6 +12,7 @@ use serde_json::json;
 use super::task::now;
 use super::{Exit, Failure, Global, block_on};
 use crate::compose::data_dir::DataDir;
+use crate::config::StoreKind;
 use crate::output::{Output, number, size};
 use copy::{Copied, copy_file, copy_folder, sync};
 
@@ -62,6 +63,13 @@ pub struct Restore {
 impl Backup {
     pub(super) fn execute(&self, global: &Global, output: &Output) -> Result<Exit, Failure> {
         let settings = global.settings_from_environment()?;
+        if settings.store == StoreKind::Kurrentdb {
+            return Err(Failure::Argument(
+                "the log lies on a KurrentDB, which has a backup of its own; `execution-ledger \
+                 export` copies the log into a file"
+                    .to_owned(),
+            ));
+        }
         let source = DataDir::at(&settings.data_dir);
         let place = Place::new(&self.to)?;
         let target = DataDir::at(&place.draft);

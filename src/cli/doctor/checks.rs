@@ -8,11 +8,11 @@ use execution_ledger_domain::Timestamp;
 use execution_ledger_store::sqlite::SqliteStore;
 
 use super::super::task::now;
-use super::super::{Global, block_on};
+use super::super::{Global, block_on, log_to_read};
 use super::{Finding, agents};
 use crate::compose::data_dir::{DataDir, OTHERS};
 use crate::compose::server_file::ServerFile;
-use crate::config::Settings;
+use crate::config::{Settings, StoreKind};
 use crate::output::size;
 
 /// How far the newest file of the data directory may lie in the future, in milliseconds.
@@ -25,7 +25,7 @@ pub fn files(settings: &Settings) -> Vec<Finding> {
     if data_dir.path().exists() {
         findings.push(rights("admin.key", &data_dir.admin_key()));
         findings.push(rights("ledger.secret", &data_dir.ledger_secret()));
-        findings.push(log(&data_dir));
+        findings.push(log(settings, &data_dir));
         findings.push(clock(&data_dir.events()));
     }
     findings.push(free(settings));
@@ -59,8 +59,20 @@ fn rights(check: &'static str, path: &Path) -> Finding {
     Finding::ok(check, format!("{} ({mode:o})", path.display()))
 }
 
-fn log(data_dir: &DataDir) -> Finding {
+fn log(settings: &Settings, data_dir: &DataDir) -> Finding {
     const CHECK: &str = "event log";
+    if let (StoreKind::Kurrentdb, Some(place)) = (settings.store, &settings.kurrentdb) {
+        return match log_to_read(settings) {
+            Ok(log) => Finding::ok(CHECK, format!("{} answers, log {}", place.get(), log.log_id())),
+            Err(failure) => Finding::fail(
+                CHECK,
+                failure.to_string(),
+                "a log that was never begun is made by the first start of the server; else see that \
+                 the server runs, and the settings kurrentdb, kurrentdb_credentials_file and \
+                 kurrentdb_prefix",
+            ),
+        };
+    }
     let path = data_dir.events();
     if !path.exists() {
         return Finding::ok(CHECK, "there is none yet; the next start of the server makes it");

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::super::{Failure, Global, rebuild};
 use crate::client::{Client, ClientError};
 use crate::compose::data_dir::DataDir;
+use crate::compose::log::{self, Writable};
 
 /// How long the read models may take to overwrite what is left of the texts.
 const OVERWRITTEN_WAIT: Duration = Duration::from_mins(10);
@@ -34,6 +35,8 @@ pub(super) struct Offline {
     data_dir: DataDir,
     store: Arc<dyn EventStore>,
     eraser: Eraser,
+    /// Keeps the log to ourselves.
+    _opened: Writable,
 }
 
 /// What is asked, in the words of the interface.
@@ -57,17 +60,18 @@ impl Place {
             Err(ClientError::NoServer { .. }) => {
                 let settings = global.settings_from_environment()?;
                 let data_dir = DataDir::at(&settings.data_dir);
-                if !data_dir.events().exists() {
+                if !log::may_exist(&settings, &data_dir) {
                     let path = data_dir.path().display();
                     return Err(Failure::Argument(format!(
                         "there is no log in {path}: nothing was ever recorded there"
                     )));
                 }
-                let store = rebuild::open(&data_dir)?;
+                let opened = rebuild::open(&settings, &data_dir)?;
+                let store = Arc::clone(&opened.store);
                 let ledger = Ledger::new(Arc::clone(&store), Arc::new(SystemClock));
                 let transcripts = Transcripts::new(data_dir.runs(), data_dir.transcripts());
                 let eraser = Eraser::new(ledger, transcripts);
-                Ok(Self::Directory(Box::new(Offline { data_dir, store, eraser })))
+                Ok(Self::Directory(Box::new(Offline { data_dir, store, eraser, _opened: opened })))
             }
             Err(error) => Err(error.into()),
         }

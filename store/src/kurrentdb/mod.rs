@@ -5,6 +5,7 @@
 //! ([`ended`], [`following`]). Everything that is waited for has a limit.
 
 mod appending;
+mod board;
 mod ended;
 mod erasing;
 mod following;
@@ -30,7 +31,7 @@ use uuid::Uuid;
 
 pub use self::form::{Prefix, PrefixError};
 pub use self::import::KurrentImport;
-pub use self::session::{Unreachable, claim_cryptography};
+pub use self::session::claim_cryptography;
 pub use self::settings::{ConnectionError, ConnectionString, KurrentOptions, UserPassword, Waits};
 
 use self::following::{LiveFeed, PAGES_WAITING, PageOrder, StoredFeed};
@@ -40,7 +41,7 @@ use self::session::{Line, Sessions};
 use crate::clock::Clock;
 use crate::port::{
     AppendError, Appended, ContentPlace, EventStore, ExpectedRevision, LogId, NewEvent, Position,
-    Recorded, StoreError, Subscription, With,
+    Recorded, StoreError, Subscription, Unreachable, With,
 };
 use crate::sqlite::queue::{QUEUE_MAX_APPENDS, QUEUE_MAX_BYTES, checked_size, closed};
 use crate::sqlite::recent::Recent;
@@ -174,6 +175,8 @@ pub struct KurrentStore {
     /// What they may hold, in bytes.
     room: Semaphore,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// What was seen of other nodes.
+    board: tokio::sync::Mutex<board::BoardSeen>,
 }
 
 impl KurrentStore {
@@ -228,6 +231,7 @@ impl KurrentStore {
             turns: Semaphore::new(QUEUE_MAX_APPENDS),
             room: Semaphore::new(QUEUE_MAX_BYTES),
             threads: Mutex::new(threads),
+            board: tokio::sync::Mutex::default(),
         });
         if !read_only {
             let finished = store.shared.finish_erasures().await;
@@ -237,11 +241,6 @@ impl KurrentStore {
             }
         }
         Ok(store)
-    }
-
-    /// Since when the server can't be reached, and why; none where it can.
-    pub fn unreachable(&self) -> Option<Unreachable> {
-        self.shared.line().trouble()
     }
 
     /// Connections that were made in the place of others since the log was opened.
@@ -415,6 +414,10 @@ impl EventStore for KurrentStore {
             return Ok(Subscription::new(StoredFeed { after, until, shared }));
         }
         Ok(Subscription::new(LiveFeed::new(after, shared)))
+    }
+
+    fn unreachable(&self) -> Option<Unreachable> {
+        self.shared.line().trouble()
     }
 
     async fn close(&self) {

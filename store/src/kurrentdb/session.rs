@@ -11,7 +11,6 @@ use std::thread;
 use std::time::Duration;
 
 use eventstore::{BatchAppendClient, Client, ClientSettings, Credentials};
-use execution_ledger_domain::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -20,6 +19,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::ended::{Cut, cut};
 use super::settings::{KurrentOptions, Waits, settings_for_nothing};
 use crate::clock::Clock;
+use crate::port::Unreachable;
 
 /// First pause before connecting again.
 pub(super) const PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -27,15 +27,6 @@ pub(super) const PAUSE_MIN: Duration = Duration::from_millis(50);
 pub(super) const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// How long claiming the cryptography may take, in seconds: nothing is waited for in it.
 const CLAIM_WAIT_S: u64 = 10;
-
-/// Since when the server can't be reached, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unreachable {
-    /// Since when.
-    pub since: Timestamp,
-    /// Why, in words.
-    pub problem: String,
-}
 
 /// What all connections of a store have in common.
 pub(super) struct Line {

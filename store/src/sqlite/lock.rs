@@ -18,11 +18,14 @@ const LOCK_TEXT_MAX_BYTES: u64 = 32;
 
 /// The right to write a log. The system takes it back when the process ends, however it ends.
 #[derive(Debug)]
-pub(super) struct WriterLock(#[expect(dead_code, reason = "it is the open file that locks")] File);
+pub struct WriterLock(#[expect(dead_code, reason = "it is the open file that locks")] File);
 
 impl WriterLock {
     /// Locks the log at `database`, or says who has it.
-    pub(super) fn acquire(database: &Path) -> Result<Self, OpenError> {
+    ///
+    /// # Errors
+    /// [`OpenError::InUse`] where another process writes it, [`OpenError::Io`] where the lock can't be made.
+    pub fn acquire(database: &Path) -> Result<Self, OpenError> {
         let path = lock_path(database);
         let failed = |source| OpenError::Io { path: path.clone(), source };
         let mut file = OpenOptions::new()
