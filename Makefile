@@ -129,7 +129,7 @@ $(PAGE_TOOLS)/$(INSTALLED): tests/tools/pages/package.json tests/tools/pages/pac
 PROGRAM ?= target/debug/execution-ledger
 CHROMIUM ?= $(firstword $(wildcard /usr/bin/chromium /usr/bin/chromium-browser /usr/bin/google-chrome))
 
-pictures: $(PAGES) $(PAGE_TOOLS)/$(INSTALLED)
+pictures: test-programs $(PAGES) $(PAGE_TOOLS)/$(INSTALLED)
 	$(CARGO) build --locked --bin execution-ledger
 	PAGE_TOOLS=$(abspath $(PAGE_TOOLS)) CHROMIUM=$(CHROMIUM) node tests/pages/pictures.mjs $(PROGRAM) docs/images
 

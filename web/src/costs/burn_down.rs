@@ -6,18 +6,21 @@ use maud::{Markup, html};
 use super::answers::{Budget, Costs, Period};
 use super::budgets::title;
 use super::burn_line;
+use super::past::{Known, Past};
 use crate::interface::{Interface, Problem, Visitor, quoted};
 use crate::words::number;
 
 /// Moments that the interface is asked about for one line: most.
 const POINTS_MAX: i64 = 32;
+/// A moment so long ago has nothing still under way.
+const SETTLED_AFTER: TimeDelta = TimeDelta::minutes(1);
 /// Budgets that can be chosen: most. The way to the others is their own card.
 const CHOICE_MAX: usize = 8;
 /// What can be between two moments, in minutes.
 const STEPS_MIN: [i64; 9] = [5, 15, 30, 60, 120, 240, 480, 720, 1_440];
 
 /// Which limit of a budget.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Per {
     /// That of the day.
     Day,
@@ -94,8 +97,8 @@ pub(super) struct BurnDown {
 
 /// The line of the budget and limit that an address names, or of the first that there is.
 pub(super) async fn part(
-    interface: &Interface,
-    visitor: &Visitor,
+    (interface, visitor): (&Interface, &Visitor),
+    past: &Past,
     budgets: &[Budget],
     pairs: &[(String, String)],
     now: DateTime<Utc>,
@@ -110,7 +113,7 @@ pub(super) async fn part(
         Per::ALL.into_iter().find(|per| value("per").is_some_and(|own| own == per.as_str()));
     let per = asked.filter(|per| per.of(budget).is_some());
     let per = per.unwrap_or(if budget.month.is_some() { Per::Month } else { Per::Day });
-    let line = gathered(interface, visitor, budget, per, now).await;
+    let line = gathered((interface, visitor), past, budget, per, now).await;
     html! {
         section #burn-down .card.burn-down {
             div .section-head {
@@ -153,14 +156,19 @@ fn choice(budgets: &[Budget], shown: &Budget, per: Per, pairs: &[(String, String
 
 /// The address of a line, with the days that the page shows beside it.
 fn address(pairs: &[(String, String)], scope: &str, per: Per) -> String {
-    let kept = pairs.iter().filter(|(name, _)| matches!(name.as_str(), "from" | "to" | "range"));
-    let kept: String = kept.map(|(name, value)| format!("{name}={}&", quoted(value))).collect();
-    format!("/costs?{kept}burn={}&per={}#burn-down", quoted(scope), per.as_str())
+    let mut address = "/costs?".to_owned();
+    for (name, value) in pairs {
+        if matches!(name.as_str(), "from" | "to" | "range") {
+            address.extend([name, "=", &quoted(value), "&"]);
+        }
+    }
+    address.extend(["burn=", &quoted(scope), "&per=", per.as_str(), "#burn-down"]);
+    address
 }
 
 async fn gathered(
-    interface: &Interface,
-    visitor: &Visitor,
+    (interface, visitor): (&Interface, &Visitor),
+    past: &Past,
     budget: &Budget,
     per: Per,
     now: DateTime<Utc>,
@@ -169,23 +177,24 @@ async fn gathered(
     let (Some(since), Some(end)) = (moment(&period.since), moment(&period.resets_at)) else {
         return Ok(None);
     };
-    let asked = moments(since, now)
-        .into_iter()
-        .map(|at| then(interface, visitor, (budget, per), since, at));
+    let asked = moments(since, now).into_iter().map(|at| async move {
+        if let Some(known) = past.get(&budget.budget, per, at) {
+            return Ok(known.point());
+        }
+        let point = then(interface, visitor, (budget, per), since, at).await?;
+        if now - at > SETTLED_AFTER {
+            past.keep(&budget.budget, per, at, Known::of(point));
+        }
+        Ok(point)
+    });
     let (points, sum) = futures::join!(
         futures::future::try_join_all(asked),
         sum(interface, visitor, &budget.budget, since, None),
     );
     let mut points: Vec<Point> = points?.into_iter().flatten().collect();
     points.push(Point::of(now.clamp(since, end), period));
-    Ok(Some(BurnDown {
-        since,
-        end,
-        per,
-        limit: period.limit_usd,
-        points,
-        unknown: sum.map(|sum| sum.1),
-    }))
+    let unknown = sum.map(|(_, unknown)| unknown);
+    Ok(Some(BurnDown { since, end, per, limit: period.limit_usd, points, unknown }))
 }
 
 /// What was spent and kept at a moment.

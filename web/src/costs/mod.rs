@@ -7,15 +7,16 @@ mod burn_line;
 mod chart;
 mod correction;
 mod csv;
+mod past;
 mod range;
 mod setting;
 mod tables;
 
-use axum::Router;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use chrono::Utc;
 use maud::{Markup, html};
 
@@ -25,6 +26,7 @@ use crate::layout::{self, Me, Place};
 use crate::shown;
 use crate::words::{self, dollars, number};
 use answers::{BudgetList, Costs, Sum};
+use past::Past;
 use range::Range;
 use setting::Wanted;
 use tables::By;
@@ -41,15 +43,17 @@ pub(crate) fn routes() -> Router<Interface> {
         .route("/costs/budgets", get(to_costs).post(setting::set))
         .route("/costs/budgets/lift", get(to_costs).merge(post(setting::lift)))
         .merge(correction::routes())
+        .layer(Extension(Past::default()))
 }
 
 /// The page of the days that its address says.
 async fn page(
     State(interface): State<Interface>,
     visitor: Visitor,
+    Extension(past): Extension<Past>,
     Query(pairs): Query<Vec<(String, String)>>,
 ) -> Response {
-    shown(whole(&interface, &visitor, &pairs, None).await)
+    shown(whole((&interface, &visitor), &past, &pairs, None).await)
 }
 
 /// The page again, with what is the matter with a budget and the form as it was filled in.
@@ -60,15 +64,15 @@ async fn refused(
     wanted: Wanted,
 ) -> Response {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::BAD_GATEWAY);
-    match whole(interface, visitor, &[], Some((problem, wanted))).await {
+    match whole((interface, visitor), &Past::default(), &[], Some((problem, wanted))).await {
         Ok(page) => (status, page).into_response(),
         Err(instead) => instead.into_response(),
     }
 }
 
 async fn whole(
-    interface: &Interface,
-    visitor: &Visitor,
+    (interface, visitor): (&Interface, &Visitor),
+    past: &Past,
     pairs: &[(String, String)],
     refused: Option<(Problem, Wanted)>,
 ) -> crate::Shown {
@@ -96,9 +100,10 @@ async fn whole(
         futures::join!(days, agents, models, triggers, earlier, budgets);
     let days = days.map_err(|problem| Instead::of(problem, visitor, Some(&me)))?;
     let may_read = me.may("read");
-    let lines = match &budgets {
-        Some(Ok(list)) => burn_down::part(interface, visitor, &list.budgets, pairs, now).await,
-        _ => html! {},
+    let lines = if let Some(Ok(list)) = &budgets {
+        burn_down::part((interface, visitor), past, &list.budgets, pairs, now).await
+    } else {
+        html! {}
     };
     let bars = chart::bars(&days.costs, range);
     let body = html! {

@@ -63,11 +63,9 @@ fn about(event: &Event) -> Option<String> {
     match fact(event) {
         "pending" => text(&data["triggered_by"]),
         "failed" => text(&data["code"]),
-        "cancelled" | "cancellation_requested" => text(&data["cause"]),
-        // A payment's.
+        "cancelled" | "cancellation_requested" | "refund_owed" => text(&data["cause"]),
         "settled" => text(&data["evidence"]).map(|by| format!("known by the {by}")),
         "settlement_failed" | "settlement_unknown" => text(&data["reason"]),
-        "refund_owed" => text(&data["cause"]),
         "completed" => data["report"]["duration_ms"].as_u64().map(duration),
         _ => None,
     }

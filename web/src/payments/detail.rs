@@ -188,8 +188,7 @@ fn known_by(evidence: &str) -> &str {
 
 /// A moment in seconds since 1970.
 fn moment(seconds: i64) -> Markup {
-    match DateTime::from_timestamp(seconds, 0) {
-        Some(at) => time(&at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)),
-        None => html! { (seconds) " s after 1970" },
-    }
+    let at = DateTime::from_timestamp(seconds, 0);
+    let at = at.map(|at| time(&at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)));
+    at.unwrap_or_else(|| html! { (seconds) " s after 1970" })
 }
