@@ -116,7 +116,7 @@ fn amount(value: f64, unit: &str) -> String {
 /// The figures of one question.
 #[derive(Clone, Debug, Serialize)]
 pub struct Section {
-    /// `a` to `l`.
+    /// `a` to `n`.
     pub letter: char,
     /// The question.
     pub title: &'static str,

@@ -1,7 +1,7 @@
 //! The load run: the real binary under load, each figure beside what the bare machine does in the
 //! same run. `make bench`, or `cargo bench --bench load -- --only b,c`.
 //!
-//! Options: `--only LETTERS` some of a to m; `--quick` small sizes, to see that it works; `--json FILE`
+//! Options: `--only LETTERS` some of a to n; `--quick` small sizes, to see that it works; `--json FILE`
 //! the figures as JSON; `--document FILE` replaces the measured sections of that Markdown file.
 
 mod appends;
@@ -14,6 +14,7 @@ mod feed;
 mod figures;
 mod followers;
 mod idle;
+mod kurrentdb;
 mod lifecycles;
 mod lists;
 mod machine;
@@ -37,7 +38,7 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// Open files that 1,000 followers and their server need, each.
 const OPEN_FILES: u64 = 8_192;
 /// All sections, in the order of the document.
-const LETTERS: &str = "abcdefghijklm";
+const LETTERS: &str = "abcdefghijklmn";
 
 /// How much is measured.
 #[derive(Clone, Debug)]
@@ -156,6 +157,9 @@ async fn measured(
     if wanted('f') {
         done(followers::measure(folder, sizes).await?);
     }
+    if wanted('n') {
+        done(kurrentdb::measure(folder, sizes).await?);
+    }
     if ['d', 'e', 'g', 'j', 'k', 'l', 'm'].into_iter().any(wanted) {
         let work = tempfile::tempdir_in(folder)?;
         seed::large_log(&work.path().join("data"), sizes.executions).await?;
@@ -196,7 +200,7 @@ fn options() -> Result<Options, Failure> {
             "--only" => {
                 let only = value()?.replace(',', "");
                 if let Some(unknown) = only.chars().find(|letter| !LETTERS.contains(*letter)) {
-                    return Err(format!("there is no section {unknown}; they are a to m").into());
+                    return Err(format!("there is no section {unknown}; they are a to n").into());
                 }
                 options.only = Some(only);
             }

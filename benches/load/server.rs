@@ -200,7 +200,7 @@ pub fn clean(command: &mut Command) -> &mut Command {
 }
 
 /// An address that nobody listens on at the moment.
-fn free_address() -> Result<SocketAddr, Failure> {
+pub fn free_address() -> Result<SocketAddr, Failure> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 

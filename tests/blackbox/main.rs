@@ -15,6 +15,7 @@ mod keys;
 mod mcp;
 mod misbehaving;
 mod model_api;
+mod moving;
 mod opencode;
 mod operating;
 mod pages;
