@@ -93,14 +93,14 @@ async fn list(interface: &Interface, visitor: &Visitor, chosen: Chosen) -> crate
             button .button { "Apply" }
             @if chosen.is_narrowed() { a .button.is-plain href="/activity" { "Clear" } }
         }
-        (activities(&found, &chosen))
+        (activities(&found, &chosen, me.may("operate")))
     };
     Ok(layout::page(Some(&me), Place::Activity, "Activity", &body))
 }
 
-fn activities(found: &ActivityList, chosen: &Chosen) -> Markup {
+fn activities(found: &ActivityList, chosen: &Chosen, may_operate: bool) -> Markup {
     if found.activities.is_empty() {
-        return empty(chosen);
+        return empty(chosen, may_operate);
     }
     html! {
         div #news .news hidden data-of="activity activities" { button .button type="button" {} }
@@ -118,7 +118,7 @@ fn activities(found: &ActivityList, chosen: &Chosen) -> Markup {
     }
 }
 
-fn empty(chosen: &Chosen) -> Markup {
+fn empty(chosen: &Chosen, may_operate: bool) -> Markup {
     html! {
         section .empty {
             @if chosen.is_narrowed() || chosen.value("cursor").is_some() {
@@ -128,7 +128,7 @@ fn empty(chosen: &Chosen) -> Markup {
             } @else {
                 h2 { "Nothing has happened yet" }
                 p { "As soon as an agent starts a task, answers in a chat or works on a schedule, it stands here, while it works and after." }
-                p { a .button href="/" { "Give an agent a task" } }
+                @if may_operate { p { a .button href="/" { "Give an agent a task" } } }
             }
         }
     }

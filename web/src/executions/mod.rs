@@ -104,7 +104,7 @@ fn totals(sums: &Stats, filters: &Filters) -> Markup {
 
 fn table(rows: &ExecutionList, filters: &Filters, may_operate: bool) -> Markup {
     if rows.executions.is_empty() {
-        return empty(filters);
+        return empty(filters, may_operate);
     }
     html! {
         div #news .news hidden { button .button type="button" {} }
@@ -164,13 +164,16 @@ fn with_chosen() -> Markup {
     }
 }
 
-fn empty(filters: &Filters) -> Markup {
+fn empty(filters: &Filters, may_operate: bool) -> Markup {
     html! {
         section .empty {
             @if filters.is_narrowed() {
                 h2 { "Nothing matches" }
                 p { "No execution fits all of these filters." }
                 p { a .button href="/" { "Clear the filters" } }
+            } @else if !may_operate {
+                h2 { "Nothing has run yet" }
+                p { "What agents are given to do appears here, live." }
             } @else {
                 h2 { "Nothing has run yet" }
                 p { "Give an agent its first task: by “New task” above, or from a terminal." }
