@@ -115,7 +115,7 @@ fn day_sums(filters: &ExecutionFilters, of: Of, days: (Option<i64>, Option<i64>)
     let mut and = |comparison: &str, value: Option<Value>| {
         let Some(value) = value else { return };
         this.values.push(value);
-        this.sql.push_str(&format!(" AND {comparison} ?{}", this.values.len()));
+        this.sql.extend([" AND ", comparison, " ?", &this.values.len().to_string()]);
     };
     and("name =", of.name.map(Value::Text));
     and("day >=", days.0.map(Value::Integer));

@@ -88,7 +88,7 @@ pub(super) struct Writer {
 impl Writer {
     /// Over a file whose tables stand, at the position that it holds.
     pub fn new(connection: Connection, position: Position) -> Self {
-        connection.set_prepared_statement_cache_capacity(64);
+        connection.set_prepared_statement_cache_capacity(96);
         let executions = Executions::default();
         let (others, written) = (others(), position);
         Self { connection, executions, others, position, written, erased: false }
@@ -263,6 +263,7 @@ fn others() -> Vec<Box<dyn Projection>> {
         Box::new(webhook_deliveries::WebhookDeliveries::default()),
         Box::new(Versions::<super::payments::Payments>::default()),
         Box::new(super::payment_work::PaymentWork),
+        Box::new(super::lease_slots::LeaseSlots::default()),
         Box::new(search::Search::default()),
     ]
 }
