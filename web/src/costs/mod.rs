@@ -12,6 +12,9 @@ mod range;
 mod setting;
 mod tables;
 
+#[cfg(test)]
+mod tests;
+
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
