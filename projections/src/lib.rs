@@ -32,6 +32,6 @@ pub use query::{
     SEARCH_MAX_BYTES, SEARCH_WORDS_MAX, SESSION_TEXT_MAX_CHARS, SESSION_TITLE_MAX_CHARS,
     ScheduleQuery, Seen, SessionQuery, Sort, WebhookQuery,
 };
-pub use read::BACKLOG_COUNTED_MAX;
+pub use read::{BACKLOG_COUNTED_MAX, LeaseSlot};
 pub use views::{OpenError, Views, ViewsOptions};
 pub use write::{RebuildError, Rebuilt, rebuild};

@@ -11,6 +11,7 @@ mod detail;
 mod earned;
 mod filters;
 mod keys;
+mod lease_slots;
 mod list;
 mod payments;
 mod ranges;
@@ -27,4 +28,5 @@ mod webhooks;
 mod with_words;
 mod words;
 
+pub use lease_slots::LeaseSlot;
 pub use webhooks::BACKLOG_COUNTED_MAX;

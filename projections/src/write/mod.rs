@@ -12,6 +12,7 @@ mod execution_sums;
 mod executions;
 mod file;
 mod keys;
+mod lease_slots;
 mod payment_work;
 mod payments;
 mod projection;

@@ -93,6 +93,11 @@ impl Prefix {
         format!("{OWN}{}-erasing", self.bare())
     }
 
+    /// The stream on which nodes tell that they live: `log.ledger-nodes`.
+    pub fn nodes_stream(&self) -> String {
+        format!("{OWN}{}-nodes", self.bare())
+    }
+
     /// Whether only ledgers may append to a stream of that name: facts, texts and what the adapter
     /// keeps for itself.
     pub fn is_ours(&self, name: &str) -> bool {

@@ -292,7 +292,9 @@ impl Shared {
         let (Some(first), Some(last)) = (first.first(), last.first()) else { return Ok(None) };
         let odd = |problem: &dyn std::fmt::Display| StoreError::Fault(format!("{name}: {problem}"));
         if last.event_type == import::LOG_FILLING {
-            return Err(odd(&"an import into this log did not end: repeat it, or take another prefix"));
+            return Err(odd(
+                &"an import into this log did not end: repeat it, or take another prefix",
+            ));
         }
         let begun: LogBegun = last.as_json().map_err(|error| odd(&error))?;
         let log_id = LogId::new(&begun.log).map_err(|error| odd(&error))?;
