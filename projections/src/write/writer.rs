@@ -263,6 +263,7 @@ fn others() -> Vec<Box<dyn Projection>> {
         Box::new(webhook_deliveries::WebhookDeliveries::default()),
         Box::new(Versions::<super::payments::Payments>::default()),
         Box::new(super::payment_work::PaymentWork),
+        Box::new(super::lease_slots::LeaseSlots::default()),
         Box::new(search::Search::default()),
     ]
 }
