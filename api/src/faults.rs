@@ -41,6 +41,7 @@ impl From<StoreError> for Problem {
                 .retry_after(DISK_RETRY_S),
             StoreError::Busy(_) => Self::new(Code::Overloaded, text).retry_after(BUSY_RETRY_S),
             StoreError::Closed(_) => Self::new(Code::ShuttingDown, text).retry_after(BUSY_RETRY_S),
+            StoreError::Unreachable(_) => Self::new(Code::NotReady, text).retry_after(BUSY_RETRY_S),
             StoreError::TimedOut(_) | StoreError::Fault(_) => Self::internal(&text),
         }
     }

@@ -266,6 +266,9 @@ pub enum StoreError {
     /// It did not answer in time; whether the append happened is unknown.
     #[error("the event log did not answer within {0} s")]
     TimedOut(u64),
+    /// Nobody answers where it is; nothing was changed.
+    #[error("the event log can't be reached: {0}; nothing was changed")]
+    Unreachable(String),
     /// Anything else that went wrong below.
     #[error("the event log failed: {0}")]
     Fault(String),

@@ -321,7 +321,12 @@ fn reason_of(error: &rusqlite::Error) -> String {
 fn is_passing(error: &RebuildError) -> bool {
     match error {
         RebuildError::Sqlite(error) => is_full_or_busy(error),
-        RebuildError::Store(StoreError::DiskFull | StoreError::Busy(_)) => true,
+        RebuildError::Store(
+            StoreError::DiskFull
+            | StoreError::Busy(_)
+            | StoreError::Unreachable(_)
+            | StoreError::TimedOut(_),
+        ) => true,
         RebuildError::File(error) => error.kind() == std::io::ErrorKind::StorageFull,
         RebuildError::Store(_) | RebuildError::Stopped => false,
     }

@@ -224,7 +224,13 @@ impl Shared {
         }
         let (mut pause, mut tries, mut unexplained) = (PAUSE_MIN, 0_u32, 0_u32);
         loop {
-            let session = self.session(deadline).await?;
+            let session = match self.session(deadline).await {
+                // What was sent before may have been stored.
+                Err(StoreError::Unreachable(_)) if tries > 0 => {
+                    return Err(StoreError::TimedOut(self.line().waits.answer.as_secs()).into());
+                }
+                found => found?,
+            };
             tries += 1;
             let head = self.known_head();
             match self.attempt(&session, parcel).await {

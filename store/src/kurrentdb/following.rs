@@ -113,7 +113,7 @@ pub(super) fn follow(shared: &Arc<Shared>) {
         }
         shared.line().is_in_trouble(&why);
         shared.line().reconnected();
-        tracing::warn!(%why, after = resume.number(), "following the event log begins again");
+        tracing::debug!(%why, after = resume.number(), "following the event log begins again");
         shared.rest(pause);
         pause = longer(pause);
     }

@@ -169,7 +169,7 @@ impl Shared {
             Failure::Told(Error::UnsupportedFeature) => {
                 StoreError::Fault("the server is too old: it can't append in batches".to_owned())
             }
-            other => StoreError::Fault(format!("the server can't be reached: {other}")),
+            other => StoreError::Unreachable(other.to_string()),
         }
     }
 

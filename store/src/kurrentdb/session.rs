@@ -104,11 +104,18 @@ pub(super) enum Failure {
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Told(error) => write!(f, "{error}"),
+            Self::Told(error) => f.write_str(&in_short(&error.to_string())),
             Self::Silent(after) => write!(f, "no answer within {} ms", after.as_millis()),
             Self::Broken(why) => f.write_str(why),
         }
     }
+}
+
+/// What the crate says without the empty parts of a status.
+fn in_short(said: &str) -> String {
+    let said = said.split(", details:").next().unwrap_or(said);
+    let said = said.rsplit("error: ").next().filter(|rest| !rest.is_empty()).unwrap_or(said);
+    said.to_owned()
 }
 
 impl Failure {
