@@ -17,16 +17,18 @@ use eventstore::{
 };
 use execution_ledger_domain::Digest;
 use futures::{FutureExt, Stream, StreamExt};
-use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::{Instant, timeout};
 
 use super::Shared;
 use super::ended::{Cut, leaving_what_has_ended};
 use super::form::Prefix;
+use super::line::Failure;
+use super::pages::{PAGERS, PageOrder, read_pages};
 use super::reading::{longer, place, recorded};
-use super::session::{Failure, PAUSE_MIN, connected_client};
+use super::session::{PAUSE_MIN, connected_client};
 use crate::port::{Batch, Feed, Position, Recorded, StoreError, StoredContent, With};
-use crate::sqlite::recent::{News, bytes_of};
+use crate::sqlite::recent::News;
 
 /// Events that the follower passes on together, at most.
 const GROUP_EVENTS: usize = 512;
@@ -34,12 +36,6 @@ const GROUP_EVENTS: usize = 512;
 const PAGE_EVENTS: usize = 2_048;
 /// Size after which a page takes no further event, in bytes.
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
-/// Size after which a read of the whole log takes no further event, in bytes.
-const READ_MAX_BYTES: usize = 32 * 1024 * 1024;
-/// Threads that read pages.
-pub(super) const PAGERS: usize = 2;
-/// Pages that wait to be read.
-pub(super) const PAGES_WAITING: usize = 256;
 /// How often the follower looks whether its silence can be right, in seconds.
 const LOOK_S: u64 = 5;
 /// Events of others after which the server tells where it is, so that they are not read again.
@@ -47,19 +43,11 @@ const WINDOW_EVENTS: u32 = 1_000;
 /// The fact that tells of an erased text: what is kept in memory may hold it.
 const ERASED: &str = "content.erased";
 
-/// A page that somebody waits for.
-pub(super) struct PageOrder {
-    after: Position,
-    until: Position,
-    events: usize,
-    bytes: usize,
-    answer: oneshot::Sender<Result<Vec<(Recorded, Vec<Digest>)>, Failure>>,
-}
-
-type Messages = Pin<Box<dyn Stream<Item = eventstore::Result<SubscriptionEvent>> + Send>>;
+pub(super) type Messages =
+    Pin<Box<dyn Stream<Item = eventstore::Result<SubscriptionEvent>> + Send>>;
 
 /// What the server says from after a position on. Safe to wait for and to stop waiting for.
-async fn messages(
+pub(super) async fn messages(
     client: &Client,
     prefix: &Prefix,
     after: Position,
@@ -130,9 +118,10 @@ async fn follow_once(shared: &Shared, resume: &mut Position) -> Result<(), Failu
     let (mut confirmed, mut missing) = (false, None);
     let mut kept = None;
     loop {
-        let message = match kept.take() {
-            Some(message) => message,
-            None => tokio::select! {
+        let message = if let Some(message) = kept.take() {
+            message
+        } else {
+            tokio::select! {
                 biased;
                 _ = closed.wait_for(|closed| *closed) => return Ok(()),
                 next = timeout(look, said.next()) => match next {
@@ -148,7 +137,7 @@ async fn follow_once(shared: &Shared, resume: &mut Position) -> Result<(), Failu
                         continue;
                     }
                 },
-            },
+            }
         };
         match message.map_err(Failure::Told)? {
             SubscriptionEvent::EventAppeared(event) => {
@@ -196,14 +185,14 @@ fn group(
 }
 
 /// The fact that an event is. What somebody else has put into a stream of ours is none.
-fn fact(prefix: &Prefix, event: eventstore::ResolvedEvent) -> Option<(Recorded, Vec<Digest>)> {
-    match recorded(prefix, event.event?) {
-        Ok(fact) => fact,
-        Err(_) => {
-            metrics::counter!("ledger_log_foreign_events_total").increment(1);
-            None
-        }
-    }
+pub(super) fn fact(
+    prefix: &Prefix,
+    event: eventstore::ResolvedEvent,
+) -> Option<(Recorded, Vec<Digest>)> {
+    recorded(prefix, event.event?).unwrap_or_else(|_| {
+        metrics::counter!("ledger_log_foreign_events_total").increment(1);
+        None
+    })
 }
 
 /// Passes a group on to all followers; false where the store was closed meanwhile.
@@ -245,149 +234,6 @@ async fn pass_on(shared: &Shared, group: Vec<(Recorded, Vec<Digest>)>) -> bool {
     }
     shared.recent.publish(complete);
     true
-}
-
-/// Reads pages until the store is closed: a pager's thread.
-pub(super) fn read_pages(shared: &Arc<Shared>, orders: &Mutex<mpsc::Receiver<PageOrder>>) {
-    let mut pause = PAUSE_MIN;
-    while !shared.is_closed() {
-        // An order that is cut off is dropped: who waits for it orders it again.
-        let done = leaving_what_has_ended(|| {
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-            runtime.block_on(serve_pages(shared, orders));
-            runtime.shutdown_background();
-            Some(())
-        });
-        if let Ok(Some(())) = done {
-            return;
-        }
-        shared.rest(pause);
-        pause = longer(pause);
-    }
-}
-
-async fn serve_pages(shared: &Shared, orders: &Mutex<mpsc::Receiver<PageOrder>>) {
-    let line = shared.line();
-    let mut closed = shared.closing();
-    let mut client: Option<Client> = None;
-    loop {
-        let order = tokio::select! {
-            biased;
-            _ = closed.wait_for(|closed| *closed) => return,
-            order = async { orders.lock().await.recv().await } => order,
-        };
-        let Some(order) = order else { return };
-        if order.answer.is_closed() {
-            continue;
-        }
-        let patience = line.waits.attempt;
-        let read = async {
-            let connected = match client.take() {
-                Some(connected) => connected,
-                None => connected_client(line.settings.clone()).await?,
-            };
-            let read = page(&connected, shared, &order).await?;
-            client = Some(connected);
-            Ok(read)
-        };
-        let read = timeout(patience, read).await.unwrap_or(Err(Failure::Silent(patience)));
-        // Who waited and is gone needs no answer.
-        drop(order.answer.send(read));
-    }
-}
-
-async fn page(
-    client: &Client,
-    shared: &Shared,
-    order: &PageOrder,
-) -> Result<Vec<(Recorded, Vec<Digest>)>, Failure> {
-    let (after, credentials) = (order.after.max(shared.birth), shared.line().credentials.as_ref());
-    let mut said = messages(client, &shared.prefix, after, credentials).await;
-    let (mut events, mut bytes) = (Vec::new(), 0);
-    while let Some(message) = said.next().await {
-        let at = match message.map_err(Failure::Told)? {
-            SubscriptionEvent::EventAppeared(event) => {
-                let at = event.event.as_ref().map_or(0, |event| event.position.commit);
-                if let Some((event, texts)) = fact(&shared.prefix, event) {
-                    bytes += bytes_of(&event);
-                    events.push((event, texts));
-                }
-                Position::new(at)
-            }
-            SubscriptionEvent::Checkpoint(at) => Position::new(at.commit),
-            SubscriptionEvent::CaughtUp => break,
-            _ => continue,
-        };
-        if events.len() >= order.events || bytes >= order.bytes || at >= order.until {
-            break;
-        }
-    }
-    Ok(events)
-}
-
-impl Shared {
-    /// Events after a position, up to one that is known to be there; empty where there are none.
-    async fn page(
-        &self,
-        (after, until): (Position, Position),
-        (events, bytes): (usize, usize),
-        with: With,
-    ) -> Result<Vec<Recorded>, StoreError> {
-        let waits = self.line().waits;
-        let deadline = Instant::now() + waits.answer;
-        let mut pause = PAUSE_MIN;
-        loop {
-            let (answer, answered) = oneshot::channel();
-            let order = PageOrder { after, until, events, bytes, answer };
-            let sent = timeout(waits.attempt, self.pages.send(order)).await;
-            let failure = match sent {
-                Ok(Ok(())) => match timeout(waits.attempt * 2, answered).await {
-                    Ok(Ok(Ok(page))) => {
-                        self.line().is_well();
-                        return self.with_texts(page, with).await;
-                    }
-                    Ok(Ok(Err(failure))) => failure,
-                    Ok(Err(_)) => Failure::Broken("the server ended the read".to_owned()),
-                    Err(_) => Failure::Silent(waits.attempt * 2),
-                },
-                Ok(Err(_)) => return Err(crate::sqlite::queue::closed()),
-                Err(_) => return Err(StoreError::Busy(PAGES_WAITING)),
-            };
-            if self.is_closed() {
-                return Err(crate::sqlite::queue::closed());
-            }
-            if failure.is_final() {
-                return Err(StoreError::Fault(failure.to_string()));
-            }
-            self.line().is_in_trouble(&failure.to_string());
-            if Instant::now() + pause >= deadline {
-                return Err(StoreError::TimedOut(waits.answer.as_secs()));
-            }
-            tokio::time::sleep(pause).await;
-            pause = longer(pause);
-        }
-    }
-
-    /// Events of all streams after a position.
-    pub(super) async fn after(
-        &self,
-        after: Position,
-        limit: usize,
-        with: With,
-    ) -> Result<Vec<Recorded>, StoreError> {
-        if limit == 0 {
-            return Ok(Vec::new());
-        }
-        let mut head = self.known_head();
-        if head <= after {
-            head = self.end_of_log().await?;
-        }
-        if head <= after {
-            return Ok(Vec::new());
-        }
-        self.page((after, head), (limit, READ_MAX_BYTES), with).await
-    }
 }
 
 /// Starts the store's threads.

@@ -18,10 +18,12 @@ use serde::Serialize;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::appending::{Parcel, wire};
+use super::appending::wire;
+use super::delivery::Parcel;
 use super::form::CustomMetadata;
+use super::identity::{LOG_BEGUN, LogBegun};
 use super::reading::From;
-use super::{KurrentOptions, KurrentStore, LOG_BEGUN, LogBegun, OpenError, Shared};
+use super::{KurrentOptions, KurrentStore, OpenError, Shared};
 use crate::import::{ImportError, NewLog};
 use crate::port::{
     AppendError, EventStore as _, ExpectedRevision, LogId, Position, Recorded, StoreError, With,

@@ -1,17 +1,23 @@
 //! The log on a KurrentDB (EventStoreDB) server or cluster, through the `eventstore` crate.
 //!
 //! The crate is the thin part; most of what is here keeps its promises for it: connections that are
-//! replaced ([`session`]), appends that are certain ([`appending`]), a subscription that can be left
+//! replaced ([`session`]), appends that are certain ([`delivery`]), a subscription that can be left
 //! ([`ended`], [`following`]). Everything that is waited for has a limit.
 
 mod appending;
+mod backwards;
 mod board;
+mod cryptography;
+mod delivery;
 mod ended;
 mod erasing;
 mod following;
 pub mod form;
+mod identity;
 mod import;
+mod line;
 mod memory;
+mod pages;
 mod reading;
 mod session;
 mod settings;
@@ -22,22 +28,21 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use eventstore::EventData;
 use execution_ledger_domain::StreamName;
-use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::timeout;
-use uuid::Uuid;
 
+pub use self::cryptography::claim_cryptography;
 pub use self::form::{Prefix, PrefixError};
 pub use self::import::KurrentImport;
-pub use self::session::claim_cryptography;
 pub use self::settings::{ConnectionError, ConnectionString, KurrentOptions, UserPassword, Waits};
 
-use self::following::{LiveFeed, PAGES_WAITING, PageOrder, StoredFeed};
+use self::following::{LiveFeed, StoredFeed};
+use self::line::Line;
 use self::memory::{Fresh, Places, Stamps};
+use self::pages::{PAGES_WAITING, PageOrder};
 use self::reading::From;
-use self::session::{Line, Sessions};
+use self::session::Sessions;
 use crate::clock::Clock;
 use crate::port::{
     AppendError, Appended, ContentPlace, EventStore, ExpectedRevision, LogId, NewEvent, Position,
@@ -52,10 +57,6 @@ const QUEUE_WAIT_S: u64 = 5;
 const CLOSE_WAIT_S: u64 = 30;
 /// Longest rest between two looks whether the store is closed.
 const REST_LOOK: Duration = Duration::from_millis(20);
-/// Type of the adapter's own event that names a log.
-const LOG_BEGUN: &str = "log.begun";
-/// Random bytes of a log's id.
-const LOG_ID_BYTES: usize = 8;
 
 /// Why the log can't be opened.
 #[derive(Debug, thiserror::Error)]
@@ -71,22 +72,6 @@ pub enum OpenError {
         /// Why.
         problem: String,
     },
-}
-
-/// What names a log, in its own stream.
-#[derive(Serialize, Deserialize)]
-struct LogBegun {
-    log: String,
-}
-
-impl LogBegun {
-    /// A new log.
-    fn draw() -> Result<Self, StoreError> {
-        let mut drawn = [0_u8; LOG_ID_BYTES];
-        getrandom::fill(&mut drawn)
-            .map_err(|error| StoreError::Fault(format!("no random bytes: {error}")))?;
-        Ok(Self { log: format!("{:016x}", u64::from_be_bytes(drawn)) })
-    }
 }
 
 /// What the store's callers, followers and threads have in common.
@@ -258,47 +243,6 @@ impl KurrentStore {
             return Err(StoreError::Closed("it was opened for reading only".to_owned()));
         }
         if self.shared.is_closed() { Err(closed()) } else { Ok(()) }
-    }
-}
-
-impl Shared {
-    /// Which log this is, and where it begins.
-    async fn identity(&self, read_only: bool) -> Result<(LogId, Position), StoreError> {
-        let name = self.prefix.identity_stream();
-        if let Some(known) = self.known_identity(&name).await? {
-            return Ok(known);
-        }
-        if read_only {
-            let fault = format!("there is no log with the prefix {} on it", self.prefix);
-            return Err(StoreError::Fault(fault));
-        }
-        let begun = LogBegun::draw()?;
-        let id = Uuid::now_v7();
-        let event =
-            |_| EventData::json(LOG_BEGUN, &begun).map(|event| event.id(id)).into_iter().collect();
-        match self.append_first(name.clone(), id, &event).await {
-            // Another node was first: then it is that log.
-            Ok(()) | Err(AppendError::WrongExpectedRevision { .. }) => {}
-            Err(AppendError::Store(fault)) => return Err(fault),
-            Err(other) => return Err(StoreError::Fault(other.to_string())),
-        }
-        let known = self.known_identity(&name).await?;
-        known.ok_or_else(|| StoreError::Fault(format!("{name} can't be read back")))
-    }
-
-    async fn known_identity(&self, name: &str) -> Result<Option<(LogId, Position)>, StoreError> {
-        let first = self.events_of(name, From::Revision(0), 1).await?;
-        let last = self.events_of(name, From::End, 1).await?;
-        let (Some(first), Some(last)) = (first.first(), last.first()) else { return Ok(None) };
-        let odd = |problem: &dyn std::fmt::Display| StoreError::Fault(format!("{name}: {problem}"));
-        if last.event_type == import::LOG_FILLING {
-            return Err(odd(
-                &"an import into this log did not end: repeat it, or take another prefix",
-            ));
-        }
-        let begun: LogBegun = last.as_json().map_err(|error| odd(&error))?;
-        let log_id = LogId::new(&begun.log).map_err(|error| odd(&error))?;
-        Ok(Some((log_id, Position::new(first.position.commit))))
     }
 }
 

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use eventstore::{
-    Client, Credentials, Error, Position as Place, ReadAllOptions, ReadStreamOptions,
-    RecordedEvent, StreamPosition,
+    Client, Credentials, Error, Position as Place, ReadStreamOptions, RecordedEvent, StreamPosition,
 };
 use execution_ledger_domain::{Content, Digest, EventId, StreamName};
 use futures::{StreamExt, TryStreamExt};
@@ -12,17 +11,12 @@ use tokio::time::Instant;
 
 use super::Shared;
 use super::form::{CustomMetadata, Prefix, TextMetadata};
-use super::session::{Failure, PAUSE_MAX, PAUSE_MIN, Session};
+use super::line::Failure;
+use super::session::{PAUSE_MAX, PAUSE_MIN, Session};
 use crate::port::{Position, Recorded, StoreError, StoredContent, With};
 
 /// Texts that are asked for at once.
 const TEXTS_AT_ONCE: usize = 32;
-/// Events that are looked at, at first, to find the last one of ours.
-const TAIL_PAGE: usize = 32;
-/// Events that are looked at, at most at a time.
-const TAIL_PAGE_MAX: usize = 4_096;
-/// Facts that one read backwards answers, at most.
-const BACK_MAX: usize = 4_096;
 /// Streams that are read at once.
 const STREAMS_AT_ONCE: usize = 32;
 /// No revision of a server is larger.
@@ -34,7 +28,7 @@ pub(super) enum From {
     /// Forwards from a revision.
     Revision(u64),
     /// Backwards from a revision.
-    BackFrom(u64),
+    Down(u64),
     /// Backwards from the end.
     End,
 }
@@ -80,9 +74,7 @@ async fn stream_events(
     let options = ReadStreamOptions::default().max_count(limit);
     let options = match from {
         From::Revision(revision) => options.position(StreamPosition::Position(revision)).forwards(),
-        From::BackFrom(revision) => {
-            options.position(StreamPosition::Position(revision)).backwards()
-        }
+        From::Down(revision) => options.position(StreamPosition::Position(revision)).backwards(),
         From::End => options.position(StreamPosition::End),
     };
     let options = match credentials {
@@ -124,7 +116,7 @@ impl Shared {
             let session = self.session(deadline).await?;
             let failure = match session.ask(waits.attempt, &ask).await {
                 Ok(answer) => {
-                    self.sessions.are_well().await;
+                    self.sessions.are_well();
                     return Ok(answer);
                 }
                 Err(failure) => failure,
@@ -145,13 +137,13 @@ impl Shared {
         if self.is_closed() {
             return Err(crate::sqlite::queue::closed());
         }
-        self.sessions.current(deadline).await.map_err(|failure| self.fault(&failure))
+        self.sessions.current(deadline).await.map_err(|failure| fault(&failure))
     }
 
     /// Takes note of a failure: the connection is given up, and where it was final, that is all.
     pub(super) fn failed(&self, session: &Session, failure: &Failure) -> Result<(), StoreError> {
         if failure.is_final() {
-            return Err(self.fault(failure));
+            return Err(fault(failure));
         }
         // The crate itself goes over to the leader that it is told of.
         if !matches!(failure, Failure::Told(Error::NotLeaderException(_))) {
@@ -159,18 +151,6 @@ impl Shared {
         }
         self.line().is_in_trouble(&failure.to_string());
         Ok(())
-    }
-
-    fn fault(&self, failure: &Failure) -> StoreError {
-        match failure {
-            Failure::Told(Error::AccessDenied) => StoreError::Fault(
-                "the server refuses the credentials, or what they are asked to do".to_owned(),
-            ),
-            Failure::Told(Error::UnsupportedFeature) => {
-                StoreError::Fault("the server is too old: it can't append in batches".to_owned())
-            }
-            other => StoreError::Unreachable(other.to_string()),
-        }
     }
 
     /// Events of a stream by its name on the server; none where it is not there, or no longer.
@@ -215,7 +195,7 @@ impl Shared {
         with: With,
     ) -> Result<Vec<Recorded>, StoreError> {
         if revision <= REVISION_MAX {
-            let facts = self.facts_of(stream, From::BackFrom(revision), limit, with).await?;
+            let facts = self.facts_of(stream, From::Down(revision), limit, with).await?;
             if !facts.is_empty() {
                 return Ok(facts);
             }
@@ -287,94 +267,19 @@ impl Shared {
             }),
         }
     }
-
-    /// Position of the last fact, as the server has it, looked for backwards from the end of all that
-    /// it holds, and no further than what is known already.
-    pub(super) async fn end_of_log(&self) -> Result<Position, StoreError> {
-        let known = self.known_head();
-        let facts = self.facts_before(None, known, 1).await?;
-        let Some((last, _)) = facts.first() else { return Ok(self.known_head()) };
-        self.stamps.seen(last.recorded_at);
-        Ok(self.saw(last.position))
-    }
-
-    /// Facts before a position, backwards.
-    pub(super) async fn before(
-        &self,
-        before: Position,
-        limit: usize,
-        with: With,
-    ) -> Result<Vec<Recorded>, StoreError> {
-        if limit == 0 || before == Position::START {
-            return Ok(Vec::new());
-        }
-        let from_end = before > self.end_of_log().await?;
-        let before = (!from_end).then(|| place(before));
-        let facts = self.facts_before(before, Position::START, limit.min(BACK_MAX)).await?;
-        self.with_texts(facts, with).await
-    }
-
-    /// Facts before a place, or before the end of all; down to a position that is not looked at any
-    /// more. The server can't filter what it reads backwards, so everything is looked at that stands
-    /// between.
-    async fn facts_before(
-        &self,
-        mut before: Option<Place>,
-        down_to: Position,
-        limit: usize,
-    ) -> Result<Vec<(Recorded, Vec<Digest>)>, StoreError> {
-        let floor = down_to.max(self.birth).number();
-        let mut page = TAIL_PAGE.max(limit).min(TAIL_PAGE_MAX);
-        let mut facts = Vec::new();
-        loop {
-            let credentials = self.line().credentials.clone();
-            let seen =
-                self.ask(|client| all_backwards(client, before, page, credentials.clone())).await?;
-            let new = |event: &RecordedEvent| {
-                before.is_none_or(|before| event.position.commit < before.commit)
-            };
-            let mut lowest = None;
-            for event in seen.into_iter().filter(new) {
-                if event.position.commit <= floor {
-                    return Ok(facts);
-                }
-                lowest = Some(event.position);
-                if let Ok(Some(fact)) = recorded(&self.prefix, event) {
-                    facts.push(fact);
-                    if facts.len() == limit {
-                        return Ok(facts);
-                    }
-                }
-            }
-            let Some(lowest) = lowest else { return Ok(facts) };
-            before = Some(lowest);
-            page = (page * 4).min(TAIL_PAGE_MAX);
-        }
-    }
 }
 
-/// A page of everything, backwards.
-async fn all_backwards(
-    client: Client,
-    before: Option<Place>,
-    limit: usize,
-    credentials: Option<Credentials>,
-) -> eventstore::Result<Vec<RecordedEvent>> {
-    let options = ReadAllOptions::default().max_count(limit);
-    let options = match before {
-        Some(before) => options.position(StreamPosition::Position(before)).backwards(),
-        None => options.position(StreamPosition::End),
-    };
-    let options = match credentials {
-        Some(known) => options.authenticated(known),
-        None => options,
-    };
-    let mut read = client.read_all(&options).await?;
-    let mut events = Vec::new();
-    while let Some(resolved) = read.next().await? {
-        events.extend(resolved.event);
+/// What a failure is to those who use the store.
+fn fault(failure: &Failure) -> StoreError {
+    match failure {
+        Failure::Told(Error::AccessDenied) => StoreError::Fault(
+            "the server refuses the credentials, or what they are asked to do".to_owned(),
+        ),
+        Failure::Told(Error::UnsupportedFeature) => {
+            StoreError::Fault("the server is too old: it can't append in batches".to_owned())
+        }
+        other => StoreError::Unreachable(other.to_string()),
     }
-    Ok(events)
 }
 
 /// How long a pause of a loop that never gives up may become.

@@ -5,128 +5,25 @@
 //! all of that, whatever state it is in.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use eventstore::{BatchAppendClient, Client, ClientSettings, Credentials};
+use eventstore::{BatchAppendClient, Client, ClientSettings};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::cryptography::claim_cryptography;
 use super::ended::{Cut, cut};
-use super::settings::{KurrentOptions, Waits, settings_for_nothing};
-use crate::clock::Clock;
-use crate::port::Unreachable;
+use super::line::{Failure, Line};
 
 /// First pause before connecting again.
 pub(super) const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// Longest pause before connecting again.
 pub(super) const PAUSE_MAX: Duration = Duration::from_secs(2);
-/// How long claiming the cryptography may take, in seconds: nothing is waited for in it.
-const CLAIM_WAIT_S: u64 = 10;
-
-/// What all connections of a store have in common.
-pub(super) struct Line {
-    pub(super) settings: ClientSettings,
-    pub(super) credentials: Option<Credentials>,
-    pub(super) waits: Waits,
-    clock: Arc<dyn Clock>,
-    trouble: Mutex<Option<Unreachable>>,
-    reconnects: AtomicU64,
-}
-
-impl Line {
-    pub(super) fn new(options: &KurrentOptions) -> Result<Self, super::ConnectionError> {
-        let login = options.credentials.as_ref().or_else(|| options.connection.login());
-        Ok(Self {
-            settings: options.connection.client_settings()?,
-            credentials: login.map(super::UserPassword::credentials),
-            waits: options.waits,
-            clock: Arc::clone(&options.clock),
-            trouble: Mutex::default(),
-            reconnects: AtomicU64::new(0),
-        })
-    }
-
-    /// Since when the server can't be reached; none where it can.
-    pub(super) fn trouble(&self) -> Option<Unreachable> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Connections that were made in the place of others.
-    pub(super) fn reconnects(&self) -> u64 {
-        self.reconnects.load(Ordering::Relaxed)
-    }
-
-    /// Something was answered.
-    pub(super) fn is_well(&self) {
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(over) = trouble.take() {
-            metrics::gauge!("ledger_log_unreachable").set(0.0);
-            tracing::info!(since = %over.since, "the event log can be reached again");
-        }
-    }
-
-    /// Something was not answered.
-    pub(super) fn is_in_trouble(&self, problem: &str) {
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *trouble {
-            Some(known) => problem.clone_into(&mut known.problem),
-            None => {
-                metrics::gauge!("ledger_log_unreachable").set(1.0);
-                tracing::warn!(problem, "the event log can't be reached");
-                let since = self.clock.now();
-                *trouble = Some(Unreachable { since, problem: problem.to_owned() });
-            }
-        }
-    }
-
-    pub(super) fn reconnected(&self) {
-        self.reconnects.fetch_add(1, Ordering::Relaxed);
-        metrics::counter!("ledger_log_reconnects_total").increment(1);
-    }
-}
-
-/// Why something that was asked of a connection was not answered with what it was asked for.
-#[derive(Clone, Debug)]
-pub(super) enum Failure {
-    /// The server's own answer, through the crate.
-    Told(eventstore::Error),
-    /// No answer in time.
-    Silent(Duration),
-    /// The connection's thread is gone, or a task in it panicked.
-    Broken(String),
-}
-
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Told(error) => f.write_str(&in_short(&error.to_string())),
-            Self::Silent(after) => write!(f, "no answer within {} ms", after.as_millis()),
-            Self::Broken(why) => f.write_str(why),
-        }
-    }
-}
-
-/// What the crate says without the empty parts of a status.
-fn in_short(said: &str) -> String {
-    let said = said.split(", details:").next().unwrap_or(said);
-    let said = said.rsplit("error: ").next().filter(|rest| !rest.is_empty()).unwrap_or(said);
-    said.to_owned()
-}
-
-impl Failure {
-    /// Whether the server refused us, so that asking again is of no use.
-    pub(super) fn is_final(&self) -> bool {
-        matches!(
-            self,
-            Self::Told(eventstore::Error::AccessDenied | eventstore::Error::UnsupportedFeature)
-        )
-    }
-}
 
 /// A connection to the server.
 pub(super) struct Session {
@@ -336,7 +233,7 @@ impl Sessions {
     }
 
     /// Says that the connections work: the next one that fails is replaced without a pause.
-    pub(super) async fn are_well(&self) {
+    pub(super) fn are_well(&self) {
         self.line.is_well();
         if let Ok(mut current) = self.current.try_lock() {
             current.next_try = None;
@@ -347,44 +244,4 @@ impl Sessions {
     pub(super) async fn close(&self) {
         self.current.lock().await.session = None;
     }
-}
-
-/// Lets the crate choose the cryptography of TLS for this process, before anybody else does.
-///
-/// The crate installs a provider for the whole process when its first client is made, and where one
-/// is installed already it panics, then and for every further client. So it has to come first; what
-/// is installed afterwards is refused, which does no harm. Cheap, and safe to repeat.
-///
-/// # Errors
-/// Says so where another part of the process was first.
-pub fn claim_cryptography() -> Result<(), String> {
-    static CLAIMED: std::sync::OnceLock<Result<(), String>> = std::sync::OnceLock::new();
-    CLAIMED.get_or_init(claimed_cryptography).clone()
-}
-
-fn claimed_cryptography() -> Result<(), String> {
-    if rustls::crypto::CryptoProvider::get_default().is_some() {
-        return Err("this process has chosen its cryptography of TLS already, and the client of \
-                    KurrentDB would panic over it"
-            .to_owned());
-    }
-    let claim = || {
-        let settings = settings_for_nothing().map_err(|error| error.to_string())?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .map_err(|error| error.to_string())?;
-        runtime.block_on(async {
-            let asked = eventstore::operations::Client::new(settings);
-            let patience = Duration::from_secs(CLAIM_WAIT_S);
-            match timeout(patience, asked.current_selected_node()).await {
-                // It was made, and found out that it has no server, as it should.
-                Ok(Err(eventstore::Error::GrpcConnectionError(_))) => Ok(()),
-                odd => Err(format!("the client of KurrentDB can't be made: {odd:?}")),
-            }
-        })
-    };
-    let claimed = thread::Builder::new().name("kurrentdb".to_owned()).spawn(claim);
-    let claimed = claimed.map_err(|error| error.to_string())?.join();
-    claimed.unwrap_or_else(|cause| Err(format!("the client of KurrentDB: {:?}", cut(&*cause))))
 }
