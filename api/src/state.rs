@@ -1,6 +1,6 @@
 //! What every handler has at hand.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use execution_ledger_domain::agent::{Agent, AgentConfig};
 use execution_ledger_domain::execution::Execution;
@@ -8,6 +8,7 @@ use execution_ledger_domain::scope::Ownership;
 use execution_ledger_domain::{AgentName, ExecutionId, Scope, StreamName, Timestamp};
 use execution_ledger_process::erasing::Eraser;
 use execution_ledger_process::keys::Keys;
+use execution_ledger_process::nodes::Station;
 use execution_ledger_process::paid::Payments;
 use execution_ledger_process::run_token::LedgerSecret;
 use execution_ledger_process::scheduler::Schedules;
@@ -32,6 +33,20 @@ use crate::sign_in::SignIn;
 /// Checks of the history that go on at once.
 const VERIFYING_MAX: usize = 1;
 
+/// What is done once. Of several nodes one does it; another may take it over, and then these parts are
+/// others.
+#[derive(Clone)]
+pub struct Duties {
+    /// What callers can do with schedules.
+    pub schedules: Schedules,
+    /// What callers can do with webhooks.
+    pub webhooks: Webhooks,
+    /// Takes payments.
+    pub payments: Payments,
+    /// Signs what the log holds; without it `/tlog/` answers 404.
+    pub notary: Option<Notary>,
+}
+
 /// The parts that the interface stands on.
 pub struct Parts {
     /// The one write path; here only its store is read.
@@ -48,16 +63,12 @@ pub struct Parts {
     pub metrics: Option<PrometheusHandle>,
     /// The digest of the admin key.
     pub admin_key: KeyDigest,
-    /// What callers can do with schedules.
-    pub schedules: Schedules,
-    /// What callers can do with webhooks.
-    pub webhooks: Webhooks,
+    /// What is done once, and answered by the node that does it.
+    pub duties: Duties,
+    /// This node among others; nothing where it is alone.
+    pub station: Option<Station>,
     /// All other keys.
     pub keys: Keys,
-    /// Takes payments.
-    pub payments: Payments,
-    /// Signs what the log holds; without it `/tlog/` answers 404.
-    pub notary: Option<Notary>,
     /// Vouches for the cookies of browsers.
     pub secret: LedgerSecret,
     /// The settings.
@@ -72,17 +83,15 @@ struct Inner {
     ledger: Ledger,
     views: Views,
     tasks: Tasks,
-    schedules: Schedules,
-    webhooks: Webhooks,
+    duties: RwLock<Duties>,
+    station: Option<Station>,
     transcripts: Transcripts,
     hub: TranscriptHub,
     metrics: Option<PrometheusHandle>,
     admin_key: KeyDigest,
     keys: Keys,
-    payments: Payments,
     paid_gate: PaidGate,
     secret: LedgerSecret,
-    notary: Option<Notary>,
     sign_in: Arc<SignIn>,
     access_log: AccessLog,
     eraser: Eraser,
@@ -102,18 +111,16 @@ impl App {
             feed: Arc::new(ActivityFeed::new(store, parts.views.clone())),
             gate: Arc::new(Gate::new(parts.options)),
             secret: parts.secret.clone(),
-            paid_gate: PaidGate::new(parts.payments.requests_per_min()),
-            payments: parts.payments,
+            paid_gate: PaidGate::new(parts.duties.payments.requests_per_min()),
             sign_in: Arc::new(SignIn::new(parts.secret, Arc::clone(parts.ledger.clock()))),
             access_log: AccessLog::new(parts.ledger.clone()),
             eraser: Eraser::new(parts.ledger.clone(), parts.transcripts.clone()),
             keys: parts.keys,
-            notary: parts.notary,
             ledger: parts.ledger,
             views: parts.views,
             tasks: parts.tasks,
-            schedules: parts.schedules,
-            webhooks: parts.webhooks,
+            duties: RwLock::new(parts.duties),
+            station: parts.station,
             transcripts: parts.transcripts,
             hub: parts.hub,
             metrics: parts.metrics,
@@ -137,8 +144,22 @@ impl App {
         &self.0.keys
     }
 
-    pub(crate) fn payments(&self) -> &Payments {
-        &self.0.payments
+    /// Others do from now on what is done once.
+    pub fn take_over(&self, duties: Duties) {
+        *self.0.duties.write().unwrap_or_else(PoisonError::into_inner) = duties;
+    }
+
+    fn duty<T>(&self, of: impl Fn(&Duties) -> T) -> T {
+        of(&self.0.duties.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// This node among others; nothing where it is alone.
+    pub(crate) fn station(&self) -> Option<&Station> {
+        self.0.station.as_ref()
+    }
+
+    pub(crate) fn payments(&self) -> Payments {
+        self.duty(|duties| duties.payments.clone())
     }
 
     pub(crate) fn paid_gate(&self) -> &PaidGate {
@@ -149,8 +170,8 @@ impl App {
         &self.0.secret
     }
 
-    pub(crate) fn notary(&self) -> Option<&Notary> {
-        self.0.notary.as_ref()
+    pub(crate) fn notary(&self) -> Option<Notary> {
+        self.duty(|duties| duties.notary.clone())
     }
 
     pub(crate) fn verifying(&self) -> &Arc<Semaphore> {
@@ -186,12 +207,12 @@ impl App {
         &self.0.tasks
     }
 
-    pub(crate) fn schedules(&self) -> &Schedules {
-        &self.0.schedules
+    pub(crate) fn schedules(&self) -> Schedules {
+        self.duty(|duties| duties.schedules.clone())
     }
 
-    pub(crate) fn webhooks(&self) -> &Webhooks {
-        &self.0.webhooks
+    pub(crate) fn webhooks(&self) -> Webhooks {
+        self.duty(|duties| duties.webhooks.clone())
     }
 
     pub(crate) fn transcripts(&self) -> &Transcripts {

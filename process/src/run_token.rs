@@ -15,6 +15,15 @@ pub const PREFIX: &str = "elr_";
 /// How every result token begins.
 pub const RESULT_PREFIX: &str = "elp_";
 
+/// A secret that follows from a shared one, for one purpose: from it neither that nor another follows.
+pub fn derived(shared: &[u8], purpose: &str) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(shared)
+        .unwrap_or_else(|_| unreachable!("HMAC takes a key of any length"));
+    mac.update(b"execution-ledger\0");
+    mac.update(purpose.as_bytes());
+    mac.finalize().into_bytes().into()
+}
+
 /// The ledger's own secret: signs run tokens and marks requests. Thirty-two random bytes that live
 /// as long as the data directory.
 #[derive(Clone)]

@@ -27,7 +27,8 @@ impl DataDir {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(|source| file("the folder", parent, source))?;
         }
-        for folder in [this.0.clone(), this.transcripts(), this.runs(), this.notary()] {
+        let folders = [this.0.clone(), this.transcripts(), this.runs(), this.notary(), this.node()];
+        for folder in folders {
             closed_folder(&folder)?;
         }
         Ok(this)
@@ -61,6 +62,11 @@ impl DataDir {
     /// The notary's checkpoints.
     pub fn notary(&self) -> PathBuf {
         self.0.join("notary")
+    }
+
+    /// What this node of several must remember: its id, and until when its runs believe in it.
+    pub fn node(&self) -> PathBuf {
+        self.0.join("node")
     }
 
     /// The administrator's key.

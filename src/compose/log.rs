@@ -8,7 +8,7 @@ use execution_ledger_store::kurrentdb::{
     Waits,
 };
 use execution_ledger_store::sqlite::{OpenError, SqliteOptions, SqliteStore, WriterLock};
-use execution_ledger_store::{EventStore, SystemClock};
+use execution_ledger_store::{EventStore, NodeBoard, SystemClock};
 
 use super::data_dir::DataDir;
 use crate::config::{Settings, StoreKind};
@@ -28,6 +28,8 @@ pub enum LogError {
 pub struct Writable {
     /// The log.
     pub store: Arc<dyn EventStore>,
+    /// Where nodes that share it tell each other that they live, where it can be shared.
+    pub board: Option<Arc<dyn NodeBoard>>,
     /// What a file has within itself.
     _lock: Option<WriterLock>,
 }
@@ -39,12 +41,13 @@ pub async fn open(settings: &Settings, data_dir: &DataDir) -> Result<Writable, L
             let options =
                 SqliteOptions { clock: Arc::new(SystemClock), ..SqliteOptions::default() };
             let store = SqliteStore::open(&data_dir.events(), options)?;
-            Ok(Writable { store, _lock: None })
+            Ok(Writable { store, board: None, _lock: None })
         }
         StoreKind::Kurrentdb => {
             let lock = WriterLock::acquire(&data_dir.events())?;
             let store = KurrentStore::open(kurrent_options(settings)?).await?;
-            Ok(Writable { store, _lock: Some(lock) })
+            let board: Arc<dyn NodeBoard> = Arc::<KurrentStore>::clone(&store);
+            Ok(Writable { store, board: Some(board), _lock: Some(lock) })
         }
     }
 }

@@ -2,9 +2,11 @@
 
 pub mod admin_key;
 pub mod data_dir;
+mod duties;
 mod first_start;
 pub mod log;
 mod metrics;
+mod nodes;
 mod notary;
 mod open_work;
 pub mod paid;
@@ -102,6 +104,8 @@ pub struct Foundation {
     pub price_book: Arc<PriceBook>,
     /// The administrator's key.
     pub admin_key: admin_key::AdminKey,
+    /// The secret that several nodes share; none where the ledger is alone with its log.
+    pub cluster: Option<nodes::ClusterSecret>,
     /// Signs run tokens; lives as long as the data directory.
     pub ledger_secret: [u8; secret::SECRET_BYTES],
     /// Keeps log and traces going; ends them when dropped.
@@ -119,9 +123,24 @@ impl Foundation {
             None => PriceBook::built_in(),
         };
         let data_dir = DataDir::open(&settings.data_dir)?;
+        let cluster = nodes::ClusterSecret::load(&settings)?;
+        if let Some(cluster) = &cluster {
+            cluster.settle(&data_dir)?;
+        }
         let admin_key = admin_key::AdminKey::load_or_make(&data_dir)?;
-        let ledger_secret = secret::load_or_make(&data_dir.ledger_secret())?;
-        Ok(Self { settings, data_dir, price_book, admin_key, ledger_secret, _telemetry: telemetry })
+        let ledger_secret = match &cluster {
+            Some(cluster) => cluster.ledger_secret(),
+            None => secret::load_or_make(&data_dir.ledger_secret())?,
+        };
+        Ok(Self {
+            settings,
+            data_dir,
+            price_book,
+            admin_key,
+            cluster,
+            ledger_secret,
+            _telemetry: telemetry,
+        })
     }
 }
 

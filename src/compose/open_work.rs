@@ -1,5 +1,6 @@
 //! From the read models to what the process manager and admission need of them.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -7,7 +8,7 @@ use execution_ledger_domain::execution::{CancelCause, Trigger};
 use execution_ledger_domain::policy::{
     AgentStatus as Status, Ceiling, HeldSlot, OpenExecution, Place, Policy,
 };
-use execution_ledger_domain::{AgentName, ExecutionId, Scope, SessionId, Timestamp, limits};
+use execution_ledger_domain::{AgentName, ExecutionId, NodeId, Scope, SessionId, Timestamp, limits};
 use execution_ledger_process::desk::Desk;
 use execution_ledger_process::tasks::SessionIndex;
 use execution_ledger_projections::{AgentStatus, At, QueryError, Views};
@@ -29,10 +30,17 @@ pub async fn load(
     views: &Views,
     ceiling: Ceiling,
     now: Timestamp,
+    me: Option<NodeId>,
 ) -> Result<(Policy, Position), ServeError> {
     let unread = |error: &QueryError| ServeError::Part(format!("the read models: {error}"));
     let (position, open, agents) = views.open_work().await.map_err(|error| unread(&error))?;
     let mut policy = Policy::new(ceiling);
+    let mut slots = HashMap::new();
+    if let Some(me) = me {
+        policy.share(me);
+        let taken = views.lease_slots().await.map_err(|error| unread(&error))?;
+        slots.extend(taken.value.into_iter().map(|slot| (slot.execution, slot)));
+    }
     for agent in agents {
         let status = match agent.status {
             AgentStatus::Active => Status::Active,
@@ -46,7 +54,7 @@ pub async fn load(
             claim,
             slot_until,
             cancellation: row.cancellation_requested_at.map(|_| CancelCause::Requested),
-            node: None,
+            node: slots.get(&row.id).filter(|slot| slot.claim == claim).map(|slot| slot.node),
         });
         policy.load_execution(&OpenExecution {
             id: row.id,
@@ -60,6 +68,9 @@ pub async fn load(
             is_retried: row.is_retried,
             held,
         });
+        if slots.contains_key(&row.id) {
+            policy.load_taken(row.id);
+        }
     }
     // Read after the others: what failed meanwhile comes back with the log, and does no harm twice.
     let since = now.minus_s(RETRIED_WITHIN_S);

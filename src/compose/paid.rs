@@ -65,13 +65,15 @@ pub struct Till {
 }
 
 impl Till {
-    /// Goes on with the payments that are open where the read models are.
+    /// Goes on with the payments that are open where the read models are; looks after none where another
+    /// node does.
     pub async fn start(
         views: &Views,
         store: &Arc<dyn EventStore>,
         ledger: Ledger,
         tasks: Tasks,
         settings: &Settings,
+        looks: bool,
     ) -> Result<Self, ServeError> {
         let failed = |error: &dyn std::fmt::Display| ServeError::Part(format!("payments: {error}"));
         let selling = selling(settings).map_err(ServeError::Part)?;
@@ -80,7 +82,10 @@ impl Till {
             Payments::new(ledger, tasks, selling, open).map_err(|error| failed(&error))?;
         let log = store.subscribe(position).await.map_err(|error| failed(&error))?;
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(payments.clone().run(log, stopped));
+        let running = payments.clone();
+        let task = tokio::spawn(async move {
+            if looks { running.run(log, stopped).await } else { Ok(()) }
+        });
         Ok(Self { payments, stop, task })
     }
 

@@ -24,12 +24,13 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// Goes on with the schedules where the read models are.
+    /// Goes on with the schedules where the read models are; decides nothing where another node does.
     pub async fn start(
         views: &Views,
         store: &Arc<dyn EventStore>,
         ledger: Ledger,
         tasks: Tasks,
+        decides: bool,
     ) -> Result<Self, ServeError> {
         let failed =
             |error: &dyn std::fmt::Display| ServeError::Part(format!("the schedules: {error}"));
@@ -49,7 +50,10 @@ impl Scheduler {
         let schedules = Schedules::new(ledger, tasks, loaded.collect(), runs.collect());
         let log = store.subscribe(position).await.map_err(|error| failed(&error))?;
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(schedules.clone().run(log, stopped));
+        let running = schedules.clone();
+        let task = tokio::spawn(async move {
+            if decides { running.run(log, stopped).await } else { Ok(()) }
+        });
         Ok(Self { schedules, stop, task })
     }
 

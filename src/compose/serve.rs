@@ -24,14 +24,13 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::duties::{Means, OnDuty};
 use super::first_start;
-use super::notary::Signing;
+use super::log::Writable;
+use super::nodes::{self, Member};
 use super::open_work::{self, Sessions};
-use super::paid::Till;
-use super::schedules::Scheduler;
 use super::server_file::ServerFile;
 use super::shutdown::Shutdown;
-use super::webhooks::Sender;
 use super::{Foundation, ServeError};
 use crate::config::{HttpUrl, Settings};
 
@@ -74,7 +73,7 @@ async fn run(foundation: &Foundation, drain: bool) -> Result<(), ServeError> {
     let address = listener.local_addr().map_err(|error| part("the HTTP server", &error))?;
     let server = ServerFile { url: local_url(scheme, address), pid: std::process::id() };
 
-    let served = with_parts(foundation, &store, listener, tls, &server, &shutdown, drain).await;
+    let served = with_parts(foundation, &opened, listener, tls, &server, &shutdown, drain).await;
     store.close().await;
     if let Err(error) = server.remove(&settings.data_dir) {
         tracing::warn!(%error, "server.json could not be removed");
@@ -84,16 +83,17 @@ async fn run(foundation: &Foundation, drain: bool) -> Result<(), ServeError> {
 
 async fn with_parts(
     foundation: &Foundation,
-    store: &Arc<dyn EventStore>,
+    opened: &Writable,
     listener: TcpListener,
     tls: Option<Arc<rustls::ServerConfig>>,
     server: &ServerFile,
     shutdown: &Shutdown,
     drain: bool,
 ) -> Result<(), ServeError> {
-    let (settings, data_dir) = (&foundation.settings, &foundation.data_dir);
+    let (settings, data_dir, store) = (&foundation.settings, &foundation.data_dir, &opened.store);
     let public = settings.public_url.as_ref().map(|url| url.as_str().trim_end_matches('/'));
     let url = public.unwrap_or(&server.url);
+    let url_of_node = server.url.as_str();
     let ledger = Ledger::new(Arc::clone(store), Arc::new(SystemClock));
     let metrics = super::metrics::install(settings)?;
     first_start::register_agents(&ledger).await?;
@@ -108,9 +108,32 @@ async fn with_parts(
     }
 
     let secret = LedgerSecret::new(foundation.ledger_secret);
-    let (policy, position) = open_work::load(&views, ceiling(settings), ledger.now()).await?;
+    let card = nodes::card(settings, data_dir, &foundation.ledger_secret, url_of_node)?;
+    let board = opened.board.clone();
+    let me = foundation.cluster.as_ref().map(|_| card.node);
+    if let Some(board) = &board {
+        nodes::check_company(board, &card).await?;
+    }
+    // Others write meanwhile: what the policy is made from must be of one moment.
+    let (stop_views, views_task) = match me {
+        Some(_) => (stop_views_of(&views, stop_views, views_task).await, None),
+        None => (stop_views, Some(views_task)),
+    };
+    let (policy, position) = open_work::load(&views, ceiling(settings), ledger.now(), me).await?;
     let desk = Arc::new(Desk::new(policy, position));
     open_work::load_keys(&views, position, &desk).await?;
+    let views_task = match views_task {
+        Some(task) => task,
+        None => spawn_views(&views, stop_views.subscribe()),
+    };
+    let member = match (board, me) {
+        (Some(board), Some(_)) => {
+            Some(Member::join(data_dir, card, board, &ledger, &desk).await?)
+        }
+        (Some(board), None) => Some(Member::alone(card, board, ledger.clone())),
+        (None, _) => None,
+    };
+    let station = member.as_ref().and_then(|member| member.station.clone());
     let transcripts = Transcripts::new(data_dir.runs(), data_dir.transcripts());
     finish_erasures(&ledger, &transcripts).await;
     let hub = TranscriptHub::new(transcripts.clone());
@@ -123,6 +146,10 @@ async fn with_parts(
         Arc::new(Sessions(views.clone())),
         manager_options(foundation, url),
     );
+    let manager = match &station {
+        Some(station) => manager.among(station.clone()),
+        None => manager,
+    };
     let log = store.subscribe(position).await.map_err(|error| part("the event log", &error))?;
     let manager_task = tokio::spawn(manager.run(log, manager_stop));
 
@@ -134,29 +161,26 @@ async fn with_parts(
     )
     .keeping_out_of(canonical(data_dir.path()))
     .pricing_by(Arc::clone(&foundation.price_book));
-    let mut scheduler = Scheduler::start(&views, store, ledger.clone(), tasks.clone()).await?;
-    let mut sender = Sender::start(&views, store, ledger.clone(), secret.clone(), settings).await?;
-    let mut till = Till::start(&views, store, ledger.clone(), tasks.clone(), settings).await?;
+    let means = Means::new(foundation, store, (&ledger, &views), &desk, &tasks, &secret);
+    let (mut on_duty, duties) = OnDuty::begin(means, station.as_ref()).await?;
     let keys = Keys::new(ledger.clone(), Arc::clone(&desk));
-    let signing = Signing::start(data_dir, store, settings).await?;
     let app = App::new(Parts {
         ledger,
         views,
         tasks,
-        schedules: scheduler.schedules.clone(),
-        payments: till.payments.clone(),
-        webhooks: sender.webhooks.clone(),
+        duties,
+        station,
         transcripts,
         hub,
         metrics,
         admin_key: KeyDigest::of(foundation.admin_key.reveal()),
         keys,
-        notary: Some(signing.notary()),
         secret,
         options: api_options(settings, url, tls.is_some()),
     });
     let sign_in = app.new_sign_in_token().map_err(|error| part("the sign-in link", &error))?;
     announce(foundation, server, url, &sign_in)?;
+    let minded = app.clone();
     let (stopping, draining) = (shutdown.clone(), Arc::clone(&desk));
     let api =
         execution_ledger_api::serve(listener, tls, app, execution_ledger_web::around, async move {
@@ -170,20 +194,17 @@ async fn with_parts(
     tokio::select! {
         served = api => served.map_err(|error| part("the HTTP server", &error))?,
         ended = &mut manager_task => return Err(manager_ended(ended)),
-        ended = scheduler.ended() => return Err(ended),
-        ended = till.ended() => return Err(ended),
-        ended = sender.ended() => return Err(ended),
+        ended = on_duty.mind(&minded) => return Err(ended),
     }
 
-    scheduler.stop().await;
-    till.stop().await;
-    sender.stop().await;
-
+    on_duty.stop().await;
     stop_manager.send_replace(true);
     if tokio::time::timeout(MANAGER_STOP, manager_task).await.is_err() {
         tracing::warn!("some runs were still being started; the next start goes on with them");
     }
-    signing.stop().await;
+    if let Some(member) = member {
+        member.leave().await;
+    }
     stop_views.send_replace(true);
     if tokio::time::timeout(VIEWS_STOP, views_task).await.is_err() {
         tracing::warn!("the read models did not stop in time; they go on where they were");
@@ -213,6 +234,20 @@ fn manager_ended(ended: Result<Result<(), ManagerError>, tokio::task::JoinError>
         Err(panic) => part("the process manager", &panic),
         Ok(Ok(())) => part("the process manager", &"the event log has ended"),
     }
+}
+
+/// Stops the read models where they are, so that they can be asked at one moment; answers by what they
+/// are stopped when they have begun again.
+async fn stop_views_of(
+    views: &Views,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+) -> watch::Sender<bool> {
+    stop.send_replace(true);
+    if tokio::time::timeout(VIEWS_STOP, task).await.is_err() {
+        tracing::warn!(position = ?views.position(), "the read models did not stop in time");
+    }
+    watch::channel(false).0
 }
 
 fn spawn_views(views: &Views, mut stopped: watch::Receiver<bool>) -> JoinHandle<()> {

@@ -69,13 +69,14 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// Goes on with the webhooks where the read models are.
+    /// Goes on with the webhooks where the read models are; sends nothing where another node does.
     pub async fn start(
         views: &Views,
         store: &Arc<dyn EventStore>,
         ledger: Ledger,
         secret: LedgerSecret,
         settings: &Settings,
+        sends: bool,
     ) -> Result<Self, ServeError> {
         let failed =
             |error: &dyn std::fmt::Display| ServeError::Part(format!("the webhooks: {error}"));
@@ -99,7 +100,10 @@ impl Sender {
         );
         let log = store.subscribe(position).await.map_err(|error| failed(&error))?;
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(webhooks.clone().run(log, stopped));
+        let running = webhooks.clone();
+        let task = tokio::spawn(async move {
+            if sends { running.run(log, stopped).await } else { Ok(()) }
+        });
         Ok(Self { webhooks, stop, task })
     }
 

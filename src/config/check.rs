@@ -36,6 +36,12 @@ impl Settings {
                  to kurrentdb, or unset it",
             );
         }
+        if self.store == StoreKind::Sqlite && self.cluster_secret_file.is_some() {
+            return together(
+                "setting cluster_secret_file: nodes share a log on a KurrentDB; set store to kurrentdb, \
+                 or unset it",
+            );
+        }
         if self.kurrentdb_timeout_s.get() < self.kurrentdb_attempt_timeout_s.get() {
             return together("kurrentdb_timeout_s is shorter than kurrentdb_attempt_timeout_s");
         }

@@ -185,6 +185,15 @@ settings! {
     /// How long an append or a read may take with all its repetitions, in seconds.
     "EXECUTION_LEDGER_KURRENTDB_TIMEOUT_S"
     kurrentdb_timeout_s: Within<1, 600> => Within<1, 600> = Within::fixed(30);
+    /// The secret that nodes on one KurrentDB share, at least 32 bytes, readable by nobody else. Without it the ledger works alone.
+    "EXECUTION_LEDGER_CLUSTER_SECRET_FILE"
+    cluster_secret_file: PathBuf => Option<PathBuf> = None;
+    /// By which address the other nodes reach this one, where that is not what it listens on.
+    "EXECUTION_LEDGER_NODE_URL"
+    node_url: HttpUrl => Option<HttpUrl> = None;
+    /// After how much silence a node holds nothing any more and its runs stop, in seconds.
+    "EXECUTION_LEDGER_NODE_LEASE_S"
+    node_lease_s: Within<2, 300> => Within<2, 300> = Within::fixed(20);
     /// Connections that read the read models at once.
     "EXECUTION_LEDGER_VIEW_READERS"
     view_readers: Within<1, 64> => Within<1, 64> = Within::fixed(4);

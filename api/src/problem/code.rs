@@ -204,6 +204,10 @@ codes! {
     Internal = "internal", INTERNAL_SERVER_ERROR, "Something went wrong in the ledger";
     /// More goes on at once than may.
     Overloaded = "overloaded", SERVICE_UNAVAILABLE, "The ledger is busy";
+    /// Of several nodes none does what is done once at the moment.
+    NoLeader = "no_leader", SERVICE_UNAVAILABLE, "No node leads";
+    /// Another node would have to answer, and can't be reached.
+    NodeUnreachable = "node_unreachable", SERVICE_UNAVAILABLE, "Another node can't be reached";
     /// It has started, but can't answer this yet.
     NotReady = "not_ready", SERVICE_UNAVAILABLE, "The ledger is not ready";
     /// The facilitator does not say whether a payment is good.

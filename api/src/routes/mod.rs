@@ -17,6 +17,7 @@ mod export;
 mod feed;
 mod filters;
 mod keys;
+mod nodes;
 mod paid;
 mod panel;
 mod payments;
@@ -50,6 +51,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::forward::{Forwarder, forward};
 use crate::guard::guard;
 use crate::mcp::{self, Mcp};
 use crate::state::App;
@@ -68,12 +70,14 @@ pub fn router(app: App) -> Router {
         .unwrap_or_else(|error| unreachable!("the description is plain data: {error}"));
     let json = system::Description(Bytes::from(json));
     let gate = Arc::clone(app.gate());
+    let forwarder = Forwarder::new(app.clone());
     router
         .route("/openapi.json", get(move || async move { system::description(json) }))
         .merge(docs::pages())
         .merge(sign_in_page::pages())
         .fallback(system::nothing_there)
         .method_not_allowed_fallback(system::wrong_method)
+        .layer(from_fn_with_state(forwarder, forward))
         .layer(from_fn_with_state(gate, guard))
         .with_state(app)
 }
@@ -161,6 +165,7 @@ fn documented(mcp: OpenApiRouter<App>) -> OpenApiRouter<App> {
         .routes(guarded!(tlog::entries))
         .routes(guarded!(evidence::check))
         .routes(guarded!(evidence::proof))
+        .routes(guarded!(nodes::list))
         .merge(mcp)
         .routes(needing(Right::ReadLog, routes!(system::metrics)))
         .routes(open(routes!(system::alive)))

@@ -37,7 +37,7 @@ pub(super) async fn checkpoint(
     State(app): State<App>,
 ) -> Result<Response, Problem> {
     let notary = notary(&app)?;
-    let signed = notary.checkpoint().ok_or_else(|| not_ready(notary))?;
+    let signed = notary.checkpoint().ok_or_else(|| not_ready(&notary))?;
     let text = HeaderValue::from_static("text/plain; charset=utf-8");
     Ok(answer(text, CHANGES, signed.as_str().to_owned().into_bytes()))
 }
@@ -104,7 +104,7 @@ async fn stored(app: &App, path: &str) -> Result<Response, Problem> {
     })?;
     let Some(bytes) = bytes else {
         let ready = matches!(notary.state(), NotaryState::Live | NotaryState::Waiting(_));
-        return Err(if ready { missing() } else { not_ready(notary) });
+        return Err(if ready { missing() } else { not_ready(&notary) });
     };
     Ok(answer(HeaderValue::from_static("application/octet-stream"), STAYS, bytes))
 }
@@ -114,7 +114,7 @@ fn answer(kind: HeaderValue, cache: HeaderValue, bytes: Vec<u8>) -> Response {
     (headers, bytes).into_response()
 }
 
-fn notary(app: &App) -> Result<&Notary, Problem> {
+fn notary(app: &App) -> Result<Notary, Problem> {
     app.notary().ok_or_else(|| Problem::new(Code::NotFound, "this ledger has no notary"))
 }
 

@@ -9,7 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
-use execution_ledger_api::{App, KeyDigest, Options, Parts, router, serve};
+use execution_ledger_api::{App, Duties, KeyDigest, Options, Parts, router, serve};
 use execution_ledger_domain::billing::BillingRow;
 use execution_ledger_domain::policy::{Ceiling, Policy};
 use execution_ledger_domain::webhook::Kind;
@@ -209,11 +209,10 @@ impl Server {
         tokio::spawn(payments.clone().run(log, stop.subscribe()));
         let app = App::new(Parts {
             ledger: ledger.clone(),
-            payments,
+            duties: Duties { schedules, webhooks, payments, notary: Some(notary) },
+            station: None,
             views: views.clone(),
             tasks,
-            schedules,
-            webhooks,
             transcripts,
             hub,
             metrics: Some(
@@ -221,7 +220,6 @@ impl Server {
             ),
             admin_key: KeyDigest::of(KEY),
             keys,
-            notary: Some(notary),
             secret: secret.clone(),
             options,
         });

@@ -1,0 +1,209 @@
+//! Among several nodes: what only another node can answer is asked of it, and answered as it answers.
+//!
+//! The request goes on as it came, with its key or cookie, so that whoever answers it checks both. It goes
+//! on once: a header says that it did.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
+use axum::middleware::Next;
+use axum::response::IntoResponse;
+use execution_ledger_domain::execution::ExecutionEvent;
+use execution_ledger_domain::{Event, ExecutionId, NodeId, StreamName};
+use execution_ledger_process::nodes::Station;
+use execution_ledger_store::With;
+use reqwest::redirect::Policy;
+
+use crate::problem::{Code, Problem};
+use crate::state::App;
+
+/// Says which node a request was forwarded by.
+static FORWARDED_BY: HeaderName = HeaderName::from_static("x-ledger-node");
+/// How long a connection to another node may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How much longer than the longest wait for a task another node's answer may make no progress.
+const ANSWER_SLACK: Duration = Duration::from_secs(30);
+/// When it is worth asking again where no node leads, in seconds: a part of a lease.
+const NO_LEADER_RETRY_S: u64 = 5;
+/// Events at the beginning of an execution's stream among which its start stands: moves in its queue come
+/// before it.
+const START_WITHIN_EVENTS: usize = 256;
+/// What belongs to one connection and not to a request.
+static OF_CONNECTION: [HeaderName; 5] = [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
+
+/// Asks other nodes.
+#[derive(Clone)]
+pub(crate) struct Forwarder {
+    app: App,
+    client: Option<reqwest::Client>,
+}
+
+impl Forwarder {
+    /// Over an application; it forwards nothing where that is alone.
+    pub fn new(app: App) -> Self {
+        let patience = app.gate().options.sync_wait.saturating_add(ANSWER_SLACK);
+        let client = app.station().and_then(|_| {
+            let builder = reqwest::Client::builder()
+                .connect_timeout(CONNECT_TIMEOUT)
+                .read_timeout(patience)
+                .redirect(Policy::none())
+                .no_proxy();
+            match builder.build() {
+                Ok(client) => Some(client),
+                Err(error) => {
+                    tracing::error!(%error, "other nodes can't be asked");
+                    None
+                }
+            }
+        });
+        Self { app, client }
+    }
+}
+
+/// Lets pass what this node answers itself, and has the rest answered by another.
+pub(crate) async fn forward(
+    State(forwarder): State<Forwarder>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
+    let Some(station) = forwarder.app.station().cloned() else { return next.run(request).await };
+    let came_on = request.headers().contains_key(&FORWARDED_BY);
+    if is_done_once(&request) {
+        if station.leads() {
+            return next.run(request).await;
+        }
+        return match station.leader().filter(|_| !came_on) {
+            Some(leader) => forwarder.ask(&station, &leader.url, request).await,
+            None => no_leader().into_response(),
+        };
+    }
+    if came_on {
+        return next.run(request).await;
+    }
+    let Some(execution) = transcript_of(&request) else { return next.run(request).await };
+    match forwarder.elsewhere(&station, execution).await {
+        Some(node) => match station.node(node) {
+            Some(other) => forwarder.ask(&station, &other.url, request).await,
+            None => node_gone(node).into_response(),
+        },
+        None => next.run(request).await,
+    }
+}
+
+/// Whether only the node that does what is done once can answer: whatever changes something, MCP, and the
+/// notary's tree.
+fn is_done_once(request: &Request) -> bool {
+    let path = request.uri().path();
+    let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    changes || path == "/mcp" || path.starts_with("/tlog/") || path.ends_with("/proof")
+}
+
+/// The execution whose transcript is asked for.
+fn transcript_of(request: &Request) -> Option<ExecutionId> {
+    let mut parts = request.uri().path().strip_prefix("/api/agents/")?.split('/');
+    let (_, executions, id, what) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let is = executions == "executions" && matches!(what, "log" | "stream");
+    (is && parts.next().is_none()).then(|| id.parse().ok()).flatten()
+}
+
+fn no_leader() -> Problem {
+    Problem::new(Code::NoLeader, "no node leads at the moment; another takes over shortly")
+        .retry_after(NO_LEADER_RETRY_S)
+}
+
+fn node_gone(node: NodeId) -> Problem {
+    let detail = format!("the transcript lies on the node {node}, which is not heard of");
+    Problem::new(Code::NodeUnreachable, detail).retry_after(NO_LEADER_RETRY_S)
+}
+
+impl Forwarder {
+    /// The other node on which the transcript lies that is asked for.
+    async fn elsewhere(&self, station: &Station, execution: ExecutionId) -> Option<NodeId> {
+        let stream = StreamName::execution(execution);
+        let store = self.app.store();
+        let events = store.read_stream(&stream, 0, START_WITHIN_EVENTS, With::EventsOnly).await;
+        let events = events.inspect_err(|error| tracing::warn!(%error, "a run is not found")).ok()?;
+        let node = events.iter().find_map(|recorded| match recorded.event().ok()? {
+            Event::Execution(ExecutionEvent::Running(running)) => running.node,
+            _ => None,
+        })?;
+        (node != station.me()).then_some(node)
+    }
+
+    async fn ask(&self, station: &Station, url: &str, request: Request) -> Response<Body> {
+        let Some(client) = &self.client else { return no_leader().into_response() };
+        let (parts, body) = request.into_parts();
+        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        let mut headers = without_connection(parts.headers);
+        if let Ok(me) = HeaderValue::from_str(&station.me().to_string()) {
+            headers.insert(&FORWARDED_BY, me);
+        }
+        let asked = client
+            .request(parts.method, format!("{}{path}", url.trim_end_matches('/')))
+            .headers(headers)
+            .body(reqwest::Body::wrap_stream(body.into_data_stream()));
+        metrics::counter!("ledger_forwarded_total").increment(1);
+        match asked.send().await {
+            Ok(answer) => {
+                let mut response = Response::new(Body::empty());
+                *response.status_mut() = answer.status();
+                *response.headers_mut() = without_connection(answer.headers().clone());
+                *response.body_mut() = Body::from_stream(answer.bytes_stream());
+                response
+            }
+            Err(error) => {
+                // Whether it was done is not known where the connection was there: what is repeated
+                // with its idempotency key is done once.
+                tracing::warn!(%error, url, "another node did not answer");
+                let detail = "the node that answers this could not be asked, or was cut off";
+                Problem::new(Code::NodeUnreachable, detail)
+                    .retry_after(NO_LEADER_RETRY_S)
+                    .into_response()
+            }
+        }
+    }
+}
+
+fn without_connection(mut headers: HeaderMap) -> HeaderMap {
+    for name in &OF_CONNECTION {
+        headers.remove(name);
+    }
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(method: Method, path: &str) -> Request {
+        Request::builder().method(method).uri(path).body(Body::empty()).expect("a request")
+    }
+
+    #[test]
+    fn what_changes_something_is_done_once_and_what_is_read_is_read_anywhere() {
+        for (method, path) in [
+            (Method::POST, "/api/agents/a/task"),
+            (Method::DELETE, "/api/schedules/1"),
+            (Method::GET, "/mcp"),
+            (Method::GET, "/tlog/checkpoint"),
+        ] {
+            assert!(is_done_once(&request(method, path)), "{path}");
+        }
+        for path in ["/api/executions", "/ws", "/readyz", "/api/agents/a/executions/1/stream"] {
+            assert!(!is_done_once(&request(Method::GET, path)), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_transcript_is_told_by_its_path() {
+        let id = "0192f0c1-2d3e-7a4b-8c5d-6e7f80910a1b";
+        let of = |path: String| transcript_of(&request(Method::GET, &path)).is_some();
+        assert!(of(format!("/api/agents/a/executions/{id}/log?tail=3")));
+        assert!(of(format!("/api/agents/a/executions/{id}/stream")));
+        assert!(!of(format!("/api/agents/a/executions/{id}")));
+        assert!(!of("/api/agents/a/executions/x/log".to_owned()));
+    }
+}
