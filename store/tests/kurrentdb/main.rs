@@ -6,6 +6,7 @@ mod defects;
 mod faults;
 mod proxy;
 mod relay;
+mod sharing;
 mod world;
 
 use std::sync::{Arc, Mutex};

@@ -52,7 +52,7 @@ pub fn impatient() -> Waits {
     Waits {
         connect: Duration::from_secs(2),
         attempt: Duration::from_millis(700),
-        answer: Duration::from_secs(6),
+        answer: Duration::from_secs(4),
     }
 }
 
