@@ -42,7 +42,10 @@ impl From<StoreError> for Problem {
             StoreError::Busy(_) => Self::new(Code::Overloaded, text).retry_after(BUSY_RETRY_S),
             StoreError::Closed(_) => Self::new(Code::ShuttingDown, text).retry_after(BUSY_RETRY_S),
             StoreError::Unreachable(_) => Self::new(Code::NotReady, text).retry_after(BUSY_RETRY_S),
-            StoreError::TimedOut(_) | StoreError::Fault(_) => Self::internal(&text),
+            StoreError::TimedOut(_) => Self::new(Code::NotReady, text)
+                .hint("it may have been recorded: look, or repeat it with its Idempotency-Key")
+                .retry_after(BUSY_RETRY_S),
+            StoreError::Fault(_) => Self::internal(&text),
         }
     }
 }

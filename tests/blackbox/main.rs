@@ -12,6 +12,7 @@ mod crash;
 mod erasing;
 mod gemini;
 mod keys;
+mod kurrentdb;
 mod mcp;
 mod misbehaving;
 mod model_api;
