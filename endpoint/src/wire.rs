@@ -1,6 +1,9 @@
 //! What the protocol's definition in `proto/` becomes.
 
 #![expect(
+    clippy::allow_attributes,
+    clippy::enum_variant_names,
+    clippy::large_enum_variant,
     clippy::pedantic,
     reason = "made from the definition: the files in proto/ say what it means"
 )]

@@ -1,5 +1,7 @@
 //! The `eventstore` crate against the open store.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
 use eventstore as client;
 use eventstore::{
     AppendToStreamOptions, DeleteStreamOptions, ExpectedRevision, RecordedEvent, SubscriptionEvent,

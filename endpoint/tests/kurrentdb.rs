@@ -1,5 +1,7 @@
 //! The `kurrentdb` crate against the open store.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
 use kurrentdb as client;
 use kurrentdb::{
     AppendToStreamOptions, DeleteStreamOptions, RecordedEvent, StreamState, SubscriptionEvent,

@@ -1,5 +1,7 @@
 //! An embedded ledger's log, as clients see it.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
 use std::sync::Arc;
 
 use execution_ledger_domain::StreamName;

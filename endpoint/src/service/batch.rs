@@ -7,7 +7,7 @@ use futures::stream::FuturesUnordered;
 use futures::{Stream, StreamExt};
 use prost_types::{Duration as WireDuration, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tonic::Status;
+use tonic::{Code, Status};
 use uuid::Uuid;
 
 use super::append::{Collected, Unfit};
@@ -16,7 +16,7 @@ use super::plan::name;
 use super::status::{bad_request, identifier, in_batch, refused_in_batch};
 use super::{Caller, Served, stopped};
 use crate::authority::Call;
-use crate::log::{Expected, WriteError, Written};
+use crate::log::{Expected, LogError, WriteError, Written};
 use crate::wire::shared::{self, AllStreamPosition};
 use crate::wire::streams::batch_append_req::Options;
 use crate::wire::streams::batch_append_req::options::{DeadlineOption, ExpectedStreamPosition};
@@ -63,7 +63,9 @@ pub(super) async fn serve(
     while more || !storing.is_empty() {
         tokio::select! {
             Some(answer) = storing.next() => {
-                if answers.send(Ok(answer)).await.is_err() {
+                // Who calls is the same for all appends of a call: it is not known who, or it is.
+                let unknown = Result::is_err(&answer);
+                if answers.send(answer).await.is_err() || unknown {
                     return;
                 }
             }
@@ -168,20 +170,24 @@ fn wait(deadline: Option<&DeadlineOption>) -> std::time::Duration {
     std::time::Duration::new(asked.0.min(DEADLINE_MAX_S), asked.1.min(999_999_999)).min(longest)
 }
 
-async fn store(served: &Served, caller: &Caller, open: Box<Open>) -> BatchAppendResp {
+async fn store(
+    served: &Served,
+    caller: &Caller,
+    open: Box<Open>,
+) -> Result<BatchAppendResp, Status> {
     let Open { correlation, stream, expected, wait, collected, refused } = *open;
     let result = match served.admit(caller, &Call::Append(stream.clone())).await {
+        Err(status) if status.code() == Code::Unauthenticated => return Err(status),
         Err(status) => Answer::Error(refused_in_batch(&status)),
         Ok(_) => {
-            let stored = match refused {
-                Some(error) => Err(error),
-                None => {
-                    let append = served.log.append(stream.clone(), expected, collected.events);
-                    tokio::time::timeout(wait, append).await.unwrap_or_else(|_| {
-                        let problem = format!("not stored within {} ms", wait.as_millis());
-                        Err(crate::log::LogError::Unavailable(problem).into())
-                    })
-                }
+            let stored = if let Some(error) = refused {
+                Err(error)
+            } else {
+                let append = served.log.append(stream.clone(), expected, collected.events);
+                tokio::time::timeout(wait, append).await.unwrap_or_else(|_| {
+                    let problem = format!("not stored within {} ms", wait.as_millis());
+                    Err(LogError::Unavailable(problem).into())
+                })
             };
             match stored {
                 Ok(written) => Answer::Success(success(written)),
@@ -189,7 +195,7 @@ async fn store(served: &Served, caller: &Caller, open: Box<Open>) -> BatchAppend
             }
         }
     };
-    BatchAppendResp {
+    Ok(BatchAppendResp {
         correlation_id: Some(correlation),
         stream_identifier: Some(identifier(&stream)),
         expected_stream_position: Some(match expected {
@@ -199,7 +205,7 @@ async fn store(served: &Served, caller: &Caller, open: Box<Open>) -> BatchAppend
             Expected::Exact(revision) => Believed::StreamPosition(revision),
         }),
         result: Some(result),
-    }
+    })
 }
 
 fn success(written: Written) -> Success {

@@ -167,15 +167,12 @@ impl Streams for StreamsOf {
         let (out, messages) = out::way(self.0.place()?);
         let served = Arc::clone(&self.0);
         tokio::spawn(async move {
-            match plan.count {
-                Some(count) => read::read(served.log.as_ref(), plan, count, &out).await,
-                None => {
-                    let _running = Running::begin();
-                    let stopping = served.stopping.clone();
-                    let ends = Ends { stopping, until: admitted.until };
-                    follow::follow(served.log.as_ref(), plan, ends, &out).await;
-                }
+            if let Some(count) = plan.count {
+                return read::read(served.log.as_ref(), plan, count, &out).await;
             }
+            let _running = Running::begin();
+            let ends = Ends { stopping: served.stopping.clone(), until: admitted.until };
+            follow::follow(served.log.as_ref(), plan, ends, &out).await;
         });
         Ok(Response::new(Box::pin(messages)))
     }

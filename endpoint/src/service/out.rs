@@ -32,19 +32,17 @@ impl Out {
             return Ok(());
         }
         let wait = Duration::from_secs(SLOW_MAX_S);
-        match tokio::time::timeout(wait, self.batches.send(Ok(batch))).await {
-            Ok(sent) => sent.map_err(|_| Gone),
-            // Dropping the sender would look like an end; there is no room for the status either,
-            // unless the client goes on reading just now.
-            Err(_) => {
-                let status = Status::aborted(format!(
-                    "Consumer too slow: nothing was read for {SLOW_MAX_S} s; go on from the last \
-                     event that you have"
-                ));
-                self.end(status).await;
-                Err(Gone)
-            }
+        if let Ok(sent) = tokio::time::timeout(wait, self.batches.send(Ok(batch))).await {
+            return sent.map_err(|_| Gone);
         }
+        // Dropping the sender would look like an end. The status has no room either, unless the
+        // client goes on reading just now.
+        let status = Status::aborted(format!(
+            "Consumer too slow: nothing was read for {SLOW_MAX_S} s; go on from the last event that \
+             you have"
+        ));
+        self.end(status).await;
+        Err(Gone)
     }
 
     /// Ends with an error, never with OK: clients take that for an end that needs no reconnecting.

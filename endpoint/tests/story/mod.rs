@@ -212,13 +212,11 @@ async fn a_server_that_stops_ends_subscriptions_with_an_error() {
     let begun = Instant::now();
     serving.stop().await;
     assert!(begun.elapsed() < Duration::from_secs(4), "a subscription kept the server");
-    loop {
-        match timeout(PATIENCE, subscription.next_subscription_event()).await.unwrap() {
-            Ok(event) => assert!(
-                is_caught_up(&event) || matches!(event, SubscriptionEvent::EventAppeared(_)),
-                "{event:?}"
-            ),
-            Err(_) => break,
-        }
+    let next = async |subscription: &mut Subscription| {
+        timeout(PATIENCE, subscription.next_subscription_event()).await.unwrap()
+    };
+    while let Ok(event) = next(&mut subscription).await {
+        let wanted = matches!(event, SubscriptionEvent::EventAppeared(_)) || is_caught_up(&event);
+        assert!(wanted, "{event:?}");
     }
 }
