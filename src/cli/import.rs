@@ -45,7 +45,7 @@ Examples:
   execution-ledger import history.ndjson --config kurrentdb.toml
 ";
 
-/// Make a data directory, or a log on a KurrentDB, from the file of an export.
+/// Make a ledger from the file of an export.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Import {
