@@ -85,6 +85,25 @@ $(MCP_CLIENTS)/.installed: $(addprefix tests/tools/mcp/,package.json package-loc
 	$(MCP_CLIENTS)/python/bin/python -m pip install -q --require-hashes -r $(MCP_CLIENTS)/requirements.txt
 	touch $@
 
+# KurrentDB clients, which tests run against the log that a ledger serves them: of npm and of PyPI. Two
+# environments of Python: what the clients need of gRPC does not go together.
+EVENTSTORE := target/test-tools/eventstore
+
+test-tools: $(EVENTSTORE)/.installed
+
+$(EVENTSTORE)/.installed: $(addprefix tests/tools/eventstore/,package.json package-lock.json kurrentdbclient.txt esdbcat.txt)
+	@command -v $(NPM) >/dev/null || { \
+	  echo "npm is needed: the tests install a KurrentDB client with it (Debian: apt-get install npm)" >&2; \
+	  exit 1; }
+	mkdir -p $(EVENTSTORE)
+	cp $^ $(EVENTSTORE)/
+	cd $(EVENTSTORE) && $(NPM) ci --ignore-scripts --no-audit --no-fund
+	for client in kurrentdbclient esdbcat; do \
+	  python3 -m venv --clear $(EVENTSTORE)/$$client && \
+	  $(EVENTSTORE)/$$client/bin/python -m pip install -q --require-hashes -r $(EVENTSTORE)/$$client.txt \
+	    || exit 1; done
+	touch $@
+
 # The official library that verifies signed webhooks.
 WEBHOOKS := target/test-tools/webhooks
 

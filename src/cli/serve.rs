@@ -31,12 +31,18 @@ Examples:
 /// Start the server.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
+#[command(mut_arg("eventstore_anonymous_read", bare), mut_arg("eventstore_client_streams", bare))]
 pub struct Serve {
     /// When told to stop, go on answering until no run goes on; none is started meanwhile.
     #[arg(long, env = "EXECUTION_LEDGER_DRAIN", hide_env_values = true)]
     drain: bool,
     #[command(flatten)]
     overrides: Overrides,
+}
+
+/// A flag that says yes without a value; also `--flag=false`.
+fn bare(flag: clap::Arg) -> clap::Arg {
+    flag.num_args(0..=1).require_equals(true).default_missing_value("true")
 }
 
 impl Serve {

@@ -28,6 +28,8 @@ pub enum LogError {
 pub struct Writable {
     /// The log.
     pub store: Arc<dyn EventStore>,
+    /// The same, where it lies in the data directory.
+    pub embedded: Option<Arc<SqliteStore>>,
     /// Where nodes that share it tell each other that they live, where it can be shared.
     pub board: Option<Arc<dyn NodeBoard>>,
     /// What a file has within itself.
@@ -41,13 +43,14 @@ pub async fn open(settings: &Settings, data_dir: &DataDir) -> Result<Writable, L
             let options =
                 SqliteOptions { clock: Arc::new(SystemClock), ..SqliteOptions::default() };
             let store = SqliteStore::open(&data_dir.events(), options)?;
-            Ok(Writable { store, board: None, _lock: None })
+            let embedded = Some(Arc::clone(&store));
+            Ok(Writable { store, embedded, board: None, _lock: None })
         }
         StoreKind::Kurrentdb => {
             let lock = WriterLock::acquire(&data_dir.events())?;
             let store = KurrentStore::open(kurrent_options(settings)?).await?;
             let board: Arc<dyn NodeBoard> = Arc::<KurrentStore>::clone(&store);
-            Ok(Writable { store, board: Some(board), _lock: Some(lock) })
+            Ok(Writable { store, embedded: None, board: Some(board), _lock: Some(lock) })
         }
     }
 }

@@ -3,6 +3,7 @@
 pub mod admin_key;
 pub mod data_dir;
 mod duties;
+mod eventstore;
 mod first_start;
 pub mod log;
 mod metrics;

@@ -24,6 +24,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::eventstore::Endpoint;
 use super::duties::{Means, OnDuty};
 use super::first_start;
 use super::log::Writable;
@@ -179,7 +180,9 @@ async fn with_parts(
         options: api_options(settings, url, tls.is_some()),
     });
     let sign_in = app.new_sign_in_token().map_err(|error| part("the sign-in link", &error))?;
-    announce(foundation, server, url, &sign_in)?;
+    let embedded = opened.embedded.as_ref();
+    let endpoint = Endpoint::start(settings, data_dir, embedded, &app, tls.as_ref()).await?;
+    announce(foundation, server, url, &sign_in, endpoint.as_ref().map(Endpoint::address))?;
     let minded = app.clone();
     let (stopping, draining) = (shutdown.clone(), Arc::clone(&desk));
     let api =
@@ -197,6 +200,9 @@ async fn with_parts(
         ended = on_duty.mind(&minded) => return Err(ended),
     }
 
+    if let Some(endpoint) = endpoint {
+        endpoint.stop().await;
+    }
     on_duty.stop().await;
     stop_manager.send_replace(true);
     if tokio::time::timeout(MANAGER_STOP, manager_task).await.is_err() {
@@ -409,13 +415,18 @@ fn announce(
     server: &ServerFile,
     url: &str,
     sign_in: &str,
+    eventstore: Option<SocketAddr>,
 ) -> Result<(), ServeError> {
     let data_dir = &foundation.data_dir;
+    let eventstore = eventstore.map_or_else(String::new, |at| {
+        let plain = if server.url.starts_with("https") { "" } else { "?tls=false" };
+        format!("  eventstore esdb://{at}{plain}\n")
+    });
     server.write(data_dir.path()).map_err(|error| part("server.json", &error))?;
     tracing::info!(url, "listening");
     let key = data_dir.admin_key();
     let text = format!(
-        "execution-ledger {} listens on {url}\n  data       {}\n  admin key  {}\n  API        {url}/docs\n  sign in    {url}/sign-in#{sign_in} (once, within 10 minutes)\n\nTry in another terminal:\n  execution-ledger run demo \"Say hello\"\n",
+        "execution-ledger {} listens on {url}\n  data       {}\n  admin key  {}\n  API        {url}/docs\n  sign in    {url}/sign-in#{sign_in} (once, within 10 minutes)\n{eventstore}\nTry in another terminal:\n  execution-ledger run demo \"Say hello\"\n",
         env!("CARGO_PKG_VERSION"),
         data_dir.path().display(),
         key.display(),

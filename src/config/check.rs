@@ -15,6 +15,7 @@ impl Settings {
         found_from: &Path,
     ) -> Result<Self, ConfigError> {
         self.check_network()?;
+        self.check_eventstore()?;
         self.check_places(file, found_from)?;
         self.check_store()?;
         if self.metrics_public && !self.metrics {
@@ -89,6 +90,41 @@ impl Settings {
              127.0.0.1, or give tls_certificate and tls_key, or name the proxy that terminates TLS \
              in trusted_proxies",
             self.listen
+        ))
+    }
+
+    fn check_eventstore(&self) -> Result<(), ConfigError> {
+        let Some(listen) = &self.eventstore_listen else {
+            if self.eventstore_anonymous_read || self.eventstore_client_streams {
+                return together(
+                    "eventstore_anonymous_read and eventstore_client_streams are for \
+                     eventstore_listen: give it, or unset them",
+                );
+            }
+            return Ok(());
+        };
+        if self.store == StoreKind::Kurrentdb {
+            return together(
+                "setting eventstore_listen: the log lies on a KurrentDB, where its clients can read \
+                 it themselves; unset eventstore_listen",
+            );
+        }
+        if listen.0.ip().is_loopback() {
+            return Ok(());
+        }
+        if self.eventstore_anonymous_read {
+            return together(
+                "setting eventstore_anonymous_read: only on loopback; another eventstore_listen is \
+                 read with keys",
+            );
+        }
+        if self.tls_certificate.is_some() {
+            return Ok(());
+        }
+        together(&format!(
+            "setting eventstore_listen: {listen} can be reached from other machines, and without TLS \
+             everybody on the way could read the keys: listen on 127.0.0.1, or give \
+             tls_certificate and tls_key"
         ))
     }
 

@@ -108,6 +108,15 @@ settings! {
     /// Names in the Host header that are answered, beside the loopback names and that of public_url.
     "EXECUTION_LEDGER_ALLOWED_HOSTS"
     allowed_hosts: List<HostName> => List<HostName> = List::default();
+    /// The address at which KurrentDB (EventStoreDB) clients read the log. Without it, nowhere.
+    "EXECUTION_LEDGER_EVENTSTORE_LISTEN"
+    eventstore_listen: ListenAddress => Option<ListenAddress> = None;
+    /// Whether such clients may read without a key, on loopback only.
+    "EXECUTION_LEDGER_EVENTSTORE_ANONYMOUS_READ"
+    eventstore_anonymous_read: bool => bool = false;
+    /// Whether such clients may append to streams of their own, beside the log.
+    "EXECUTION_LEDGER_EVENTSTORE_CLIENT_STREAMS"
+    eventstore_client_streams: bool => bool = false;
     /// Where agents without a cwd of their own work: one folder each. Never inside the data directory.
     "EXECUTION_LEDGER_WORK_DIR"
     work_dir: PathBuf => PathBuf = PathBuf::new();

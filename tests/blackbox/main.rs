@@ -10,6 +10,7 @@ mod codex;
 mod costs;
 mod crash;
 mod erasing;
+mod eventstore;
 mod gemini;
 mod keys;
 mod kurrentdb;
