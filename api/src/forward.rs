@@ -125,7 +125,8 @@ impl Forwarder {
         let stream = StreamName::execution(execution);
         let store = self.app.store();
         let events = store.read_stream(&stream, 0, START_WITHIN_EVENTS, With::EventsOnly).await;
-        let events = events.inspect_err(|error| tracing::warn!(%error, "a run is not found")).ok()?;
+        let events =
+            events.inspect_err(|error| tracing::warn!(%error, "a run is not found")).ok()?;
         let node = events.iter().find_map(|recorded| match recorded.event().ok()? {
             Event::Execution(ExecutionEvent::Running(running)) => running.node,
             _ => None,

@@ -21,6 +21,7 @@ mod follow;
 mod import;
 mod keys;
 mod list;
+mod nodes;
 mod notary;
 mod pages;
 mod payments;
@@ -180,6 +181,7 @@ enum Command {
     Cancel(cancel::Cancel),
     Retry(retry::Retry),
     Queue(queue::Queue),
+    Nodes(nodes::Nodes),
     Agents(agents::Agents),
     Keys(keys::Keys),
     Webhooks(webhooks::Webhooks),
@@ -232,6 +234,7 @@ impl Cli {
             Command::Cancel(cancel) => cancel.execute(&self.global, &output),
             Command::Retry(retry) => retry.execute(&self.global, &output),
             Command::Queue(queue) => queue.execute(&self.global, &output),
+            Command::Nodes(nodes) => nodes.execute(&self.global, &output),
             Command::Agents(agents) => agents.execute(&self.global, &output),
             Command::Sessions(sessions) => sessions.execute(&self.global, &output),
             Command::Webhooks(webhooks) => webhooks.execute(&self.global, &output),

@@ -95,7 +95,8 @@ fn node_id(data_dir: &DataDir) -> Result<NodeId, ServeError> {
         Some(text) => text,
         None => secret::make(&path, &Uuid::now_v7().to_string())?,
     };
-    let problem = || ServeError::Unsafe { path: path.clone(), problem: "it holds no id".to_owned() };
+    let problem =
+        || ServeError::Unsafe { path: path.clone(), problem: "it holds no id".to_owned() };
     text.parse().map_err(|_| problem())
 }
 

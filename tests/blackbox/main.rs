@@ -18,6 +18,7 @@ mod mcp;
 mod misbehaving;
 mod model_api;
 mod moving;
+mod nodes;
 mod opencode;
 mod operating;
 mod pages;

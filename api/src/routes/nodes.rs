@@ -1,7 +1,7 @@
 //! The nodes that share the log.
 
-use axum::extract::State;
 use axum::Json;
+use axum::extract::State;
 use execution_ledger_domain::Timestamp;
 use execution_ledger_process::nodes::NodeRow;
 use serde::Serialize;

@@ -302,8 +302,7 @@ impl World {
             // Its read models are its log: it begins where it was, and holds nothing.
             Step::Restart(index) => {
                 let seen = self.nodes[index].seen;
-                self.nodes[index] =
-                    Node { policy: policy_of(index), seen: 0, starts: Vec::new() };
+                self.nodes[index] = Node { policy: policy_of(index), seen: 0, starts: Vec::new() };
                 self.read(index, seen);
                 self.nodes[index].policy.hold_nothing();
                 self.nodes[index].policy.may_act(true);

@@ -3,9 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use execution_ledger_domain::lease::{
-    Command, Lease, LeaseEvent, LeaseName, Rejection, TakenSlot,
-};
+use execution_ledger_domain::lease::{Command, Lease, LeaseEvent, LeaseName, Rejection, TakenSlot};
 use execution_ledger_domain::{Actor, Aggregate, Event, NodeId, StreamName};
 use execution_ledger_store::{Context, ExecuteError, Ledger, StoreError, StreamHead, With};
 
@@ -31,15 +29,19 @@ pub enum SlotRefused {
 pub(super) struct Holding {
     me: NodeId,
     ledger: Ledger,
-    held: Mutex<HashMap<LeaseName, Arc<tokio::sync::Mutex<Held>>>>,
+    held: Mutex<HashMap<LeaseName, Shared>>,
 }
+
+/// A lease; nothing while it is being acquired. Whoever is told of it by the log before its append was
+/// answered waits for the answer.
+type Shared = Arc<tokio::sync::Mutex<Option<Held>>>;
 
 impl Holding {
     pub fn new(me: NodeId, ledger: Ledger) -> Self {
         Self { me, ledger, held: Mutex::new(HashMap::new()) }
     }
 
-    fn of(&self, name: &LeaseName) -> Option<Arc<tokio::sync::Mutex<Held>>> {
+    fn of(&self, name: &LeaseName) -> Option<Shared> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
@@ -65,24 +67,41 @@ impl Holding {
 
     /// Has a lease that was judged to be free in the epoch `after`. False where somebody was quicker.
     pub async fn acquire(&self, name: &LeaseName, after: u64) -> Result<bool, StoreError> {
+        let shared = Shared::default();
+        let mut place = shared.lock().await;
+        let held = self.held.lock();
+        held.unwrap_or_else(PoisonError::into_inner).insert(name.clone(), Arc::clone(&shared));
+        let acquired = self.acquired(name, after).await;
+        match acquired {
+            Ok(Some(held)) => {
+                *place = Some(held);
+                Ok(true)
+            }
+            Ok(None) => {
+                self.drop_one(name);
+                Ok(false)
+            }
+            Err(fault) => {
+                self.drop_one(name);
+                Err(fault)
+            }
+        }
+    }
+
+    async fn acquired(&self, name: &LeaseName, after: u64) -> Result<Option<Held>, StoreError> {
         let stream = StreamName::lease(name);
         let command = Command::Acquire { node: self.me, after };
         let context = context(name);
         let done = match last_of(&self.ledger, &stream).await? {
-            Some(known) => {
-                self.ledger.execute_from(&stream, known, command, &[], &context).await
-            }
+            Some(known) => self.ledger.execute_from(&stream, known, command, &[], &context).await,
             None => self.ledger.execute_new::<Lease>(&stream, command, &[], &context).await,
         };
         match done {
             Ok(done) => {
-                let Some(head) = done.head else { return Ok(false) };
-                let held = Held { epoch: done.state.epoch, state: done.state, head };
-                let held = Arc::new(tokio::sync::Mutex::new(held));
-                self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), held);
-                Ok(true)
+                let state = done.state;
+                Ok(done.head.map(|head| Held { epoch: state.epoch, state, head }))
             }
-            Err(ExecuteError::Refused(_)) => Ok(false),
+            Err(ExecuteError::Refused(_)) => Ok(None),
             Err(error) => Err(fault(error)),
         }
     }
@@ -97,9 +116,9 @@ impl Holding {
         let held = self.of(name).ok_or(SlotRefused::NotHolder)?;
         // One append after the other: each is made at the revision that the one before left.
         let mut held = held.lock().await;
-        if held.epoch != epoch {
+        let Some(held) = held.as_mut().filter(|held| held.epoch == epoch) else {
             return Err(SlotRefused::NotHolder);
-        }
+        };
         let stream = StreamName::lease(name);
         let command = Command::TakeSlot { node: self.me, epoch, slot };
         let known = (held.state, held.head);
@@ -123,6 +142,7 @@ impl Holding {
         let Some(held) = self.of(name) else { return Ok(()) };
         self.drop_one(name);
         let held = held.lock().await;
+        let Some(held) = held.as_ref() else { return Ok(()) };
         let command = Command::Release { node: self.me, epoch: held.epoch };
         let (stream, known) = (StreamName::lease(name), (held.state, held.head));
         match self.ledger.execute_from(&stream, known, command, &[], &context(name)).await {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use execution_ledger_domain::execution::Execution;
 use execution_ledger_domain::execution::{Command, FailureCode};
 use execution_ledger_domain::policy::RunElsewhere;
 use execution_ledger_domain::{Actor, Content, StreamName, limits};
-use execution_ledger_domain::execution::Execution;
 use execution_ledger_store::{Context, ExecuteError, Ledger, StoreError};
 
 use super::membership::Membership;

@@ -298,11 +298,19 @@ impl Station {
         match lease.holder {
             None => true,
             // Of an earlier process or term of this node.
-            Some(holder) if holder == self.me() => !self.0.holding.has(name),
+            Some(holder) if holder == self.me() => !self.0.holding.has(name) || self.is_idle(name),
             Some(holder) => {
                 let members = self.members();
                 members.is_dead(holder) || members.live(holder).is_some_and(|beat| beat.leaving)
             }
+        }
+    }
+
+    /// Whether this node holds an agent's lease and starts nothing by it: it was refused once.
+    fn is_idle(&self, name: &LeaseName) -> bool {
+        match name {
+            LeaseName::Leader => false,
+            LeaseName::Agent(agent) => self.0.desk.policy().hosted(agent).is_none(),
         }
     }
 
@@ -332,14 +340,19 @@ impl Station {
         let lost: Vec<_> = {
             let members = self.members();
             let over = before.into_iter().filter(|run| lost::is_over(run, &members, &self.0.desk));
-            let silence = |node: Option<NodeId>| node.map_or(Duration::ZERO, |n| members.silence(n));
+            let silence =
+                |node: Option<NodeId>| node.map_or(Duration::ZERO, |n| members.silence(n));
             over.take(ENDED_PER_ROUND).map(|run| (silence(run.node), run)).collect()
         };
         for (silence, run) in lost {
             let name = run.node.map_or_else(String::new, |node| self.called(node));
             match lost::record(&self.0.ledger, &run, &name, silence).await {
-                Ok(()) => tracing::warn!(execution = %run.execution, node = name, "a run was lost with its node"),
-                Err(error) => tracing::error!(execution = %run.execution, %error, "a lost run can't be ended"),
+                Ok(()) => {
+                    tracing::warn!(execution = %run.execution, node = name, "a run was lost with its node")
+                }
+                Err(error) => {
+                    tracing::error!(execution = %run.execution, %error, "a lost run can't be ended")
+                }
             }
         }
     }
