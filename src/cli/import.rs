@@ -58,11 +58,11 @@ impl Import {
         let settings = global.settings_from_environment()?;
         let (imported, key, to) = match settings.store {
             StoreKind::Sqlite => {
-                let imported = self.into_directory(&settings.data_dir)?;
+                let imported = self.fill_directory(&settings.data_dir)?;
                 (imported, "directory", settings.data_dir.display().to_string())
             }
             StoreKind::Kurrentdb => {
-                let imported = self.into_server(&settings)?;
+                let imported = self.fill_server(&settings)?;
                 (imported, "server", place(&settings))
             }
         };
@@ -86,7 +86,7 @@ impl Import {
     }
 
     /// Makes a data directory.
-    fn into_directory(&self, data_dir: &Path) -> Result<Imported, Failure> {
+    fn fill_directory(&self, data_dir: &Path) -> Result<Imported, Failure> {
         let (input, length) = self.input()?;
         let (place, is_new) = Place::resumed(data_dir)?;
         let events = DataDir::at(place.draft()).events();
@@ -101,7 +101,7 @@ impl Import {
     }
 
     /// Fills a log on a server, from which nothing can be taken back: so a file is first read to its end.
-    fn into_server(&self, settings: &Settings) -> Result<Imported, Failure> {
+    fn fill_server(&self, settings: &Settings) -> Result<Imported, Failure> {
         if self.file.as_os_str() != "-" {
             let (input, length) = self.input()?;
             let bar = self::bar("checking {bar:32} {bytes}/{total_bytes}  {eta} left");

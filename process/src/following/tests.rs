@@ -25,8 +25,8 @@ fn log(given: Vec<Result<Batch, StoreError>>) -> Subscription {
     Subscription::new(Given(given.into()))
 }
 
-fn empty() -> Result<Batch, StoreError> {
-    Ok(Vec::new().into())
+fn empty() -> Batch {
+    Vec::new().into()
 }
 
 fn fault() -> Result<Batch, StoreError> {
@@ -84,7 +84,7 @@ impl Following for Jobs {
     }
 
     async fn woken(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
@@ -118,11 +118,12 @@ async fn no_more_jobs_are_under_way_than_may_be_and_a_stop_waits_for_these() {
 #[tokio::test]
 async fn a_job_that_panics_ends_nothing_else() {
     let jobs = Jobs::default();
-    (jobs.0.left.store(1, Ordering::SeqCst), jobs.0.panics.store(1, Ordering::SeqCst));
+    jobs.0.left.store(1, Ordering::SeqCst);
+    jobs.0.panics.store(1, Ordering::SeqCst);
     let (stop, stopped) = watch::channel(false);
     let running = {
         let jobs = jobs.clone();
-        tokio::spawn(async move { follow(&jobs, log(vec![empty()]), stopped).await })
+        tokio::spawn(async move { follow(&jobs, log(vec![Ok(empty())]), stopped).await })
     };
     jobs.until(&jobs.0.batches, 1).await;
     jobs.until(&jobs.0.begun, 1).await;
@@ -138,7 +139,7 @@ async fn a_fault_is_endured_and_what_comes_after_it_is_taken_in() {
     let (stop, stopped) = watch::channel(false);
     let running = {
         let jobs = jobs.clone();
-        tokio::spawn(async move { follow(&jobs, log(vec![fault(), empty()]), stopped).await })
+        tokio::spawn(async move { follow(&jobs, log(vec![fault(), Ok(empty())]), stopped).await })
     };
     jobs.until(&jobs.0.batches, 1).await;
     stop.send(true).expect("it listens");
@@ -149,7 +150,7 @@ async fn a_fault_is_endured_and_what_comes_after_it_is_taken_in() {
 async fn faults_in_a_row_end_it_and_a_batch_begins_the_count_anew() {
     let mut faults = Faults(FAULTS_MAX);
     assert!(faults.endured(fault()).await.is_err());
-    assert!(faults.endured(empty()).await.is_ok_and(|batch| batch.is_some()));
+    assert!(faults.endured(Ok(empty())).await.is_ok_and(|batch| batch.is_some()));
     assert!(faults.endured(fault()).await.is_ok_and(|batch| batch.is_none()));
 }
 
