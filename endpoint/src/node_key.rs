@@ -56,3 +56,32 @@ impl Authority for NodeKeyAuthority {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn admitted(password: Option<&str>, call: Call) -> Result<(), Refusal> {
+        let authority = NodeKeyAuthority::new(Prefix::default(), Some("the nodes' key"));
+        let basic = password
+            .map(|password| Basic { name: "node".to_owned(), password: password.to_owned() });
+        let peer = Peer { address: ([127, 0, 0, 1], 1).into(), tls: false };
+        authority.admit(basic.as_ref(), peer, &call).await.map(drop)
+    }
+
+    #[tokio::test]
+    async fn only_a_node_writes_a_ledgers_streams_and_everybody_everything_else() {
+        for own in ["ledger.execution-1", "$$ledger.execution-1", "text.ledger-1", "log.ledger-id"] {
+            for call in [Call::Append(own.to_owned()), Call::Remove(own.to_owned())] {
+                assert_eq!(admitted(Some("the nodes' key"), call.clone()).await, Ok(()));
+                let other = admitted(Some("another key"), call.clone()).await;
+                assert!(matches!(other, Err(Refusal::Denied(_))), "{own}: {other:?}");
+                let nobody = admitted(None, call).await;
+                assert!(matches!(nobody, Err(Refusal::Unauthenticated(_))), "{own}: {nobody:?}");
+            }
+            assert_eq!(admitted(None, Call::ReadStream(own.to_owned())).await, Ok(()));
+        }
+        assert_eq!(admitted(None, Call::Append("orders-1".to_owned())).await, Ok(()));
+        assert_eq!(admitted(None, Call::ReadAll).await, Ok(()));
+    }
+}

@@ -286,6 +286,28 @@ fn only_sizes_have_units() {
 }
 
 #[test]
+fn what_kurrentdb_clients_are_served_is_refused_where_it_would_not_be_safe() {
+    let home = Home::new();
+    for (text, part) in [
+        ("eventstore_anonymous_read = true\n", "eventstore_listen"),
+        ("eventstore_client_streams = true\n", "eventstore_listen"),
+        ("eventstore_listen = \"0.0.0.0:2113\"\n", "tls_certificate"),
+        (
+            "eventstore_listen = \"0.0.0.0:2113\"\neventstore_anonymous_read = true\n",
+            "only on loopback",
+        ),
+        (
+            "eventstore_listen = \"127.0.0.1:2113\"\nstore = \"kurrentdb\"\n\
+             kurrentdb = \"esdb://localhost:2113?tls=false\"\n",
+            "unset eventstore_listen",
+        ),
+    ] {
+        let refused = home.refusal(text, &[]);
+        assert!(refused.contains(part), "{text}{refused}");
+    }
+}
+
+#[test]
 fn the_address_to_listen_on_may_be_localhost_and_else_is_explained() {
     let home = Home::new();
     let file = home.file("c.toml", "listen = \"localhost:7\"\n");
