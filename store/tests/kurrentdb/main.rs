@@ -6,6 +6,7 @@ mod defects;
 mod faults;
 mod proxy;
 mod relay;
+mod secured;
 mod sharing;
 mod world;
 

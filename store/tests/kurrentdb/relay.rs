@@ -138,9 +138,10 @@ async fn call(
     let ended = body.is_end_stream();
     let mut down = respond.send_response(Response::from_parts(parts, ()), ended).ok()?;
     let end_with_ok = async {
-        match is_read {
-            true => drop(endings.changed().await),
-            false => std::future::pending().await,
+        if is_read {
+            drop(endings.changed().await);
+        } else {
+            std::future::pending::<()>().await;
         }
     };
     tokio::select! {

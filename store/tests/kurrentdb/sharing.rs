@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use eventstore::{Client, ClientSettings, EventData};
+use eventstore::{AppendToStreamOptions, Client, ClientSettings, EventData, ReadStreamOptions};
 use execution_ledger_domain::Content;
 use execution_ledger_store::kurrentdb::{KurrentOptions, KurrentStore, Prefix};
 use execution_ledger_store::{
@@ -17,7 +17,7 @@ use crate::world::{Follower, Server, all, append, at, numbers, opened, server};
 const FOREIGN_EVENTS: usize = 2_500;
 
 /// Somebody else who uses the server.
-async fn somebody(server: &Server) -> Client {
+fn somebody(server: &Server) -> Client {
     let settings: ClientSettings =
         format!("esdb://{}?tls=false&tlsCaFile=/dev/null", server.address()).parse().unwrap();
     Client::new(settings).unwrap()
@@ -34,15 +34,18 @@ async fn ledgers_of_different_prefixes_and_others_share_a_server_unseen() {
     let server = server().await;
     let (one, two) = (with_prefix(&server, "one.").await, with_prefix(&server, "two.").await);
     assert_ne!(one.log_id(), two.log_id());
-    let other = somebody(&server).await;
+    let other = somebody(&server);
     let follower = Follower::of(&one).await;
     append(&one, 0).await.unwrap();
     append(&two, 10).await.unwrap();
     let foreign = |number: usize| EventData::json("order.made", &json!({"n": number})).unwrap();
     let events: Vec<EventData> = (0..FOREIGN_EVENTS).map(foreign).collect();
-    other.append_to_stream("orders-1", &Default::default(), events).await.unwrap();
+    other.append_to_stream("orders-1", &AppendToStreamOptions::default(), events).await.unwrap();
     // In our own place too: it is no fact, wherever it stands.
-    other.append_to_stream("one.test-a", &Default::default(), foreign(0)).await.unwrap();
+    other
+        .append_to_stream("one.test-a", &AppendToStreamOptions::default(), foreign(0))
+        .await
+        .unwrap();
     append(&one, 1).await.unwrap();
     assert_eq!(numbers(&follower.saw(2).await), [0, 1]);
     assert_eq!(numbers(&all(&one).await), [0, 1]);
@@ -110,12 +113,15 @@ async fn an_erasure_that_was_cut_off_is_finished_at_the_next_opening_if_its_fact
     store.append(&told, ExpectedRevision::NoStream, vec![fact.clone()]).await.unwrap();
     drop(store);
     // What a process leaves that dies after the fact, and one that dies before it.
-    let other = somebody(&server).await;
+    let other = somebody(&server);
     for (event, fact) in [(&gone, fact.id.0), (&kept, Uuid::now_v7())] {
         let texts = json!([[event.id, event.contents[0].reference().sha256]]);
         let begun = json!({"stream": told.as_str(), "fact": fact, "texts": texts});
         let begun = EventData::json("erasing.begun", &begun).unwrap().id(Uuid::now_v7());
-        other.append_to_stream("log.ledger-erasing", &Default::default(), begun).await.unwrap();
+        other
+            .append_to_stream("log.ledger-erasing", &AppendToStreamOptions::default(), begun)
+            .await
+            .unwrap();
     }
     for _ in 0..2 {
         let store = opened(&[server.address()]).await;
@@ -144,9 +150,9 @@ async fn texts_of_a_refused_append_are_taken_back_and_those_of_a_stored_event_ne
     let refused = store.append(&name, none, vec![fresh.clone()]).await;
     assert!(matches!(refused, Err(AppendError::WrongExpectedRevision { .. })), "{refused:?}");
     let prefix = store.prefix().clone();
-    let other = somebody(&server).await;
+    let other = somebody(&server);
     let text = prefix.text_stream(fresh.id, &fresh.contents[0].reference().sha256);
-    let left = other.read_stream(text, &Default::default()).await;
+    let left = other.read_stream(text, &ReadStreamOptions::default()).await;
     let left = match left {
         Ok(mut read) => read.next().await.map(|event| event.is_some()),
         Err(error) => Err(error),

@@ -12,7 +12,7 @@ use execution_ledger_store::{
 use tokio::task::JoinHandle;
 
 /// How long something is waited for that must come.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Between two looks for it.
 const LOOK: Duration = Duration::from_millis(5);
 
