@@ -161,6 +161,30 @@ const all = {
     await accessible(page, "refused settings");
   },
 
+  async "among many agents one is found by a part of its name, and those that need somebody by their state"({ page }) {
+    for (let n = 0; n < 9; n += 1) await api("POST", "/api/agents", { name: `fleet-${n}`, runtime: "demo" });
+    await api("POST", "/api/agents/fleet-3/pause", {});
+    await page.goto(`${url}/agents`);
+    await settled(page);
+    await page.fill("#search", "Fleet-7");
+    await page.waitForURL(/q=Fleet-7/);
+    await page.waitForFunction(() => document.querySelectorAll(".agents tbody tr").length === 1);
+    await page.locator("#agent-fleet-7").waitFor();
+    await page.fill("#search", "fleet");
+    await page.waitForFunction(() => document.querySelectorAll(".agents tbody tr").length === 9);
+    await page.getByLabel("State").selectOption("paused");
+    await page.waitForURL(/state=paused/);
+    await page.waitForFunction(() => document.querySelectorAll(".agents tbody tr").length === 1);
+    await page.locator("#agent-fleet-3").waitFor();
+    await looks(page, "agents-chosen");
+    await page.fill("#search", "no such name");
+    await page.getByText("No agent fits these filters.").waitFor();
+    await page.getByRole("link", { name: "Clear the filters" }).click();
+    await page.locator("#agent-fleet-0").waitFor();
+    await page.goBack();
+    await page.getByText("No agent fits these filters.").waitFor();
+  },
+
   async "an agent is retired after a question that says what will happen"({ page }) {
     await agent("leaving");
     const running = await submit("sleep 300", { agent: "leaving" });
@@ -207,7 +231,7 @@ const all = {
     for (const address of ["/agents", "/agents/demo", "/agents/demo/tasks", "/agents/demo/settings"]) {
       await page.goto(url + address);
       await settled(page);
-      expect(await page.locator("main form, main .is-danger").count() === 0, `nothing to send at ${address}`);
+      expect(await page.locator("main form[method=post], main .is-danger").count() === 0, `nothing to send at ${address}`);
     }
     await page.goto(`${url}/agents/nobody`);
     await page.getByText("no agent").first().waitFor();

@@ -1,97 +1,28 @@
 //! The interface, asked in the same process as a browser's holder of a key.
 
-use std::convert::Infallible;
+mod visitor;
+
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{FromRequestParts, Request};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, ORIGIN};
-use axum::http::request::Parts;
-use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use axum::extract::Request;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use http_body_util::{BodyExt, Limited};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tower::ServiceExt;
 
+pub(crate) use visitor::{Visitor, arrived};
+
 /// An answer of the interface that a page is made of: largest, in bytes. A page of a transcript is about
 /// 4 MiB at most.
 const ANSWER_MAX_BYTES: usize = 16 * 1024 * 1024;
 
-/// What of a browser's request goes on to the interface: who is asking, and from where.
-const PASSED_ON: [HeaderName; 6] = [
-    AUTHORIZATION,
-    COOKIE,
-    HOST,
-    ORIGIN,
-    HeaderName::from_static("x-forwarded-for"),
-    HeaderName::from_static("traceparent"),
-];
-
 /// What has something done once.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-
-/// Who looks at a page.
-#[derive(Clone)]
-pub(crate) struct Visitor {
-    headers: HeaderMap,
-    extensions: Extensions,
-    /// What they asked for.
-    pub uri: Uri,
-}
-
-/// What was known of a request before its page was found: that page's parts of the address must not be
-/// taken for those of what it asks.
-#[derive(Clone)]
-struct Arrived(Extensions);
-
-/// Keeps what is known of a request as it arrives.
-pub(crate) async fn arrived(mut request: Request) -> Request {
-    let known = request.extensions().clone();
-    request.extensions_mut().insert(Arrived(known));
-    request
-}
-
-impl Visitor {
-    /// Whoever makes this request.
-    pub fn of(request: &Request) -> Self {
-        Self::from_head(request.headers(), request.extensions(), request.uri())
-    }
-
-    /// A cookie of the browser.
-    pub fn cookie(&self, name: &str) -> Option<&str> {
-        let all = self.headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let mut pairs =
-            all.flat_map(|value| value.split(';')).filter_map(|one| one.trim().split_once('='));
-        pairs.find(|(own, _)| *own == name).map(|(_, value)| value)
-    }
-
-    fn from_head(headers: &HeaderMap, extensions: &Extensions, uri: &Uri) -> Self {
-        let mut passed = HeaderMap::new();
-        for name in PASSED_ON {
-            for value in headers.get_all(&name) {
-                passed.append(&name, value.clone());
-            }
-        }
-        Self {
-            headers: passed,
-            extensions: extensions
-                .get::<Arrived>()
-                .map(|known| known.0.clone())
-                .unwrap_or_default(),
-            uri: uri.clone(),
-        }
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for Visitor {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self::from_head(&parts.headers, &parts.extensions, &parts.uri))
-    }
-}
 
 /// Why the interface did not do what it was asked: its own words.
 #[derive(Clone, Debug, Deserialize)]

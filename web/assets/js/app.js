@@ -4,6 +4,7 @@ import { start as startLive } from "./live.js";
 import { start as startTimes } from "./times.js";
 import { start as startAudit } from "./audit.js";
 import { start as startCopies } from "./copies.js";
+import { start as startDrafts } from "./drafts.js";
 import { start as startKeys } from "./keys.js";
 import { start as startActivity } from "./activity.js";
 import { start as startTimeline } from "./timeline.js";
@@ -16,6 +17,7 @@ import { start as startPolls } from "./polls.js";
 
 startTimes();
 startPage();
+startDrafts();
 startSchedules();
 startTranscript();
 startAgents();

@@ -5,10 +5,17 @@ import { refresh } from "./times.js";
 let asked = null;
 /// Counts the pages that were asked for by the reader: what was asked for before is out of date.
 let changes = 0;
+/// Which page is shown: the address bar says so too, but for a moment after one went back.
+let shown = location.pathname;
 /// What is told when a page has taken the place of another.
 const arrived = [];
 
 export function onArrival(act) { arrived.push(act); }
+
+/// What is told before a page goes, with the address that a form was sent to.
+const left = [];
+
+export function onLeave(act) { left.push(act); }
 
 export function say(text) {
   const said = document.getElementById("said");
@@ -47,8 +54,8 @@ export function morph(page, selector = "main") {
   return true;
 }
 
-/// Goes to a page. With `replace`, in place of the one that is shown.
-export async function go(address, { replace = false, options } = {}) {
+/// Goes to a page. With `replace`, in place of the one that is shown; with `scroll`, to where it was left.
+export async function go(address, { replace = false, scroll = 0, options } = {}) {
   let got;
   const sent = options && document.activeElement?.value;
   asked?.abort();
@@ -57,15 +64,19 @@ export async function go(address, { replace = false, options } = {}) {
     if (error.name !== "AbortError") location.assign(address);
     return;
   }
-  const same = new URL(got.address).pathname === location.pathname;
+  const path = new URL(got.address).pathname;
+  const same = path === shown;
   if (!got.page.querySelector("#places")) { location.assign(got.address); return; }
+  if (!same) for (const act of left) act(options ? address : null);
+  if (!replace) history.replaceState({ scroll: scrollY }, "");
   history[replace || got.address === location.href ? "replaceState" : "pushState"]({}, "", got.address);
+  shown = path;
   document.title = got.page.title;
   document.getElementById("places").hidePopover();
   morph(got.page, "#places");
   if (same) answered(got.page, options, sent); else {
     document.querySelector("main").replaceWith(document.adoptNode(got.page.querySelector("main")));
-    scrollTo(0, 0);
+    scrollTo(0, scroll);
     document.getElementById("main").focus({ preventScroll: true });
   }
   refresh();
@@ -130,7 +141,7 @@ async function onSubmit(event) {
 export function start() {
   document.addEventListener("click", onClick);
   document.addEventListener("submit", onSubmit);
-  addEventListener("popstate", () => go(location.href, { replace: true }));
+  addEventListener("popstate", ({ state }) => go(location.href, { replace: true, scroll: state?.scroll ?? 0 }));
   let typing;
   document.addEventListener("input", (event) => {
     if (event.target.id !== "search") return;

@@ -1,13 +1,21 @@
 // Times relative to now, with the exact time of the reader's zone on hover; what runs counts on.
 const STEPS = [["second", 60], ["minute", 60], ["hour", 24], ["day", 30], ["month", 12], ["year", Infinity]];
-const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
+/// What is a month or a year away is seldom in the next one.
+const counted = new Intl.RelativeTimeFormat("en", { numeric: "always", style: "short" });
+const named = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
 const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+
+/// "Tomorrow" is a day of the calendar, in the reader's zone: never what is merely 24 to 36 hours away.
+function days(at) {
+  const midnight = (time) => new Date(time).setHours(0, 0, 0, 0);
+  return Math.round((midnight(at) - midnight(Date.now())) / 86_400_000);
+}
 
 function ago(at) {
   let amount = (at - Date.now()) / 1000;
   if (Math.abs(amount) < 5) return "now";
   for (const [unit, size] of STEPS) {
-    if (Math.abs(amount) < size) return relative.format(Math.round(amount), unit);
+    if (Math.abs(amount) < size) return unit === "day" ? named.format(days(at), unit) : counted.format(Math.round(amount), unit);
     amount /= size;
   }
   return "";

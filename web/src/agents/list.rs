@@ -6,9 +6,9 @@ use axum::extract::{Query, State};
 use axum::response::Response;
 use futures::{StreamExt, stream};
 use maud::{Markup, html};
-use serde::Deserialize;
 
 use super::answers::{Agent, Agents, Bucket, Cost, Costs, Timeline};
+use super::choosing::{Which, further, nothing_meant};
 use super::{SUMS_DAYS, api, runtime, status, sums_from};
 use crate::answers::{Execution, ExecutionList};
 use crate::error_page::Instead;
@@ -24,15 +24,6 @@ const PAGE_ROWS: usize = 50;
 const ASKED_AT_ONCE: usize = 8;
 /// Slots that are drawn one by one: most. More are told as a number.
 pub(super) const SLOTS_DRAWN: u64 = 10;
-
-/// Which agents are shown.
-#[derive(Deserialize)]
-pub(super) struct Which {
-    /// Those after this one, by name.
-    after: Option<String>,
-    /// Also those that were retired.
-    retired: Option<String>,
-}
 
 /// The page of all agents.
 pub(super) async fn page(
@@ -63,11 +54,7 @@ async fn list(interface: &Interface, visitor: &Visitor, which: &Which) -> crate:
     );
     let agents = agents.map_err(|problem| Instead::of(problem, visitor, Some(&me)))?.agents;
     let retired = agents.iter().filter(|agent| agent.status == "retired").count();
-    let mut meant: Vec<&Agent> = agents
-        .iter()
-        .filter(|agent| which.retired.is_some() || agent.status != "retired")
-        .filter(|agent| which.after.as_ref().is_none_or(|after| agent.name > *after))
-        .collect();
+    let mut meant: Vec<&Agent> = agents.iter().filter(|agent| which.means(agent)).collect();
     let goes_on = meant.len() > PAGE_ROWS;
     meant.truncate(PAGE_ROWS);
     let last = last_runs(interface, visitor, &meant).await;
@@ -85,7 +72,10 @@ async fn list(interface: &Interface, visitor: &Visitor, which: &Which) -> crate:
                 a .button.is-main href="/register-agent" { (icon("plus")) "Register an agent" }
             }
         }
-        @if meant.is_empty() { (empty(&me, retired)) } @else {
+        @if which.is_offered(agents.len()) { (which.form()) }
+        @if meant.is_empty() && which.chooses() { (nothing_meant()) }
+        @else if meant.is_empty() { (empty(&me, retired)) }
+        @else {
             div .table-wrap {
                 table .agents {
                     caption .sr { "Agents, with their runs of the last " (SUMS_DAYS) " days" }
@@ -198,29 +188,6 @@ fn cost(cost: Option<&Cost>) -> Markup {
                 }
             },
             None => span .quiet title="Nothing ended in this time" { "–" },
-        }
-    }
-}
-
-fn further(which: &Which, shown: &[&Agent], goes_on: bool, retired: usize) -> Markup {
-    let with_retired = which.retired.is_some();
-    html! {
-        nav .pager aria-label="Pages" {
-            @if which.after.is_some() { a .button href="/agents" rel="first" { "First page" } }
-            @if retired > 0 {
-                @if with_retired { a .button.is-plain href="/agents" { "Without those that were retired" } }
-                @else {
-                    a .button.is-plain href="/agents?retired=shown" {
-                        (retired) " retired" @if retired == 1 { " agent" } @else { " agents" }
-                    }
-                }
-            }
-            @if let Some(last) = shown.last().filter(|_| goes_on) {
-                @let retired = if with_retired { "&retired=shown" } else { "" };
-                a .button href={ "/agents?after=" (quoted(&last.name)) (retired) } rel="next" {
-                    "Next page " (icon("down"))
-                }
-            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The agents: all of them, and of each what it does, what it is to do, when, and how.
 
 mod answers;
+mod choosing;
 mod history;
 mod list;
 mod overview;

@@ -20,7 +20,7 @@ use crate::words::cost;
 
 /// Where a cost can come from, as the interface and as people call it.
 const BASES: [(&str, &str); 3] = [
-    ("provider_reported", "The provider says so (an invoice, for example)"),
+    ("provider_reported", "The provider, by an invoice"),
     ("priced_locally", "Computed from tokens and prices"),
     ("derived_from_partials", "What is proven: at the least"),
 ];

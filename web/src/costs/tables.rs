@@ -125,7 +125,7 @@ fn row(by: By, sum: &Sum, most: f64, range: Range, may_read: bool) -> Markup {
             td .number { (number(sum.runs)) }
             td .number {
                 (words::sum(sum.cost_usd, sum.runs, sum.unknown))
-                @if sum.unknown > 0 { small .unknown-count { "+ " (number(sum.unknown)) " unknown" } }
+                @if sum.unknown > 0 && (sum.unknown < sum.runs || sum.cost_usd != 0.0) { small .unknown-count { "+ " (number(sum.unknown)) " unknown" } }
             }
         }
     }

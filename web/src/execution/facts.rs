@@ -51,7 +51,7 @@ pub(super) fn facts(detail: &Detail, me: &Me) -> Markup {
                 @if let Some(transcript) = &record.transcript {
                     dt { "Transcript" }
                     dd title={ "SHA-256 " (transcript.sha256) } {
-                        (number(transcript.lines)) " lines, " (bytes(transcript.bytes))
+                        (number(transcript.lines)) @if transcript.lines == 1 { " line, " } @else { " lines, " } (bytes(transcript.bytes))
                     }
                 }
                 (relatives(detail))

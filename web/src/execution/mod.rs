@@ -1,6 +1,7 @@
 //! One execution: what it was asked, what it printed, what happened to it, what can be done.
 
 mod conversation;
+mod doing;
 pub(crate) mod events;
 mod facts;
 mod raw;
@@ -9,27 +10,24 @@ mod transcript;
 mod waiting;
 
 use axum::Router;
-use axum::extract::{Form, Path, RawQuery, State};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::extract::{Path, RawQuery, State};
+use axum::response::Response;
 use axum::routing::{get, post};
 use maud::{Markup, html};
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
 
-use crate::answers::{Accepted, Detail, Execution, Lines};
+use crate::answers::{Detail, Execution, Lines};
 use crate::error_page::Instead;
 use crate::executions::row_title;
 use crate::interface::{Interface, Problem, Visitor, quoted};
 use crate::layout::{self, Me, Place};
 use crate::markdown::{self, Choice, Look};
-use crate::once::{self, Once};
+use crate::once;
 use crate::texts::visible;
 use crate::words::{icon, number, status};
 use crate::{sessions, shown};
+pub(crate) use doing::once_more;
 use transcript::PART_LINES;
 
-/// As the interface says that a turn of a chat can't be tried again as such.
-const CHAT_TURN: &str = "chat_turn";
 /// The level of the first headings in what agents write: those of the page's parts are above them.
 const HEADINGS_FROM: u8 = 3;
 
@@ -39,8 +37,8 @@ pub(crate) fn routes() -> Router<Interface> {
         .route("/agents/{name}/executions/{id}", get(page))
         .route("/agents/{name}/executions/{id}/transcript", get(transcript_part))
         .route("/agents/{name}/executions/{id}/raw", get(raw::page))
-        .route("/agents/{name}/executions/{id}/stop", post(stop))
-        .route("/agents/{name}/executions/{id}/retry", post(retry))
+        .route("/agents/{name}/executions/{id}/stop", post(doing::stop))
+        .route("/agents/{name}/executions/{id}/retry", post(doing::retry))
 }
 
 /// Which execution, as its address says.
@@ -151,7 +149,10 @@ fn message(record: &Execution) -> Markup {
                 None => p .quiet { "The text was erased." },
             }
             @if record.redactions > 0 {
-                p .quiet { (record.redactions) " secrets were removed before it was stored." }
+                p .quiet {
+                    (record.redactions) @if record.redactions == 1 { " secret was" } @else { " secrets were" }
+                    " removed before it was stored."
+                }
             }
         }
     }
@@ -248,75 +249,4 @@ async fn transcript_part(
         Ok(layout::page(Some(&me), Place::Executions, "Transcript", &body))
     };
     shown(page.await)
-}
-
-/// Stops an execution, or cancels one that waits.
-async fn stop(
-    State(interface): State<Interface>,
-    visitor: Visitor,
-    Path(which): Which,
-) -> Response {
-    let address = format!("{}/terminate", asked(&which));
-    let done = interface.post::<Value>(&visitor, &address, &json!({})).await;
-    let back = at(&which);
-    then(&interface, &visitor, done.map(|_| back)).await
-}
-
-/// Runs it again.
-async fn retry(
-    State(interface): State<Interface>,
-    visitor: Visitor,
-    Path(which): Which,
-    Form(form): Form<Once>,
-) -> Response {
-    let done = once_more::<Accepted>(&interface, &visitor, &which, &form).await;
-    let next = done.map(|new| {
-        format!("/agents/{}/executions/{}", quoted(&which.0), quoted(&new.execution_id))
-    });
-    then(&interface, &visitor, next).await
-}
-
-/// Runs an execution once more: as another attempt at it, or, a turn of a chat, as a task of its own.
-pub(crate) async fn once_more<T: DeserializeOwned>(
-    interface: &Interface,
-    visitor: &Visitor,
-    which: &(String, String),
-    form: &Once,
-) -> Result<T, Problem> {
-    let address = format!("{}/retry", asked(which));
-    match interface.post_once::<T>(visitor, &address, &json!({}), &form.once).await {
-        Err(problem) if &*problem.code == CHAT_TURN => again(interface, visitor, which, form).await,
-        other => other,
-    }
-}
-
-/// The same task as one of its own.
-async fn again<T: DeserializeOwned>(
-    interface: &Interface,
-    visitor: &Visitor,
-    which: &(String, String),
-    form: &Once,
-) -> Result<T, Problem> {
-    let before: Detail = interface.get(visitor, &asked(which)).await?;
-    let record = before.record;
-    let mut task =
-        json!({"message": record.message, "async_mode": true, "timeout_s": record.timeout_s});
-    if let Some(model) = record.model_requested {
-        task["model"] = model.into();
-    }
-    if let Some(most) = record.max_cost_usd {
-        task["max_cost_usd"] = most.into();
-    }
-    let address = format!("/api/agents/{}/task", quoted(&which.0));
-    interface.post_once(visitor, &address, &task, &form.once).await
-}
-
-async fn then(interface: &Interface, visitor: &Visitor, done: Result<String, Problem>) -> Response {
-    match done {
-        Ok(address) => Redirect::to(&address).into_response(),
-        Err(problem) => {
-            let me = Me::of(interface, visitor).await.ok();
-            Instead::of(problem, visitor, me.as_ref()).into_response()
-        }
-    }
 }
