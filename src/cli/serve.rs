@@ -31,7 +31,7 @@ Examples:
 /// Start the server.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
-#[command(mut_arg("eventstore_anonymous_read", bare), mut_arg("eventstore_client_streams", bare))]
+#[command(mut_args(bare))]
 pub struct Serve {
     /// When told to stop, go on answering until no run goes on; none is started meanwhile.
     #[arg(long, env = "EXECUTION_LEDGER_DRAIN", hide_env_values = true)]
@@ -40,9 +40,14 @@ pub struct Serve {
     overrides: Overrides,
 }
 
-/// A flag that says yes without a value; also `--flag=false`.
+/// Flags that say yes without a value; also `--flag=false`.
 fn bare(flag: clap::Arg) -> clap::Arg {
-    flag.num_args(0..=1).require_equals(true).default_missing_value("true")
+    const BARE: [&str; 2] = ["eventstore_anonymous_read", "eventstore_client_streams"];
+    if BARE.contains(&flag.get_id().as_str()) {
+        flag.num_args(0..=1).require_equals(true).default_missing_value("true")
+    } else {
+        flag
+    }
 }
 
 impl Serve {
