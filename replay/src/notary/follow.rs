@@ -176,13 +176,17 @@ impl Notary {
     pub async fn run(&self, stop: impl Future<Output = ()> + Send) {
         tokio::pin!(stop);
         loop {
-            let halt = tokio::select! {
-                followed = self.follow() => followed.err(),
-                () = &mut stop => self.finish().await.err(),
+            let (halt, stopped) = tokio::select! {
+                followed = self.follow() => (followed.err(), false),
+                () = &mut stop => (self.finish().await.err(), true),
             };
             match halt {
                 None => return,
                 Some(Halt::Disagreement(reason)) => return self.alarm(reason),
+                Some(Halt::Fault(fault)) if stopped => {
+                    tracing::warn!(error = %fault, "the last events are signed at the next start");
+                    return;
+                }
                 Some(Halt::Fault(fault)) => {
                     tracing::warn!(error = %fault, "the notary waits and tries again");
                     self.inner().state = State::Waiting(fault.to_string());
