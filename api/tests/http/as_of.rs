@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use crate::support::Server;
 
 /// What has no past, and says so: live streams and what is known of now alone.
-const OF_NOW: [&str; 10] = [
+const OF_NOW: [&str; 11] = [
+    "/api/nodes",
     "/api/export",
     "/api/paid/executions/{id}",
     "/api/agents/{name}/capacity",

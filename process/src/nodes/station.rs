@@ -348,10 +348,10 @@ impl Station {
             let name = run.node.map_or_else(String::new, |node| self.called(node));
             match lost::record(&self.0.ledger, &run, &name, silence).await {
                 Ok(()) => {
-                    tracing::warn!(execution = %run.execution, node = name, "a run was lost with its node")
+                    tracing::warn!(execution = %run.execution, node = name, "a run was lost with its node");
                 }
                 Err(error) => {
-                    tracing::error!(execution = %run.execution, %error, "a lost run can't be ended")
+                    tracing::error!(execution = %run.execution, %error, "a lost run can't be ended");
                 }
             }
         }
