@@ -97,7 +97,7 @@ mod tests {
         let temp = tempfile::tempdir().expect("a folder");
         let terms = Terms::new(temp.path().to_owned());
         assert_eq!(terms.last().expect("read"), Err(0));
-        let until = since_boot() + Duration::from_secs(60);
+        let until = since_boot() + Duration::from_mins(1);
         let until = Duration::from_millis(u64::try_from(until.as_millis()).expect("fits"));
         let standing = Standing { term: 3, until };
         terms.write(standing).expect("written");

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::*;
 
-const LEASE: Duration = Duration::from_millis(1_000);
+const LEASE: Duration = Duration::from_secs(1);
 
 fn node(number: u128) -> NodeId {
     NodeId(Uuid::from_u128(number))
