@@ -179,3 +179,22 @@ async fn another_key_is_refused() {
     assert!(notary_of(folder.path(), &store, [8; 32]).is_err());
     assert!(notary_of(folder.path(), &store, SEED).is_ok());
 }
+
+#[tokio::test]
+async fn one_that_is_stopped_where_nothing_can_be_signed_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    append(&store, 10).await;
+    let stopped = notary(folder.path(), &store);
+    let told_without_a_folder = async {
+        while stopped.state() != State::Live {
+            tokio::task::yield_now().await;
+        }
+        let place = folder.path().join("notary");
+        fs::remove_dir_all(&place).unwrap();
+        fs::write(&place, "no folder").unwrap();
+        append(&store, 1).await;
+    };
+    stopped.run(told_without_a_folder).await;
+    assert!(stopped.checkpoint().is_none(), "nothing more was signed");
+}
