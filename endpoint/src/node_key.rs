@@ -71,7 +71,8 @@ mod tests {
 
     #[tokio::test]
     async fn only_a_node_writes_a_ledgers_streams_and_everybody_everything_else() {
-        for own in ["ledger.execution-1", "$$ledger.execution-1", "text.ledger-1", "log.ledger-id"] {
+        for own in ["ledger.execution-1", "$$ledger.execution-1", "text.ledger-1", "log.ledger-id"]
+        {
             for call in [Call::Append(own.to_owned()), Call::Remove(own.to_owned())] {
                 assert_eq!(admitted(Some("the nodes' key"), call.clone()).await, Ok(()));
                 let other = admitted(Some("another key"), call.clone()).await;

@@ -148,11 +148,11 @@ impl Foundation {
 /// Chooses the cryptography of TLS for a process with these settings: the client of KurrentDB must
 /// be asked first where it is used.
 pub fn install_crypto_for(settings: &Settings) {
-    if settings.store == StoreKind::Kurrentdb {
-        if let Err(problem) = kurrentdb::claim_cryptography() {
-            // Opening the log says it again, to whom it concerns.
-            tracing::debug!(%problem, "cryptography");
-        }
+    if settings.store == StoreKind::Kurrentdb
+        && let Err(problem) = kurrentdb::claim_cryptography()
+    {
+        // Opening the log says it again, to whom it concerns.
+        tracing::debug!(%problem, "cryptography");
     }
     install_crypto();
 }

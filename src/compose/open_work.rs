@@ -8,7 +8,9 @@ use execution_ledger_domain::execution::{CancelCause, Trigger};
 use execution_ledger_domain::policy::{
     AgentStatus as Status, Ceiling, HeldSlot, OpenExecution, Place, Policy,
 };
-use execution_ledger_domain::{AgentName, ExecutionId, NodeId, Scope, SessionId, Timestamp, limits};
+use execution_ledger_domain::{
+    AgentName, ExecutionId, NodeId, Scope, SessionId, Timestamp, limits,
+};
 use execution_ledger_process::desk::Desk;
 use execution_ledger_process::tasks::SessionIndex;
 use execution_ledger_projections::{AgentStatus, At, QueryError, Views};

@@ -83,9 +83,10 @@ impl Till {
         let log = store.subscribe(position).await.map_err(|error| failed(&error))?;
         let (stop, stopped) = watch::channel(false);
         let running = payments.clone();
-        let task = tokio::spawn(async move {
-            if looks { running.run(log, stopped).await } else { Ok(()) }
-        });
+        let task =
+            tokio::spawn(
+                async move { if looks { running.run(log, stopped).await } else { Ok(()) } },
+            );
         Ok(Self { payments, stop, task })
     }
 

@@ -51,9 +51,10 @@ impl Scheduler {
         let log = store.subscribe(position).await.map_err(|error| failed(&error))?;
         let (stop, stopped) = watch::channel(false);
         let running = schedules.clone();
-        let task = tokio::spawn(async move {
-            if decides { running.run(log, stopped).await } else { Ok(()) }
-        });
+        let task =
+            tokio::spawn(
+                async move { if decides { running.run(log, stopped).await } else { Ok(()) } },
+            );
         Ok(Self { schedules, stop, task })
     }
 

@@ -24,8 +24,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::eventstore::Endpoint;
 use super::duties::{Means, OnDuty};
+use super::eventstore::Endpoint;
 use super::first_start;
 use super::log::Writable;
 use super::nodes::{self, Member};
@@ -128,9 +128,7 @@ async fn with_parts(
         None => spawn_views(&views, stop_views.subscribe()),
     };
     let member = match (board, me) {
-        (Some(board), Some(_)) => {
-            Some(Member::join(data_dir, card, board, &ledger, &desk).await?)
-        }
+        (Some(board), Some(_)) => Some(Member::join(data_dir, card, board, &ledger, &desk).await?),
         (Some(board), None) => Some(Member::alone(card, board, ledger.clone())),
         (None, _) => None,
     };

@@ -101,9 +101,10 @@ impl Sender {
         let log = store.subscribe(position).await.map_err(|error| failed(&error))?;
         let (stop, stopped) = watch::channel(false);
         let running = webhooks.clone();
-        let task = tokio::spawn(async move {
-            if sends { running.run(log, stopped).await } else { Ok(()) }
-        });
+        let task =
+            tokio::spawn(
+                async move { if sends { running.run(log, stopped).await } else { Ok(()) } },
+            );
         Ok(Self { webhooks, stop, task })
     }
 

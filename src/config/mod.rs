@@ -5,8 +5,8 @@
 
 mod addresses;
 mod check;
-mod number;
 mod log_store;
+mod number;
 mod places;
 mod settings;
 mod values;

@@ -70,7 +70,13 @@ fn a_turns_start_records_what_it_resumes_and_which_results_its_agent_is_told_of(
     };
     let runtime = Runtime::Command;
     given::<Execution>([pending()])
-        .when(Command::Start { claim: claim(1), now: at(10), runtime, turn: turn.clone(), node: None })
+        .when(Command::Start {
+            claim: claim(1),
+            now: at(10),
+            runtime,
+            turn: turn.clone(),
+            node: None,
+        })
         .then([E::Running(Running {
             claim: claim(1),
             slot_until: at(10 + 60 + 300),

@@ -315,7 +315,9 @@ impl Policy {
         let mut holders: Vec<_> = held
             .filter_map(|(id, entry)| match entry.stage {
                 Stage::Waiting => None,
-                Stage::Starting | Stage::Taken => Some(SlotHolder { execution: *id, slot_until: None }),
+                Stage::Starting | Stage::Taken => {
+                    Some(SlotHolder { execution: *id, slot_until: None })
+                }
                 Stage::Running(slot) => {
                     Some(SlotHolder { execution: *id, slot_until: Some(slot.slot_until) })
                 }

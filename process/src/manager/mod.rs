@@ -31,8 +31,8 @@ use tokio::task::JoinSet;
 
 use crate::budgets;
 use crate::desk::Desk;
-use crate::nodes::Station;
 use crate::following::{Faults, told_to_stop};
+use crate::nodes::Station;
 use crate::pricing::PriceBook;
 use crate::run_token::LedgerSecret;
 use crate::supervisor::Starter;
@@ -120,8 +120,18 @@ impl Manager {
         let runs = Runs::default();
         let starter = Arc::new(Starter::new(options.runs.clone()));
         let station = None;
-        let shared =
-            Shared { ledger, desk, hub, secret, sessions, options, runs, starter, archive, station };
+        let shared = Shared {
+            ledger,
+            desk,
+            hub,
+            secret,
+            sessions,
+            options,
+            runs,
+            starter,
+            archive,
+            station,
+        };
         Self { shared: Arc::new(shared), to_archive }
     }
 

@@ -247,7 +247,9 @@ async fn launch_claim(
             None => look_up(shared, execution, claim).await,
         };
         let launched = match current {
-            Ok(Some((running, task))) => launch::launch(shared, execution, &running, task, term).await,
+            Ok(Some((running, task))) => {
+                launch::launch(shared, execution, &running, task, term).await
+            }
             Ok(None) => return Launched::Ended,
             Err(error) => Err(error),
         };

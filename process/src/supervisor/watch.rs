@@ -144,7 +144,10 @@ impl<'w> Watch<'w> {
             began,
             timeout_at: began.saturating_add(Duration::from_millis(orders.timeout_ms)),
             lease_until: began.saturating_add(Duration::from_millis(orders.lease_ms)),
-            node_until: orders.node_term.as_deref().map(|term| lasts_until(term).unwrap_or_default()),
+            node_until: orders
+                .node_term
+                .as_deref()
+                .map(|term| lasts_until(term).unwrap_or_default()),
             kill_at: None,
             killing: false,
             drain_until: Duration::ZERO,

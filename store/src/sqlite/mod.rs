@@ -30,8 +30,8 @@ use execution_ledger_domain::{EventId, StreamName};
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-pub use self::lock::WriterLock;
 pub use self::import::Importer;
+pub use self::lock::WriterLock;
 pub use self::open::{OpenError, assign_new_log_id};
 
 use self::feed::{LiveFeed, StoredFeed};
