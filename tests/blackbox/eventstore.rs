@@ -68,18 +68,19 @@ impl Started {
 
 impl Drop for Started {
     fn drop(&mut self) {
+        // Errors would mean that it has ended already.
         if let Ok(pid) = i32::try_from(self.child.id()) {
-            // An error would mean that it has ended already.
-            drop(kill(Pid::from_raw(pid), Signal::SIGTERM));
+            kill(Pid::from_raw(pid), Signal::SIGTERM).ok();
         }
-        drop(self.child.wait());
+        self.child.wait().ok();
     }
 }
 
 /// A ledger that serves its log, with one task that was run.
 struct Ledger {
+    /// Stopped when this is dropped, before its folder goes.
+    _started: Started,
     folder: TempDir,
-    started: Started,
     /// Host and port for KurrentDB clients.
     address: String,
     certificate: Option<PathBuf>,
@@ -101,7 +102,7 @@ impl Ledger {
         let mut started = Started::with(command);
         let told = started.said("eventstore esdb://");
         let address = told.split('?').next().unwrap_or_default().to_owned();
-        let ledger = Self { folder, started, address, certificate };
+        let ledger = Self { _started: started, folder, address, certificate };
         ledger.cli(&["run", "demo", "Say hello"]);
         ledger
     }

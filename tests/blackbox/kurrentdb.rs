@@ -144,6 +144,7 @@ async fn the_service_lives_on_a_kurrentdb_and_survives_the_death_of_each() {
     let (status, refused) =
         server.post("/api/agents/demo/task", json!({"message": "now", "async_mode": true})).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{refused}");
+    // So long it is away.
     tokio::time::sleep(std::time::Duration::from_secs(4)).await;
     store.start_again();
     until_ready(&server, true).await;
@@ -151,8 +152,7 @@ async fn the_service_lives_on_a_kurrentdb_and_survives_the_death_of_each() {
     assert_eq!(third["status"], "completed", "{third}\n{}", server.log());
     let fourth = server.submit("demo", "Say bye").await;
     assert_eq!(server.await_end("demo", &fourth).await["status"], "completed");
-    let (_, metrics) =
-        ((), server.request(reqwest::Method::GET, "/metrics").send().await.expect("an answer"));
+    let metrics = server.request(reqwest::Method::GET, "/metrics").send().await.expect("an answer");
     let metrics = metrics.text().await.expect("text");
     assert!(metrics.contains("ledger_log_reconnects_total"), "{metrics}");
     assert!(metrics.contains("ledger_log_append_seconds"), "{metrics}");
