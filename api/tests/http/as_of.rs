@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::support::Server;
 
 /// What has no past, and says so: live streams and what is known of now alone.
-const OF_NOW: [&str; 11] = [
+const OF_NOW: [&str; 12] = [
     "/api/nodes",
     "/api/export",
     "/api/paid/executions/{id}",
@@ -26,6 +26,7 @@ const OF_NOW: [&str; 11] = [
     "/api/sessions/{id}/stream",
     "/api/me",
     "/api/costs/prices",
+    "/api/schedules/{id}/upcoming",
 ];
 
 /// How often everything is asked until nothing moves meanwhile.
