@@ -302,6 +302,12 @@ fn tell(report: &Report, took_ms: u64, output: &Output) -> Result<(), Failure> {
     for line in lines {
         output.line(&line)?;
     }
+    if report.clocks_apart > 0 {
+        let (events, ms) = (n(report.clocks_apart), n(report.clocks_apart_ms));
+        output.line(&format!(
+            "clocks       of {events} events a little behind another node's, by {ms} ms at most"
+        ))?;
+    }
     for problem in &report.problems {
         let (check, place) = (problem.check.as_str(), neutral_line(&problem.place));
         output.line(&format!("WRONG {check}: {place}: {}", neutral_line(&problem.problem)))?;

@@ -5,11 +5,16 @@ use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 
 use execution_ledger_domain::erasure::{Beside, Erased, ErasureEvent, TextPart};
-use execution_ledger_domain::{Digest, Event, StreamName, Timestamp};
+use execution_ledger_domain::{Category, Digest, Event, StreamName, Timestamp};
 use execution_ledger_store::Recorded;
 
 use super::report::{Check, Report};
 use super::{TranscriptState, Transcripts};
+
+/// How far times of several nodes may be apart, in milliseconds. Each stamps by its own clock, and an append
+/// that was in doubt is repeated with its first time, while others go on. More than that is no clock that
+/// is kept.
+const CLOCKS_APART_MAX_MS: u64 = 60_000;
 
 /// What is kept of the events before.
 #[derive(Default)]
@@ -18,6 +23,8 @@ pub(super) struct EventChecks {
     next: HashMap<u128, u64>,
     hashers: [RandomState; 2],
     last_recorded_at: Option<Timestamp>,
+    /// Several nodes may have written from here on.
+    has_leases: bool,
     /// Texts that are gone, and transcripts that are not there, until an erasure tells of them.
     unexplained: HashMap<Beside, Gone>,
 }
@@ -40,10 +47,7 @@ impl EventChecks {
         report: &mut Report,
     ) {
         self.revision(recorded, report);
-        if self.last_recorded_at.is_some_and(|last| last > recorded.recorded_at) {
-            report.add(Check::Event, place(recorded), "it was recorded before the event before it");
-        }
-        self.last_recorded_at = Some(recorded.recorded_at);
+        self.time(recorded, report);
         if let Err(error) = recorded.parsed_metadata() {
             report.add(Check::Schema, place(recorded), format!("its metadata: {error}"));
         }
@@ -56,6 +60,21 @@ impl EventChecks {
                     self.erased(recorded, erased, report);
                 }
             }
+        }
+    }
+
+    fn time(&mut self, recorded: &Recorded, report: &mut Report) {
+        self.has_leases |= recorded.stream.category() == Category::Lease.as_str();
+        let Some(last) = self.last_recorded_at.replace(recorded.recorded_at) else { return };
+        if last <= recorded.recorded_at {
+            return;
+        }
+        let back_ms = last.ms_since(recorded.recorded_at) + 1;
+        if self.has_leases && back_ms <= CLOCKS_APART_MAX_MS {
+            report.clocks_apart += 1;
+            report.clocks_apart_ms = report.clocks_apart_ms.max(back_ms);
+        } else {
+            report.add(Check::Event, place(recorded), "it was recorded before the event before it");
         }
     }
 

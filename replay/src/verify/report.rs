@@ -9,7 +9,8 @@ const PROBLEMS_MAX: usize = 1_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Check {
-    /// An event can't be read, is not what its place in the tree says, or its time goes backwards.
+    /// An event can't be read, is not what its place in the tree says, or its time goes backwards by more
+    /// than the clocks of several nodes may be apart.
     Event,
     /// The revisions of a stream have gaps.
     Stream,
@@ -64,6 +65,11 @@ pub struct Report {
     pub events: u64,
     /// Streams.
     pub streams: u64,
+    /// Events of a log of several nodes that were recorded before the event before them, by a clock that
+    /// goes a little behind another's.
+    pub clocks_apart: u64,
+    /// By how much at most, in milliseconds, rounded up.
+    pub clocks_apart_ms: u64,
     /// Texts whose hash was compared.
     pub contents: u64,
     /// Texts that were erased, so that only their hash is left.

@@ -8,7 +8,7 @@ use execution_ledger_domain::agent::{AgentConfig, Command, Runtime};
 use execution_ledger_domain::erasure::{self, Beside, Erased, Erasure, ErasureOf, TextPart};
 use execution_ledger_domain::execution::{self, Execution, Pending};
 use execution_ledger_domain::{
-    Actor, AgentName, Content, ExecutionId, StreamName, Timestamp, UserName, given,
+    Actor, AgentName, Content, ExecutionId, NodeId, StreamName, Timestamp, UserName, given, lease,
 };
 use execution_ledger_store::sqlite::{SqliteOptions, SqliteStore};
 use execution_ledger_store::{Context, EventStore, Ledger, SystemClock, With};
@@ -280,4 +280,39 @@ async fn an_event_that_tells_of_an_erasure_while_the_text_is_still_there_is_name
     let report = report(folder.path(), None).await;
     assert!(found(&report, Check::Content, "is still there"), "{:?}", report.problems);
     assert_eq!((report.problems.len(), report.contents_erased), (1, 0));
+}
+
+#[tokio::test]
+async fn clocks_of_several_nodes_may_be_a_little_apart_and_that_of_one_never_goes_back() {
+    // (a lease before, the step back in microseconds) and what is said: (told, of the clocks alone)
+    for (leases, back_us, wrong, apart, apart_ms) in [
+        (true, 1, false, 1, 1),
+        (true, 59_999_000, false, 1, 60_000),
+        (true, 60_000_000, true, 0, 0),
+        (false, 1, true, 0, 0),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        if leases {
+            let ledger = Ledger::new(Arc::clone(&store), Arc::new(SystemClock));
+            let node = NodeId(uuid::Uuid::from_u128(1));
+            let acquire = lease::Command::Acquire { node, after: 0 };
+            let stream = StreamName::lease(&lease::LeaseName::Leader);
+            ledger.execute::<lease::Lease>(&stream, acquire, &[], &context()).await.unwrap();
+        }
+        history(&store, 0..3).await;
+        store.close().await;
+        let last = "(SELECT max(position) FROM events)";
+        let before = format!("(SELECT recorded_at FROM events WHERE position = {last} - 1)");
+        tamper(
+            folder.path(),
+            &format!(
+                "UPDATE events SET recorded_at = {before} - {back_us} WHERE position = {last}"
+            ),
+        );
+        let report = report(folder.path(), None).await;
+        let case = format!("leases: {leases}, back: {back_us}");
+        assert_eq!(found(&report, Check::Event, "before the event before it"), wrong, "{case}");
+        assert_eq!((report.clocks_apart, report.clocks_apart_ms), (apart, apart_ms), "{case}");
+    }
 }
