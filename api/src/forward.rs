@@ -94,9 +94,13 @@ pub(crate) async fn forward(
 }
 
 /// Whether only the node that does what is done once can answer: whatever changes something, MCP, and the
-/// notary's tree.
+/// notary's tree. A browser signs in and out where it is: links and sessions that were left are known to
+/// the node that gave them out, cookies to all.
 fn is_done_once(request: &Request) -> bool {
     let path = request.uri().path();
+    if matches!(path, "/api/sign-in" | "/api/sign-out") {
+        return false;
+    }
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     changes || path == "/mcp" || path.starts_with("/tlog/") || path.ends_with("/proof")
 }
@@ -192,6 +196,9 @@ mod tests {
             (Method::GET, "/tlog/checkpoint"),
         ] {
             assert!(is_done_once(&request(method, path)), "{path}");
+        }
+        for path in ["/api/sign-in", "/api/sign-out"] {
+            assert!(!is_done_once(&request(Method::POST, path)), "{path}");
         }
         for path in ["/api/executions", "/ws", "/readyz", "/api/agents/a/executions/1/stream"] {
             assert!(!is_done_once(&request(Method::GET, path)), "{path}");
