@@ -115,6 +115,48 @@ const all = {
     await looks(page, "raw");
   },
 
+  async "a long run that is opened while it goes on is followed, however many lines it has, until one scrolls up"({ page }) {
+    await register("chatty", "seq -f 'line %.0f so far' 1900; n=0; while :; do n=$((n+1)); echo tick $n; sleep 0.1; done", { timeout_s: 120 });
+    const following = () => page.evaluate(() => document.getElementById("follow").checked);
+    /// Ten more lines are seen to come, at the end, with nobody touching the page.
+    const isFollowed = async (how) => {
+      await page.waitForFunction(() => document.querySelector("#parts .part:last-child")?.textContent.includes("tick"));
+      const last = () => page.evaluate(() => Number([...document.querySelectorAll("#parts .part")].at(-1).dataset.last));
+      const until = await last() + 10;
+      await page.waitForFunction((seq) => Number([...document.querySelectorAll("#parts .part")].at(-1).dataset.last) >= seq, until);
+      expect(await following(), `it is followed, ${how}`);
+      await page.waitForFunction(() => innerHeight + scrollY >= document.documentElement.scrollHeight - 2).catch(() => { throw new Error(`not so: it is at its end, ${how}`); });
+    };
+    for (const size of [{ width: 1440, height: 900 }, { width: 390, height: 844 }]) {
+      await page.setViewportSize(size);
+      const id = await submit(`talk on at ${size.width}`, { agent: "chatty" });
+      await visible(page, "/");
+      await page.locator(`#x-${id} a`).first().click();
+      await page.waitForURL((now) => now.pathname.endsWith(id));
+      await isFollowed(`opened by a click at ${size.width}`);
+      await page.reload();
+      await isFollowed(`loaded again at ${size.width}`);
+      // A little is enough, and by keys as well as by the wheel.
+      await page.locator("#main").focus();
+      await page.keyboard.press("ArrowUp");
+      await page.waitForFunction(() => !document.getElementById("follow").checked);
+      await page.keyboard.press("PageUp");
+      await page.waitForFunction(() => innerHeight + scrollY < document.documentElement.scrollHeight - 300);
+      const tall = await page.evaluate(() => document.documentElement.scrollHeight);
+      await page.waitForFunction((before) => document.documentElement.scrollHeight > before, tall);
+      expect(!await following(), `it is left alone at ${size.width}`);
+      await page.keyboard.press("End");
+      await isFollowed(`gone back to its end at ${size.width}`);
+      await page.mouse.move(200, 500);
+      await page.mouse.wheel(0, -600);
+      await page.waitForFunction(() => !document.getElementById("follow").checked);
+      await page.locator("#follow").check();
+      await isFollowed(`by its box at ${size.width}`);
+      await api("POST", `/api/agents/chatty/executions/${id}/terminate`, {});
+      await ended(id, "chatty");
+    }
+  },
+
   async "following yields when one scrolls up, and goes on at the end"({ page }) {
     await register("steady", "n=0; while [ $n -lt 600 ]; do n=$((n+1)); echo step $n; [ $n -gt 200 ] && sleep 0.05; done; true", { timeout_s: 120 });
     const id = await submit("walk", { agent: "steady" });

@@ -1,16 +1,21 @@
 // The transcript of one execution: its further parts, its growth, its follower, its search. However long
 // it is, a window of it is in the page.
+import { following, follows, grew, opened, resume, scrolled, seen, start as listen, toEnd } from "./following.js";
 import { onArrival, say } from "./page.js";
 import { refresh } from "./times.js";
 
-/// Parts that stay in the page: beyond them the farthest go. A part has 400 lines at most.
-const PARTS_MAX = 40;
+/// Lines of one part, at most.
+const PART_LINES = 400;
+/// Lines that stay in the page: beyond them the farthest go.
+const LINES_MAX = 40 * PART_LINES;
 /// Lines that a follower may be behind before it leaves out what is between.
 const BEHIND_MAX = 2000;
 /// Lines before one that was looked for.
 const BEFORE = 20;
 /// Lines that a search finds at most.
 const FOUND_MAX = 1000;
+/// Between two looks for what a run printed.
+const GROW_MS = 200;
 
 let stream = null;
 /// Which window is loaded: what was asked for another one is no longer wanted.
@@ -22,6 +27,7 @@ function edge(name, list) { for (const part of list) if (part.dataset[name]) ret
 const firstSeq = () => edge("first", parts().children);
 const lastSeq = () => edge("last", [...parts().children].reverse());
 const hasMore = () => parts().lastElementChild?.hasAttribute("data-more") ?? false;
+const isFull = () => lastSeq() - firstSeq() >= LINES_MAX;
 
 async function fetched(after) {
   const response = await fetch(`${section().dataset.address}/transcript?after_seq=${after}`, { headers: { accept: "text/html" } });
@@ -39,16 +45,16 @@ async function more() {
   if (!part || own !== shownWindow || !section() || lastSeq() !== after) return false;
   section().querySelector(".nothing-printed")?.remove();
   parts().append(part);
-  while (parts().children.length > PARTS_MAX) parts().firstElementChild.remove();
+  while (isFull() && parts().children.length > 1) parts().firstElementChild.remove();
   noted();
   return part.hasAttribute("data-more");
 }
 
-/// Has the page show another window: the lines after this one.
-async function showFrom(after) {
+/// Has the page show another window: the lines after this one. Not so if that is no longer wanted.
+async function showFrom(after, isWanted = () => true) {
   const own = shownWindow += 1;
   const part = await fetched(after);
-  if (!part || own !== shownWindow || !section()) return false;
+  if (!part || own !== shownWindow || !section() || !isWanted()) return false;
   parts().replaceChildren(part);
   noted();
   return true;
@@ -66,43 +72,70 @@ function noted() {
     const button = document.createElement("button");
     button.type = "button";
     button.className = "button";
-    button.onclick = async () => { await showFrom(Math.max(0, firstSeq() - 1 - 400)); section().scrollIntoView(); watch(); };
+    button.onclick = async () => {
+      follows(false);
+      await showFrom(Math.max(0, firstSeq() - 1 - PART_LINES));
+      section()?.scrollIntoView();
+      seen();
+      watch();
+    };
     note.append(button);
     parts().before(note);
   }
   note.firstElementChild.textContent = `${before.toLocaleString("en")} lines before`;
 }
 
-const atEnd = () => innerHeight + scrollY >= document.documentElement.scrollHeight - 120;
-function toEnd() { scrollTo({ top: document.documentElement.scrollHeight }); }
+/// The transcript that is followed, or was until the reader scrolled up.
+let followed = null;
+/// Keeps who follows at the end while the parts take their heights.
+const heights = new ResizeObserver(() => requestAnimationFrame(() => { if (section()) grew(); }));
 
 function follow() {
+  const own = section();
   const box = document.getElementById("follow");
   document.getElementById("follow-box").hidden = false;
-  let growing = false, again = false, heard = 0;
+  // The same transcript again, after a form of its page was sent, is followed if it was.
+  follows(followed === own ? following : true);
+  followed = own;
+  opened();
+  seen();
+  heights.observe(parts());
+  // What the reader opens may grow without being left.
+  parts().onclick = opened;
+  let growth = null, again = false, heard = 0;
   // Follows until the reader scrolls up, and again once they are at the end.
-  onscroll = () => { if (section()) box.checked = atEnd(); };
-  box.onchange = () => { if (box.checked) { toEnd(); grow(); } };
-  const grow = async () => {
-    if (growing) { again = true; return; }
-    growing = true;
-    do {
-      again = false;
-      const stay = box.checked;
-      if (stay && heard - lastSeq() > BEHIND_MAX) await showFrom(heard - 400);
-      // Who reads further up is not moved, and gets what comes once they come to it.
-      if (stay || !hasMore()) while (await more().catch(() => false) && box.checked === stay && heard - lastSeq() <= BEHIND_MAX) { /* The next part. */ }
-      if (stay && section()) { toEnd(); box.checked = true; }
-      await new Promise((done) => setTimeout(done, 200));
-    } while (again && section());
-    growing = false;
+  onscroll = () => {
+    const to = section() === own && scrolled();
+    if (to === "up") follows(false);
+    if (to === "end" && !following && stream) { follows(true); grow(); }
   };
+  box.onchange = () => { if (!box.checked) { follows(false); return; } resume(); grow(); };
+  // Who reads further up is not moved, and gets what comes once they come to it.
+  const catchUp = async () => {
+    let goesOn = true;
+    while (goesOn && section() === own && (following || !hasMore())) {
+      if (!following && isFull()) { parts().lastElementChild.setAttribute("data-more", ""); return; }
+      const isBehind = following && heard - lastSeq() > BEHIND_MAX;
+      goesOn = await (isBehind ? showFrom(heard - PART_LINES, () => following) : more()).catch(() => false);
+      if (section() === own) grew(true);
+    }
+  };
+  const growing = async () => {
+    while (again && section() === own) {
+      again = false;
+      await catchUp();
+      await new Promise((done) => setTimeout(done, GROW_MS));
+    }
+    growth = null;
+  };
+  const grow = () => { again = true; growth ??= growing(); return growth; };
   stream = new EventSource(`/api${section().dataset.address}/stream?after_seq=${lastSeq()}`);
   stream.onmessage = (event) => { heard = Number(event.lastEventId); grow(); };
   stream.addEventListener("end", async (event) => {
     stream.close();
     stream = null;
     await grow();
+    if (section() !== own) return;
     ended();
     say(`The run ${JSON.parse(event.data).status}.`);
   });
@@ -114,7 +147,6 @@ function ended() {
   live.dataset.state = "ended";
   live.querySelector(".live-text").textContent = "Ended";
   document.getElementById("follow-box").hidden = true;
-  onscroll = null;
   watch();
 }
 
@@ -145,11 +177,13 @@ function watch() {
 
 /// The last lines, by a key: without loading all that is before them.
 async function end(event) {
-  if (event.key !== "End" || event.ctrlKey || event.altKey || event.shiftKey || !section() || !hasMore() || event.target.closest("input, textarea, select, dialog")) return;
+  if (event.key !== "End" || event.ctrlKey || event.altKey || event.shiftKey || !section() || !(stream || hasMore()) || event.target.closest("input, textarea, select, dialog")) return;
   event.preventDefault();
+  // Of a run that goes on the end is what is followed.
+  if (stream) { const box = document.getElementById("follow"); if (box.checked) resume(); else box.click(); return; }
   const lines = Number(section().dataset.lines);
   if (!lines) { toEnd(); return; }
-  await showFrom(Math.max(0, lines - 400));
+  await showFrom(Math.max(0, lines - PART_LINES));
   toEnd();
   watch();
 }
@@ -197,9 +231,10 @@ function search() {
   const show = async (next) => {
     at = (next + hits.length) % hits.length;
     found.textContent = `${at + 1} of ${hits.length === FOUND_MAX ? `${FOUND_MAX} or more` : hits.length}`;
-    const follows = document.getElementById("follow");
-    if (follows) follows.checked = false;
+    follows(false);
     await reveal(hits[at], words);
+    // It is the search that scrolled: also where it came to the end, that is not followed.
+    seen();
   };
   const look = async () => {
     const own = looking += 1;
@@ -227,6 +262,7 @@ function arrive() {
   stream?.close();
   stream = null;
   watcher?.disconnect();
+  heights.disconnect();
   onscroll = null;
   shownWindow += 1;
   globalThis.CSS?.highlights?.delete("found");
@@ -237,6 +273,7 @@ function arrive() {
 
 export function start() {
   document.addEventListener("keydown", end);
+  listen();
   onArrival(arrive);
   arrive();
 }
