@@ -174,13 +174,10 @@ impl Cluster {
         let mut lost = 0;
         for (agent, id) in ids {
             let record = self.nodes[through].await_end(agent, id).await;
-            match record["status"].as_str() {
-                Some("completed") => {}
-                _ => {
-                    let code = record["error"]["code"].as_str().unwrap_or_default().to_owned();
-                    assert!(matches!(code.as_str(), "node_lost" | "spawn_failed"), "{record}");
-                    lost += 1;
-                }
+            if record["status"] != "completed" {
+                let code = record["error"]["code"].as_str().unwrap_or_default();
+                assert!(matches!(code, "node_lost" | "spawn_failed"), "{record}");
+                lost += 1;
             }
         }
         lost
