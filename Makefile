@@ -28,7 +28,7 @@ run: $(PAGES)
 	$(CARGO) run --release --locked --bin execution-ledger -- serve $(ARGS)
 
 test: test-programs test-tools $(PAGES)
-	$(CARGO) test --workspace --locked --lib --bins --tests
+	$(CARGO) test --workspace --locked --no-fail-fast --lib --bins --tests
 
 $(PAGES): web/package.json web/package-lock.json
 	@command -v $(NPM) >/dev/null || { \
