@@ -31,6 +31,13 @@ fn refuse<T>(problem: impl Into<String>) -> Result<T, CronError> {
     Err(CronError { field: "cron", problem: problem.into() })
 }
 
+/// Lists of days that have a name of their own, the longer ones first.
+const WEEK_DAYS: [(&str, &str); 3] = [
+    ("Sunday, Monday, Tuesday, Wednesday, Thursday, Friday, and Saturday", ", every day"),
+    ("Monday, Tuesday, Wednesday, Thursday, and Friday", ", on weekdays"),
+    ("Sunday and Saturday", ", at weekends"),
+];
+
 /// A cron expression of five fields in a time zone.
 ///
 /// Where clocks are put forward, a tick at one time of the day that is left out comes at the first
@@ -91,6 +98,10 @@ impl Cron {
     /// What the expression says, in English.
     pub fn describe(&self) -> String {
         let mut text = self.cron.describe();
+        for (days, name) in WEEK_DAYS {
+            // Beside a day of the month the list is another choice: it stays as it is.
+            text = text.replace(&format!(", on {days}"), name);
+        }
         if self.cron.as_str().contains("LW") {
             text = text.replace("the last day of the month", "the last weekday of the month");
         }

@@ -132,8 +132,14 @@ fn what_is_no_expression_is_refused_by_the_name_of_its_field() {
 #[test]
 fn an_expression_is_described_in_words_with_its_zone() {
     let told = cron("30 2 * * MON-FRI", "Europe/Berlin").describe();
-    assert!(told.starts_with("At 02:30, on Monday, "), "{told}");
-    assert!(told.ends_with(" and Friday (Europe/Berlin)"), "{told}");
+    assert_eq!(told, "At 02:30, on weekdays (Europe/Berlin)");
+    let days = |days: &str| cron(&format!("0 9 * * {days}"), "UTC").describe();
+    assert_eq!(days("0-6"), "At 09:00, every day (UTC)");
+    assert_eq!(days("1-5"), "At 09:00, on weekdays (UTC)");
+    assert_eq!(days("SAT,SUN"), "At 09:00, at weekends (UTC)");
+    assert_eq!(days("1-4"), "At 09:00, on Monday, Tuesday, Wednesday, and Thursday (UTC)");
+    let with_day = cron("0 9 13 * 1-5", "UTC").describe();
+    assert!(with_day.contains("13") && with_day.contains("Monday"), "{with_day}");
     assert_eq!(cron("* * * * *", "UTC").describe(), "Every minute (UTC)");
     let told = cron("0 9 LW * *", "UTC").describe();
     assert_eq!(told, "At 09:00, on the last weekday of the month (UTC)");
