@@ -259,6 +259,22 @@ class Removing(Streams):
             self.client.get_stream(stream)
 
 
+    def test_metadata_of_what_was_deleted(self):
+        stream = name()
+        self.append(stream, event(), event())
+        self.client.delete_stream(stream, current_version=EXISTS)
+        said, version = self.client.get_stream_metadata(stream)
+        self.assertEqual((said, version), ({"$tb": 2**63 - 1}, 0))
+        self.client.tombstone_stream(stream, current_version=ANY)
+        # Those of a stream that is gone for ever are taken, but shown to nobody.
+        for _ in range(2):
+            with self.assertRaises(StreamIsDeletedError):
+                self.client.get_stream_metadata(stream)
+            with self.assertRaises(WrongCurrentVersionError):
+                self.client.set_stream_metadata(stream, metadata={}, current_version=7)
+            self.client.set_stream_metadata(stream, metadata={"mine": 1}, current_version=ANY)
+
+
 class Following(Streams):
     def take(self, subscription, count):
         return [next(subscription).id for _ in range(count)]
@@ -303,6 +319,28 @@ class Following(Streams):
             after = event()
             self.append(name(), after)
             self.assertEqual(self.take(subscription, 1), [after.id])
+
+    def test_who_has_caught_up_is_where_the_client_knows(self):
+        begun = self.append(name(), event())
+        passed = self.append(name(), event("Wanted"))
+        hidden = self.append(name(), event("Other"))
+        for wanted, at in (("Nothing", begun), ("Wanted", passed), ("Other", hidden), (".*", hidden)):
+            with self.subTest(wanted=wanted), self.client.subscribe_to_all(
+                commit_position=begun, filter_include=wanted, include_checkpoints=True,
+                include_caught_up=True, timeout=20,
+            ) as subscription:
+                told = next(one for one in subscription if isinstance(one, CaughtUp))
+                self.assertEqual(told.commit_position, at)
+                if at != hidden:
+                    # How far it looked is told by a checkpoint.
+                    after = next(subscription)
+                    self.assertIsInstance(after, Checkpoint)
+                    self.assertEqual(after.commit_position, hidden)
+        stream = name()
+        self.append(stream, event(), event())
+        with self.client.subscribe_to_stream(stream, include_caught_up=True, timeout=20) as subscription:
+            told = next(one for one in subscription if isinstance(one, CaughtUp))
+            self.assertEqual(told.stream_position, 1)
 
     def test_a_stream(self):
         stream, events = name(), [event() for _ in range(5)]

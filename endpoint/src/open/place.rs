@@ -1,7 +1,7 @@
 //! One append or removal, inside the writer's transaction: decide, then write.
 
 use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
 use super::metadata::{self, METADATA_TYPE, Metadata};
@@ -33,6 +33,23 @@ enum Decision {
 impl Place<'_> {
     pub fn append(&mut self, stream: &str, expected: Expected, events: &[Proposed]) -> Answer {
         let row = rows::stream(self.connection, stream)?;
+/// What of an append stands in its stream already, as KurrentDB looks where no revision is expected.
+enum Known {
+    /// Not the first event; nobody looks at those after it.
+    New,
+    /// The first event, but not all: another append with ids of an earlier one.
+    Part,
+    /// All, in whatever order; the last of them stands there.
+    All(Written),
+}
+
+/// What an append was answered with whose last event this is: the first columns are its revision and
+/// its position.
+fn written_at(row: &Row) -> rusqlite::Result<Written> {
+    let (revision, position): (i64, i64) = (row.get(0)?, row.get(1)?);
+    Ok(Written { revision: Some(revision.unsigned_abs()), position: Some(position.unsigned_abs()) })
+}
+
         match self.decide(stream, &row, expected, events)? {
             Decision::Written(written) => Ok(Ok(written)),
             Decision::Refused(refusal) => Ok(Err(refusal)),
@@ -88,38 +105,46 @@ impl Place<'_> {
     ) -> rusqlite::Result<Decision> {
         let current = row.last.map(i64::unsigned_abs);
         let gone = current.is_none() || row.deleted();
-        let wrong = WriteError::WrongExpected { current };
+        let wrong = Decision::Refused(WriteError::WrongExpected { current });
         // Where the same events would stand, had they been appended before.
-        let (fits, before) = match expected {
+        let first = match expected {
             _ if row.tombstoned => return Ok(Decision::Refused(WriteError::StreamDeleted)),
-            Expected::Any => (true, self.revision_of(stream, events)?),
-            Expected::NoStream if gone => (true, None),
-            Expected::NoStream => (false, Some(row.truncated_before)),
             Expected::Exists if row.deleted() => {
                 return Ok(Decision::Refused(WriteError::StreamDeleted));
             }
-            Expected::Exists => (current.is_some(), self.revision_of(stream, events)?),
-            Expected::Exact(revision) if current == Some(revision) => (true, None),
-            Expected::Exact(revision) => (false, Some(signed(revision).saturating_add(1))),
+            Expected::Any | Expected::Exists => {
+                let fits = expected == Expected::Any || current.is_some();
+                return Ok(match self.known(stream, events)? {
+                    Known::All(written) => Decision::Written(written),
+                    Known::New if fits => Decision::Write,
+                    Known::New | Known::Part => wrong,
+                });
+            }
+            Expected::NoStream if gone => return Ok(Decision::Write),
+            Expected::NoStream => row.truncated_before,
+            Expected::Exact(revision) if current == Some(revision) => return Ok(Decision::Write),
+            Expected::Exact(revision) => signed(revision).saturating_add(1),
         };
-        if let Some(first) = before
-            && let Some(written) = self.repeated(stream, first, events)?
-        {
-            return Ok(Decision::Written(written));
-        }
-        Ok(if fits { Decision::Write } else { Decision::Refused(wrong) })
+        Ok(self.repeated(stream, first, events)?.map_or(wrong, Decision::Written))
     }
 
-    /// Where the first of the events stands in the stream already.
-    fn revision_of(&self, stream: &str, events: &[Proposed]) -> rusqlite::Result<Option<i64>> {
-        let Some(first) = events.first() else { return Ok(None) };
-        self.connection
-            .prepare_cached(
-                "SELECT revision FROM events WHERE event_id = ?1 AND stream = ?2 \
-                 ORDER BY revision DESC LIMIT 1",
-            )?
-            .query_row(params![first.id.as_bytes(), stream], |row| row.get(0))
-            .optional()
+    /// Whether these events stand in the stream already, wherever.
+    fn known(&self, stream: &str, events: &[Proposed]) -> rusqlite::Result<Known> {
+        let mut newest = self.connection.prepare_cached(
+            "SELECT revision, position FROM events WHERE event_id = ?1 AND stream = ?2 \
+             ORDER BY revision DESC LIMIT 1",
+        )?;
+        let mut known = Known::New;
+        for event in events {
+            let found =
+                newest.query_row(params![event.id.as_bytes(), stream], written_at).optional()?;
+            known = match (found, known) {
+                (Some(written), _) => Known::All(written),
+                (None, Known::New) => return Ok(Known::New),
+                (None, _) => return Ok(Known::Part),
+            };
+        }
+        Ok(known)
     }
 
     /// What these events were answered with, if they all stand there already, from `first` on.
@@ -130,7 +155,7 @@ impl Place<'_> {
         events: &[Proposed],
     ) -> rusqlite::Result<Option<Written>> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT event_id, revision, position FROM events \
+            "SELECT revision, position, event_id FROM events \
              WHERE stream = ?1 AND revision >= ?2 ORDER BY revision LIMIT ?3",
         )?;
         let limit = i64::try_from(events.len()).unwrap_or(i64::MAX);
@@ -138,15 +163,12 @@ impl Place<'_> {
         let mut last = None;
         for event in events {
             let Some(row) = found.next()? else { return Ok(None) };
-            if row.get_ref(0)?.as_blob()? != event.id.as_bytes() {
+            if row.get_ref(2)?.as_blob()? != event.id.as_bytes() {
                 return Ok(None);
             }
-            last = Some((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
+            last = Some(written_at(row)?);
         }
-        Ok(last.map(|(revision, position)| Written {
-            revision: Some(revision.unsigned_abs()),
-            position: Some(position.unsigned_abs()),
-        }))
+        Ok(last)
     }
 
     fn write(&mut self, stream: &str, revision: i64, event: &Proposed) -> rusqlite::Result<()> {

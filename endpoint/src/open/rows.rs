@@ -5,6 +5,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, Rows, params};
 use uuid::Uuid;
 
+use super::metadata;
 use crate::log::{AllFrom, AllPage, LogEvent, StreamFrom, StreamPage};
 
 /// Size after which a page takes no further event, in bytes.
@@ -100,12 +101,17 @@ pub(super) fn of_stream(
 ) -> rusqlite::Result<StreamPage> {
     let row = stream(connection, name)?;
     let last = match row.last {
-        _ if row.tombstoned => return Ok(StreamPage::Tombstoned),
+        _ if buried => return Ok(StreamPage::Tombstoned),
         Some(last) if !row.deleted() => last,
         _ => return Ok(StreamPage::Missing),
     };
     let first = row.first_visible(name);
     let (low, high, order) = match from {
+    // Whoever asks for the metadata of a stream that is gone for ever is told that it is gone.
+    let buried = match metadata::described_by(name) {
+        Some(described) => stream(connection, described)?.tombstoned,
+        None => row.tombstoned,
+    };
         StreamFrom::UpFrom(revision) => (signed(revision).max(first), last, "ASC"),
         StreamFrom::DownFrom(revision) => (first, signed(revision).min(last), "DESC"),
     };

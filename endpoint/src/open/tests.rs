@@ -56,6 +56,13 @@ async fn an_append_is_made_once_at_the_revision_that_it_expects() {
     // Others, or more of them, are others.
     assert_eq!(current(append(&store, "a", Expected::NoStream, &[4]).await), Some(2));
     assert_eq!(current(append(&store, "a", Expected::Exact(0), &[2, 3, 4]).await), Some(2));
+    for expected in [Expected::Any, Expected::Exists] {
+        // Whoever expects no revision is answered by where the ids stand, in whatever order …
+        let again = append(&store, "a", expected, &[3, 1]).await.unwrap();
+        assert_eq!((again.revision, again.position < first.position), (Some(0), true));
+        // … and can't mix those of an earlier append with new ones.
+        assert_eq!(current(append(&store, "a", expected, &[3, 4]).await), Some(2));
+    }
     // The same id in another stream is nobody's business.
     append(&store, "b", Expected::NoStream, &[1]).await.unwrap();
     assert_eq!(read(&store, "a", StreamFrom::UpFrom(0)).await, Some(vec![0, 1, 2]));

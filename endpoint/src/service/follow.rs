@@ -79,6 +79,9 @@ async fn follow_all(
 ) -> Result<Ended, Ended> {
     let mut head = log.head();
     let (mut live, mut unseen) = (false, 0_u64);
+    // How far the client was told that it is. Events that a filter keeps from it do not count until
+    // a checkpoint tells of them.
+    let mut told = after;
     loop {
         head.mark_unchanged();
         let page = log
@@ -88,26 +91,28 @@ async fn follow_all(
         let mut batch: Vec<ReadResp> = Vec::new();
         if live && !page.last {
             live = false;
-            batch.push(encode::fell_behind(Place::All(after)));
+            batch.push(encode::fell_behind(Place::All(told)));
         }
         if let Some(last) = page.events.last().map(|event| event.position) {
             let examined = page.events.len() as u64;
             let events = matching(page.events, filter).await?;
             let passed_last = events.last().is_some_and(|event| event.position == last);
             batch.extend(encoded(events, ids_as_text));
+            told = events.last().map_or(told, |event| event.position);
             after = last;
-            if let Some(filter) = filter {
-                unseen = if passed_last { 0 } else { unseen + examined };
-                let due = unseen >= filter.checkpoint_after || (page.last && !live);
-                if due && unseen > 0 {
-                    unseen = 0;
-                    batch.push(encode::checkpoint(after));
-                }
+            unseen = if passed_last { 0 } else { unseen + examined };
+            if filter.is_some_and(|filter| unseen >= filter.checkpoint_after) {
+                (told, unseen) = (after, 0);
+                batch.push(encode::checkpoint(after));
             }
         }
         if page.last && !live {
             live = true;
-            batch.push(encode::caught_up(Place::All(after)));
+            batch.push(encode::caught_up(Place::All(told)));
+            if unseen > 0 {
+                (told, unseen) = (after, 0);
+                batch.push(encode::checkpoint(after));
+            }
         }
         out.send(batch).await?;
         if page.last && head.wait_for(|head| *head > after).await.is_err() {

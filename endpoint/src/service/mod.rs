@@ -29,15 +29,15 @@ use self::nodes::Nodes;
 use self::plan::Plan;
 use self::status::{bad_request, of_refusal, of_write};
 use crate::authority::{Admitted, Authority, Basic, Call, Peer};
-use crate::log::{Expected, Log, Removal, Written};
+use crate::log::{Expected, Log, Removal};
 use crate::wire::features::server_features_server::ServerFeaturesServer;
 use crate::wire::gossip::gossip_server::GossipServer;
 use crate::wire::persistent::persistent_subscriptions_server::PersistentSubscriptionsServer;
-use crate::wire::shared::{Empty, StreamIdentifier};
+use crate::wire::shared::Empty;
 use crate::wire::streams::streams_server::{Streams, StreamsServer};
 use crate::wire::streams::{
-    AppendReq, AppendResp, BatchAppendReq, BatchAppendResp, DeleteReq, DeleteResp, ReadReq,
-    ReadResp, TombstoneReq, TombstoneResp, delete_req, delete_resp, tombstone_req, tombstone_resp,
+    AppendReq, AppendResp, BatchAppendReq, BatchAppendResp, ReadReq, ReadResp, RemoveReq,
+    RemoveResp, remove_req, remove_resp,
 };
 
 /// Reads, subscriptions and batch appends that are answered at once, of all clients together.
@@ -140,15 +140,28 @@ struct StreamsOf(Arc<Served>);
 impl StreamsOf {
     async fn remove(
         &self,
-        caller: &Caller,
-        identifier: Option<StreamIdentifier>,
-        expected: Expected,
+        request: Request<RemoveReq>,
         removal: Removal,
-    ) -> Result<Written, Status> {
-        let stream = plan::name(identifier)?;
-        self.0.admit(caller, &Call::Remove(stream.clone())).await?;
+    ) -> Result<Response<RemoveResp>, Status> {
+        use remove_req::options::ExpectedStreamRevision as Believed;
+        use remove_resp::{Position, PositionOption};
+        let caller = Caller::of(&request);
+        let options = request.into_inner().options.unwrap_or_default();
+        let expected = match options.expected_stream_revision {
+            Some(Believed::Revision(revision)) => Expected::Exact(revision),
+            Some(Believed::NoStream(_)) => Expected::NoStream,
+            Some(Believed::StreamExists(_)) => Expected::Exists,
+            Some(Believed::Any(_)) | None => Expected::Any,
+        };
+        let stream = plan::name(options.stream_identifier)?;
+        self.0.admit(&caller, &Call::Remove(stream.clone())).await?;
         let removed = self.0.log.remove(stream.clone(), expected, removal).await;
-        removed.map_err(|error| of_write(&error, &stream, expected))
+        let removed = removed.map_err(|error| of_write(&error, &stream, expected))?;
+        let position_option =
+            Some(removed.position.map_or(PositionOption::NoPosition(Empty {}), |at| {
+                PositionOption::Position(Position { commit_position: at, prepare_position: at })
+            }));
+        Ok(Response::new(RemoveResp { position_option }))
     }
 }
 
@@ -194,47 +207,12 @@ impl Streams for StreamsOf {
             .map(Response::new)
     }
 
-    async fn delete(&self, request: Request<DeleteReq>) -> Result<Response<DeleteResp>, Status> {
-        use delete_req::options::ExpectedStreamRevision as Believed;
-        use delete_resp::{Position, PositionOption};
-        let caller = Caller::of(&request);
-        let options = request.into_inner().options.unwrap_or_default();
-        let expected = match options.expected_stream_revision {
-            Some(Believed::Revision(revision)) => Expected::Exact(revision),
-            Some(Believed::NoStream(_)) => Expected::NoStream,
-            Some(Believed::StreamExists(_)) => Expected::Exists,
-            Some(Believed::Any(_)) | None => Expected::Any,
-        };
-        let stream = options.stream_identifier;
-        let removed = self.remove(&caller, stream, expected, Removal::Delete).await?;
-        let position_option =
-            Some(removed.position.map_or(PositionOption::NoPosition(Empty {}), |at| {
-                PositionOption::Position(Position { commit_position: at, prepare_position: at })
-            }));
-        Ok(Response::new(DeleteResp { position_option }))
+    async fn delete(&self, request: Request<RemoveReq>) -> Result<Response<RemoveResp>, Status> {
+        self.remove(request, Removal::Delete).await
     }
 
-    async fn tombstone(
-        &self,
-        request: Request<TombstoneReq>,
-    ) -> Result<Response<TombstoneResp>, Status> {
-        use tombstone_req::options::ExpectedStreamRevision as Believed;
-        use tombstone_resp::{Position, PositionOption};
-        let caller = Caller::of(&request);
-        let options = request.into_inner().options.unwrap_or_default();
-        let expected = match options.expected_stream_revision {
-            Some(Believed::Revision(revision)) => Expected::Exact(revision),
-            Some(Believed::NoStream(_)) => Expected::NoStream,
-            Some(Believed::StreamExists(_)) => Expected::Exists,
-            Some(Believed::Any(_)) | None => Expected::Any,
-        };
-        let stream = options.stream_identifier;
-        let removed = self.remove(&caller, stream, expected, Removal::Tombstone).await?;
-        let position_option =
-            Some(removed.position.map_or(PositionOption::NoPosition(Empty {}), |at| {
-                PositionOption::Position(Position { commit_position: at, prepare_position: at })
-            }));
-        Ok(Response::new(TombstoneResp { position_option }))
+    async fn tombstone(&self, request: Request<RemoveReq>) -> Result<Response<RemoveResp>, Status> {
+        self.remove(request, Removal::Tombstone).await
     }
 
     async fn batch_append(
