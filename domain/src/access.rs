@@ -1,11 +1,11 @@
-//! Who looked at what, and who was turned away: facts that no rule decides about.
+//! Who looked at what, who was turned away and who left: facts that no rule decides about.
 //!
 //! They stand in a stream for each day, which nobody folds: an append to it reads nothing before.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
-use crate::ids::ExecutionId;
+use crate::ids::{BrowserId, ExecutionId, KeyId};
 
 /// What was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
@@ -64,6 +64,18 @@ pub struct Refused {
     pub count: u64,
 }
 
+/// A browser was signed out before its session's end: its cookie is worth nothing from here on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct SignedOut {
+    /// Which session.
+    pub browser_id: BrowserId,
+    /// The key that it stood for; absent: the administrator's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<KeyId>,
+    /// When it would have ended by itself.
+    pub expires_at: Timestamp,
+}
+
 /// A fact of a day's access.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccessEvent {
@@ -71,4 +83,6 @@ pub enum AccessEvent {
     Read(Read),
     /// `access.refused`
     Refused(Refused),
+    /// `access.signed_out`
+    SignedOut(SignedOut),
 }

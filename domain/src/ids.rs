@@ -65,6 +65,11 @@ uuid_id!(
 );
 
 uuid_id!(
+    /// A browser's session. It tells one cookie from another, and opens nothing by itself.
+    BrowserId
+);
+
+uuid_id!(
     /// A webhook.
     WebhookId
 );

@@ -35,8 +35,8 @@ pub use budget::BudgetScope;
 pub use caller::{Caller, CallerRun, Right, Role};
 pub use content::{Content, ContentRef, Digest};
 pub use ids::{
-    AgentName, ClaimId, EventId, ExecutionId, KeyId, NameError, NodeId, PaymentId, ScheduleId,
-    SessionId, UserName, WebhookId,
+    AgentName, BrowserId, ClaimId, EventId, ExecutionId, KeyId, NameError, NodeId, PaymentId,
+    ScheduleId, SessionId, UserName, WebhookId,
 };
 pub use money::{MoneyError, NanoUsd};
 pub use scope::Scope;

@@ -143,6 +143,7 @@ macro_rules! wire {
 wire! {
     Access(AccessEvent::Read) of access = "access.read" v 1;
     Access(AccessEvent::Refused) of access = "access.refused" v 1;
+    Access(AccessEvent::SignedOut) of access = "access.signed_out" v 1;
     Agent(AgentEvent::Configured) of agent = "agent.configured" v 1;
     Agent(AgentEvent::Paused) of agent = "agent.paused" v 1;
     Agent(AgentEvent::Registered) of agent = "agent.registered" v 1;

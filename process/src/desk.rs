@@ -1,7 +1,7 @@
 //! The desk: the policy's state, shared between those who submit and the manager who acts on it.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use execution_ledger_domain::agent::AgentConfig;
@@ -13,6 +13,7 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use crate::budgets::{Refusals, Turn};
 use crate::keys::KeyRing;
+use crate::signed_out::SignedOutBrowsers;
 
 /// Callers that wait for the end of executions: most at once.
 const WAITERS_MAX: usize = 10_000;
@@ -24,6 +25,7 @@ pub struct Desk {
     applied: watch::Sender<Position>,
     wake: Notify,
     keys: KeyRing,
+    signed_out: Arc<SignedOutBrowsers>,
     refusals: Refusals,
     budget_turn: Turn,
 }
@@ -69,6 +71,7 @@ impl Desk {
             applied: watch::Sender::new(position),
             wake: Notify::new(),
             keys: KeyRing::default(),
+            signed_out: Arc::default(),
             refusals: Refusals::default(),
             budget_turn: Turn::default(),
         }
@@ -82,6 +85,11 @@ impl Desk {
     /// The keys that hold.
     pub fn keys(&self) -> &KeyRing {
         &self.keys
+    }
+
+    /// The browsers that were signed out.
+    pub fn signed_out(&self) -> &Arc<SignedOutBrowsers> {
+        &self.signed_out
     }
 
     /// What budgets refused.

@@ -18,6 +18,7 @@ pub mod run_token;
 pub mod runtimes;
 mod salt;
 pub mod scheduler;
+pub mod signed_out;
 pub mod status;
 pub mod supervisor;
 pub mod tasks;

@@ -15,6 +15,9 @@ pub const PREFIX: &str = "elr_";
 /// How every result token begins.
 pub const RESULT_PREFIX: &str = "elp_";
 
+/// How every token of a node begins.
+pub const NODE_PREFIX: &str = "eln_";
+
 /// A secret that follows from a shared one, for one purpose: from it neither that nor another follows.
 pub fn derived(shared: &[u8], purpose: &str) -> [u8; 32] {
     let mut mac = Hmac::<Sha256>::new_from_slice(shared)
@@ -74,6 +77,17 @@ impl LedgerSecret {
         genuine.then_some(PaymentId(Digest(payment)))
     }
 
+    /// The token by which a node shows another one that it may read what an execution prints.
+    pub fn node_token(&self, execution: ExecutionId) -> String {
+        let signature = self.sign(b"node token", execution.0.as_bytes());
+        format!("{NODE_PREFIX}{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+
+    /// Whether this is the token of a node with the same secret, for that execution.
+    pub fn is_node_token(&self, token: &str, execution: ExecutionId) -> bool {
+        self.node_token(execution).as_bytes().ct_eq(token.as_bytes()).into()
+    }
+
     /// A mark by which an equal request is known again, and which tells nobody else what it was.
     pub fn mark(&self, request: &[u8]) -> Digest {
         Digest(self.sign(b"request", request))
@@ -123,6 +137,11 @@ mod tests {
         assert_eq!(secret.verify_result_token(&result), Some(payment));
         assert_eq!(LedgerSecret::new([8; 32]).verify_result_token(&result), None);
         assert_eq!(secret.verify_result_token(&token), None);
+        let node = secret.node_token(execution);
+        assert!(secret.is_node_token(&node, execution));
+        assert!(!secret.is_node_token(&node, ExecutionId(Uuid::from_u128(3))), "of another run");
+        assert!(!LedgerSecret::new([8; 32]).is_node_token(&node, execution));
+        assert!(!secret.is_node_token("", execution) && !secret.is_node_token("eln_", execution));
         for nonsense in ["", "elr_", "elr_!!", "elk_abc"] {
             assert_eq!(secret.verify(nonsense), None);
         }

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Policy;
-use super::lines::{AgentStatus, Entry, Kind, Place, Stage};
+use super::lines::{AgentStatus, Entry, Kind, Line, Place, Stage};
 use crate::ids::{AgentName, ExecutionId, SessionId};
+use crate::lease::LeaseName;
 use crate::time::Timestamp;
 
 /// Deepest chain of parents that is walked.
@@ -212,8 +213,8 @@ impl Policy {
     }
 
     /// Whether a run that waited for a new execution of `agent` would wait for itself: every slot of
-    /// the agent, or every place for tasks over all agents, is held by the caller or one of those that
-    /// wait for the caller.
+    /// the agent, or every place for tasks of the node that hosts it, is held by the caller or one of
+    /// those that wait for the caller. Of several nodes each is taken to have as many places as this one.
     pub fn would_deadlock(&self, agent: &AgentName, caller: ExecutionId) -> bool {
         let Some(line) = self.lines.get(agent) else { return false };
         let mut own = Vec::new();
@@ -226,19 +227,29 @@ impl Policy {
                 self.agent_of.get(&id).and_then(|of| self.lines.get(of)?.executions.get(&id));
             next = entry.and_then(|entry| entry.parent);
         }
-        let holds_slot = |line: &super::lines::Line, id: &ExecutionId| {
+        let holds_slot = |line: &Line, id: &ExecutionId| {
             line.executions
                 .get(id)
                 .is_some_and(|entry| entry.slot().is_some() && entry.kind == Kind::Task)
         };
-        let anywhere = |id: &&ExecutionId| {
-            let line = self.agent_of.get(*id).and_then(|of| self.lines.get(of));
-            line.is_some_and(|line| holds_slot(line, id))
+        let in_its_place = |id: &&ExecutionId| {
+            let of = self.agent_of.get(*id).and_then(|of| self.lines.get(of));
+            of.is_some_and(|of| holds_slot(of, id) && self.has_place_where(agent, of, **id))
         };
         let of_agent = own.iter().filter(|id| holds_slot(line, id)).count();
-        let of_all = own.iter().filter(anywhere).count();
+        let of_all = own.iter().filter(in_its_place).count();
         let places = self.ceiling.max_parallel_total.saturating_sub(self.ceiling.kept_for_chat);
         (of_agent > 0 && of_agent >= line.slots() as usize) || of_all >= places as usize
+    }
+
+    /// Whether an execution has its place on the node that starts the agent's runs.
+    fn has_place_where(&self, agent: &AgentName, line: &Line, execution: ExecutionId) -> bool {
+        if self.nodes.is_none() {
+            return true;
+        }
+        let host = self.lease(&LeaseName::Agent(agent.clone())).holder;
+        let slot = line.executions.get(&execution).and_then(Entry::slot);
+        host.is_some() && slot.is_some_and(|slot| slot.node == host)
     }
 
     /// The execution's agent, while it has not ended.
@@ -248,7 +259,7 @@ impl Policy {
 
     /// Every execution that runs on this node, with its claim: what a restarted manager takes up.
     pub fn holding(&self) -> Vec<(ExecutionId, AgentName, crate::ids::ClaimId)> {
-        let of_line = |(agent, line): (&AgentName, &super::lines::Line)| {
+        let of_line = |(agent, line): (&AgentName, &Line)| {
             let agent = agent.clone();
             let held = line.executions.iter();
             held.filter_map(|(id, entry)| Some((*id, entry.slot()?)))

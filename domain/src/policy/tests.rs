@@ -8,7 +8,8 @@ use uuid::Uuid;
 use super::*;
 use crate::agent::{Configured, Paused, Registered, Resumed, Retired, Runtime};
 use crate::execution::{CancellationRequested, Cancelled, Pending, QueueMoved, Running, Trigger};
-use crate::ids::{ClaimId, UserName};
+use crate::ids::{ClaimId, NodeId, UserName};
+use crate::lease::{Lease, LeaseName};
 
 pub(super) fn agent(name: &str) -> AgentName {
     AgentName::new(name).expect("name")
@@ -302,6 +303,27 @@ fn a_run_that_holds_the_last_place_of_all_would_wait_for_itself_on_any_agent() {
     policy.begin(at(0), 64);
     policy.apply_execution(2, id(1), &running(1));
     assert!(policy.would_deadlock(&agent("b"), id(1)));
+}
+
+#[test]
+fn of_several_nodes_a_run_waits_for_places_of_the_one_that_starts_what_it_waits_for() {
+    let [here, there] = [1, 2].map(|number| NodeId(Uuid::from_u128(number)));
+    let mut policy = Policy::new(Ceiling { max_parallel_total: 2, kept_for_chat: 1 });
+    policy.share(here);
+    for (name, host) in [("a", Some(here)), ("b", Some(there)), ("c", Some(here)), ("d", None)] {
+        policy.load_agent(&agent(name), config(5, 50), AgentStatus::Active);
+        let lease = Lease { holder: host, ..Lease::default() };
+        policy.load_lease(LeaseName::Agent(agent(name)), lease);
+    }
+    policy.apply_execution(1, id(1), &pending("a", None, None));
+    let mut begun = running(1);
+    if let ExecutionEvent::Running(running) = &mut begun {
+        running.node = Some(here);
+    }
+    policy.apply_execution(2, id(1), &begun);
+    assert!(policy.would_deadlock(&agent("c"), id(1)), "all places of its node are its own");
+    assert!(!policy.would_deadlock(&agent("b"), id(1)), "nothing runs where that is started");
+    assert!(!policy.would_deadlock(&agent("d"), id(1)), "some node will start it");
 }
 
 #[test]

@@ -3,10 +3,12 @@
 //! The text and its salt go in the same transaction in which `content.erased` comes, so the log never
 //! tells of an erasure that was not made, and no text is missing without an event. A transcript is a
 //! file: it is put aside first, then the event is appended, then the file is removed; whoever dies
-//! between finds it aside, and the log says whether it is to go or to come back.
+//! between finds it aside, and the log says whether it is to go or to come back. Of several nodes, the
+//! one that erases tells of transcripts that lie on others, and these remove them ([`sweep`]).
 
 mod files;
 mod find;
+pub mod sweep;
 mod texts;
 
 use std::collections::BTreeMap;
@@ -16,7 +18,7 @@ use execution_ledger_domain::erasure::{
 };
 use execution_ledger_domain::limits::erasure::{PLACES_MAX, REASON_MAX_BYTES};
 use execution_ledger_domain::{
-    Content, ContentRef, Digest, ExecutionId, SessionId, StreamName, UserName,
+    Content, ContentRef, Digest, ExecutionId, NodeId, SessionId, StreamName, UserName,
 };
 use execution_ledger_store::{
     ContentPlace, Context, ExecuteError, Ledger, Position, StoreError, With,
@@ -93,6 +95,8 @@ pub struct Step {
     pub texts: u64,
     /// Transcripts.
     pub transcripts: u64,
+    /// Of these, how many lie on other nodes, which remove them when they read of it.
+    pub elsewhere: u64,
     /// Bytes of both.
     pub bytes: u64,
     /// Places of texts that were erased before.
@@ -147,12 +151,20 @@ pub enum EraseError {
 pub struct Eraser {
     ledger: Ledger,
     transcripts: Transcripts,
+    /// This node among others; nothing where it is alone.
+    me: Option<NodeId>,
 }
 
 impl Eraser {
     /// Over the one write path and the stored transcripts.
     pub fn new(ledger: Ledger, transcripts: Transcripts) -> Self {
-        Self { ledger, transcripts }
+        Self { ledger, transcripts, me: None }
+    }
+
+    /// As one of several nodes: transcripts of others lie with them.
+    #[must_use]
+    pub fn among(self, me: NodeId) -> Self {
+        Self { me: Some(me), ..self }
     }
 
     /// Erases, or says what would be erased, a limited number of streams at a time. Erasing again what
@@ -180,7 +192,10 @@ impl Eraser {
         for item in &items {
             step.bytes += item.content.bytes;
             match item.beside.part {
-                TextPart::Transcript => step.transcripts += 1,
+                TextPart::Transcript => {
+                    step.transcripts += 1;
+                    step.elsewhere += u64::from(item.elsewhere);
+                }
                 _ => step.texts += 1,
             }
         }
@@ -262,18 +277,30 @@ impl Eraser {
             };
         }
         step.erased_before += erased;
-        for item in texts {
-            // A transcript that is not there any more was removed for its age, or erased before.
-            if item.beside.part != TextPart::Transcript || self.has_transcript(&item)? {
+        for mut item in texts {
+            let there = item.beside.part != TextPart::Transcript || self.find(&mut item).await?;
+            if there {
                 items.push(item);
             }
         }
         Ok(())
     }
 
-    fn has_transcript(&self, item: &Item) -> Result<bool, EraseError> {
+    /// Whether there is a transcript to be erased, and where. One that is not here any more was removed
+    /// for its age, or erased before. What lies with another node is not known here: only whether the
+    /// log tells of its erasure, which is true in any case once that node has read of it.
+    async fn find(&self, item: &mut Item) -> Result<bool, EraseError> {
         let Some(execution) = item.execution else { return Ok(false) };
-        files::is_there(&self.transcripts, execution)
+        if files::is_there(&self.transcripts, execution)? {
+            return Ok(true);
+        }
+        if self.me.is_none() || item.node == self.me {
+            return Ok(false);
+        }
+        item.elsewhere = true;
+        let stream = StreamName::content(item.content.sha256);
+        let erasure = self.ledger.load::<Erasure>(&stream).await?;
+        Ok(!erasure.is_gone(&item.beside))
     }
 
     async fn erase(
@@ -307,7 +334,7 @@ impl Eraser {
         let mut last =
             last.try_fold(Position::START, |last, at| async move { Ok(last.max(at)) }).await?;
         for (execution, item) in files {
-            if !self.put_aside(execution).await? {
+            if !item.elsewhere && !self.put_aside(execution).await? {
                 continue;
             }
             let (content, beside) = (item.content, vec![item.beside.clone()]);
@@ -315,7 +342,9 @@ impl Eraser {
             // Where this fails it is not known whether the log tells of it: `recover` looks.
             last = last.max(self.tell(erased, reason, context).await?);
             crate::failpoint::reach("eraser.transcript_told");
-            files::remove(self.transcripts.archives(), execution)?;
+            if !item.elsewhere {
+                files::remove(self.transcripts.archives(), execution)?;
+            }
         }
         Ok(last)
     }
@@ -364,5 +393,7 @@ fn reason(text: &str) -> Result<Content, EraseError> {
     Ok(Content::new(salt()?, text.into_owned()))
 }
 
+#[cfg(test)]
+mod sweep_tests;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use execution_ledger_store::{
     EventStore, ExpectedRevision, ManualClock, Metadata, NewEvent, SqliteOptions, SqliteStore,
 };
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -13,10 +13,10 @@ use super::*;
 
 const GOLDEN: &str = include_str!("../../../domain/tests/stored_events.ndjson");
 
-struct World {
-    folder: tempfile::TempDir,
-    store: Arc<dyn EventStore>,
-    eraser: Eraser,
+pub(super) struct World {
+    pub folder: tempfile::TempDir,
+    pub store: Arc<dyn EventStore>,
+    pub eraser: Eraser,
 }
 
 fn content(text: &str) -> Content {
@@ -24,26 +24,36 @@ fn content(text: &str) -> Content {
     Content::new([3; 16], text)
 }
 
-fn reference(text: &str) -> Value {
+/// Writes a transcript; answers what it holds.
+pub(super) fn archive(archives: &Path, id: ExecutionId) -> String {
+    let printed = format!("{{\"seq\":1,\"line\":\"{id}\"}}\n");
+    std::fs::create_dir_all(archives).expect("a folder");
+    let path = crate::transcript::archive_path(archives, id);
+    let packed = zstd::encode_all(printed.as_bytes(), 1).expect("packed");
+    std::fs::write(path, packed).expect("written");
+    printed
+}
+
+pub(super) fn reference(text: &str) -> Value {
     json!(content(text).reference())
 }
 
-fn execution(number: u128) -> ExecutionId {
+pub(super) fn execution(number: u128) -> ExecutionId {
     ExecutionId(Uuid::from_u128(number))
 }
 
-fn wish(target: Target) -> Wish {
+pub(super) fn wish(target: Target) -> Wish {
     let reason = "asked by its author".to_owned();
     Wish { target, reason, dry_run: false, after: Position::START, most: STEP_STREAMS_MAX }
 }
 
-fn context() -> Context {
+pub(super) fn context() -> Context {
     let (actor, story) = (Actor::system("test"), Some("story".to_owned()));
     Context { actor, correlation_id: story, causation_id: None, traceparent: None }
 }
 
 impl World {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = |name: &str| folder.path().join(name);
         let store: Arc<dyn EventStore> =
@@ -55,7 +65,13 @@ impl World {
     }
 
     /// Appends an event as in the golden file, with these fields and texts.
-    async fn append(&self, stream: &StreamName, type_name: &str, fields: Value, texts: &[&str]) {
+    pub async fn append(
+        &self,
+        stream: &StreamName,
+        type_name: &str,
+        fields: Value,
+        texts: &[&str],
+    ) {
         let mut golden =
             GOLDEN.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
         let mut found = golden.rfind(|line| line["type"] == type_name).expect("a type");
@@ -86,7 +102,7 @@ impl World {
         self.store.append(stream, ExpectedRevision::Any, vec![event]).await.expect("appended");
     }
 
-    async fn accept(&self, id: ExecutionId, user: &str, message: &str, mut fields: Value) {
+    pub async fn accept(&self, id: ExecutionId, user: &str, message: &str, mut fields: Value) {
         fields["user"] = json!(user);
         fields["message"] = reference(message);
         fields["system_prompt"] = reference("kindly");
@@ -97,14 +113,15 @@ impl World {
     /// An ended execution with a transcript.
     async fn ended(&self, id: ExecutionId, user: &str, message: &str, fields: Value) {
         self.accept(id, user, message, fields).await;
+        self.ended_on(id, message, &self.archives(), json!({})).await;
+    }
+
+    /// What was accepted ran, with these fields of its start, and left a transcript in that folder.
+    pub async fn ended_on(&self, id: ExecutionId, message: &str, archives: &Path, running: Value) {
         let stream = StreamName::execution(id);
-        self.append(&stream, "execution.running", json!({}), &[]).await;
+        self.append(&stream, "execution.running", running, &[]).await;
         let answer = format!("answer to {message}");
-        let printed = format!("{{\"seq\":1,\"line\":\"{id}\"}}\n");
-        let archive = crate::transcript::archive_path(&self.archives(), id);
-        std::fs::create_dir_all(self.archives()).expect("a folder");
-        std::fs::write(archive, zstd::encode_all(printed.as_bytes(), 1).expect("packed"))
-            .expect("written");
+        let printed = archive(archives, id);
         let golden = GOLDEN.lines().find(|line| line.contains("execution.completed")).expect("one");
         let mut report =
             serde_json::from_str::<Value>(golden).expect("JSON")["data"]["report"].take();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use execution_ledger_domain::erasure::{Beside, TextPart};
 use execution_ledger_domain::execution::{Execution, ExecutionEvent};
 use execution_ledger_domain::payment::PaymentEvent;
-use execution_ledger_domain::{Aggregate as _, ContentRef, Event, ExecutionId, StreamName};
+use execution_ledger_domain::{Aggregate as _, ContentRef, Event, ExecutionId, NodeId, StreamName};
 use execution_ledger_store::{EventStore, Recorded, With};
 
 use super::EraseError;
@@ -21,6 +21,10 @@ pub(super) struct Item {
     pub content: ContentRef,
     /// Of a transcript: whose.
     pub execution: Option<ExecutionId>,
+    /// Of a transcript: on which node its run ran; nothing where the ledger was alone.
+    pub node: Option<NodeId>,
+    /// Of a transcript: whether it lies with another node, if anywhere.
+    pub elsewhere: bool,
 }
 
 /// What a stream holds.
@@ -41,6 +45,7 @@ pub(super) async fn of_stream(
 ) -> Result<Looked, EraseError> {
     let mut looked = Looked::default();
     let (mut execution, mut paid, mut revision) = (Execution::default(), None, 0);
+    let mut node = None;
     loop {
         let page = store.read_stream(&found.stream, revision, READ_AT_ONCE, With::Contents).await?;
         for recorded in &page {
@@ -52,7 +57,10 @@ pub(super) async fn of_stream(
             texts(recorded, &event, found.part, &mut looked);
             match event {
                 Event::Execution(event) => {
-                    transcript(recorded, &event, found.part, &mut looked);
+                    if let ExecutionEvent::Running(running) = &event {
+                        node = running.node;
+                    }
+                    transcript(recorded, &event, (found.part, node), &mut looked);
                     execution = execution.evolve(&event);
                 }
                 Event::Payment(PaymentEvent::Verified(verified)) => {
@@ -112,6 +120,8 @@ fn texts(recorded: &Recorded, event: &Event, part: Part, looked: &mut Looked) {
                     beside: beside(recorded, kind),
                     content,
                     execution: None,
+                    node: None,
+                    elsewhere: false,
                 });
             }
             _ => looked.erased += 1,
@@ -119,7 +129,12 @@ fn texts(recorded: &Recorded, event: &Event, part: Part, looked: &mut Looked) {
     }
 }
 
-fn transcript(recorded: &Recorded, event: &ExecutionEvent, part: Part, looked: &mut Looked) {
+fn transcript(
+    recorded: &Recorded,
+    event: &ExecutionEvent,
+    (part, node): (Part, Option<NodeId>),
+    looked: &mut Looked,
+) {
     let Some(printed) = event.report().and_then(|report| report.transcript) else { return };
     let meant = match part {
         Part::Whole | Part::Transcript => true,
@@ -131,6 +146,8 @@ fn transcript(recorded: &Recorded, event: &ExecutionEvent, part: Part, looked: &
             beside: beside(recorded, TextPart::Transcript),
             content: ContentRef { sha256: printed.sha256, bytes: printed.bytes },
             execution: recorded.stream.execution_id(),
+            node,
+            elsewhere: false,
         });
     }
 }

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::desk::Desk;
 use crate::redact::{Redactor, SECRET_IN_NAME};
+use crate::signed_out::SignedOutBrowsers;
 use crate::tasks::Request;
 pub use ring::{Held, KeyRing};
 pub use text::PREFIX;
@@ -98,6 +99,11 @@ impl Keys {
     /// The keys that hold.
     pub fn ring(&self) -> &KeyRing {
         self.desk.keys()
+    }
+
+    /// The browsers that were signed out.
+    pub fn signed_out(&self) -> &Arc<SignedOutBrowsers> {
+        self.desk.signed_out()
     }
 
     /// Issues a key. It holds as soon as this answers. With `once`, the caller's `Idempotency-Key`, it

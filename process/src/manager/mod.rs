@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use execution_ledger_domain::execution::ExecutionEvent;
+use execution_ledger_domain::access::AccessEvent;
 use execution_ledger_domain::policy::Effect;
 use execution_ledger_domain::{Event, ExecutionId, Timestamp};
 use execution_ledger_store::{Batch, Ledger, Recorded, StoreError, Subscription};
@@ -322,7 +323,10 @@ async fn apply(shared: &Shared, batch: &Batch) -> Result<(), ManagerError> {
                     .ok_or_else(|| unreadable(format!("{} is no lease", recorded.stream)))?;
                 shared.desk.policy().apply_lease(&name, &event);
             }
-            Event::Access(_)
+            Event::Access(AccessEvent::SignedOut(session)) => {
+                shared.desk.signed_out().add(&session, shared.ledger.now());
+            }
+            Event::Access(AccessEvent::Read(_) | AccessEvent::Refused(_))
             | Event::Schedule(_)
             | Event::Payment(_)
             | Event::Webhook(_)
