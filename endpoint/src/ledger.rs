@@ -7,14 +7,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use execution_ledger_domain::{Digest, EventId};
 use execution_ledger_store::kurrentdb::Prefix;
 use execution_ledger_store::kurrentdb::form::{CustomMetadata, TEXT_TYPE, TextMetadata};
 use execution_ledger_store::sqlite::SqliteStore;
 use execution_ledger_store::{EventStore, Position, Recorded, StoreError, With};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use uuid::Uuid;
 
 use crate::log::{
     AllFrom, AllPage, Expected, Log, LogError, LogEvent, Proposed, Removal, StreamFrom, StreamPage,
@@ -109,7 +107,9 @@ impl LedgerLog {
 
     /// The stream of one text: its one event, or none once it was erased.
     async fn text(&self, name: &str) -> Result<StreamPage, LogError> {
-        let Some((id, sha256)) = self.text_place(name) else { return Ok(StreamPage::Missing) };
+        let Some((id, sha256)) = self.prefix.text_place(name) else {
+            return Ok(StreamPage::Missing);
+        };
         let Some(beside) = self.store.event(id).await.map_err(failed)? else {
             return Ok(StreamPage::Missing);
         };
@@ -137,15 +137,6 @@ impl LedgerLog {
             data: content.text.into(),
         };
         Ok(StreamPage::Found { events: vec![event], next: None })
-    }
-
-    /// The event and the digest that a text's stream is named after.
-    fn text_place(&self, name: &str) -> Option<(EventId, Digest)> {
-        const ID_CHARACTERS: usize = 36;
-        let (head, digest) = name.rsplit_once('.')?;
-        let id = head.get(head.len().checked_sub(ID_CHARACTERS)?..)?;
-        let place = (EventId(Uuid::parse_str(id).ok()?), digest.parse().ok()?);
-        (self.prefix.text_stream(place.0, &place.1) == name).then_some(place)
     }
 
     fn event(&self, recorded: Recorded) -> LogEvent {
@@ -227,6 +218,11 @@ impl Log for LedgerLog {
         };
         let events = read.into_iter().map(|recorded| self.event(recorded)).collect();
         Ok(AllPage { events, last })
+    }
+
+    /// An embedded log is read from any position.
+    async fn is_place(&self, _position: u64) -> Result<bool, LogError> {
+        Ok(true)
     }
 
     async fn read_stream(

@@ -187,6 +187,10 @@ pub trait Log: Send + Sync + 'static {
     /// A page of the whole log, of at most `limit` events. Empty only where the log ends.
     async fn read_all(&self, from: AllFrom, limit: usize) -> Result<AllPage, LogError>;
 
+    /// Whether the whole log can be read from a position: it is an event's, or lies outside of the
+    /// log.
+    async fn is_place(&self, position: u64) -> Result<bool, LogError>;
+
     /// A page of a stream, of at most `limit` events.
     async fn read_stream(
         &self,

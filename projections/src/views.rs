@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use execution_ledger_domain::Timestamp;
 use execution_ledger_store::readers::Readers;
-use execution_ledger_store::{EventStore, LogId, Position, With};
+use execution_ledger_store::{EventStore, LogId, Position};
 use rusqlite::Connection;
 use tokio::sync::watch;
 
@@ -182,21 +182,9 @@ impl Views {
     }
 
     /// Position of the last event that was recorded at `time` or before: what `as_of=TIME` means.
-    /// At most what the read models have seen. Reads one event for each halving of the log.
+    /// At most what the read models have seen.
     pub async fn position_at(&self, time: Timestamp) -> Result<Position, QueryError> {
-        // `low` is recorded in time, or the start; whatever comes after `high` is not, or not seen.
-        let (mut low, mut high) = (0, self.position().number());
-        while low < high {
-            let middle = low + (high - low) / 2;
-            let read = self.store().read_all(Position::new(middle), 1, With::EventsOnly).await?;
-            match read.first() {
-                Some(next) if next.recorded_at <= time && next.position.number() <= high => {
-                    low = next.position.number();
-                }
-                Some(_) | None => high = middle,
-            }
-        }
-        Ok(Position::new(low))
+        Ok(self.store().position_at(time, self.position()).await?)
     }
 
     /// Asks the rows, all as of one position. `at` is absent in the question where it is beyond

@@ -42,6 +42,8 @@ where
     reading::backwards_is_the_same_from_the_other_end(&*make().await).await;
     reading::what_is_beyond_the_end_is_empty(&*make().await).await;
     reading::recorded_at_never_decreases(make().await).await;
+    reading::a_position_need_not_be_an_events(&*make().await).await;
+    reading::a_moment_is_the_last_position_that_was_recorded_by_then(&*make().await).await;
     erasing::an_erased_text_is_gone_everywhere_and_nothing_else_is(&*make().await).await;
     erasing::a_refused_append_erases_nothing(&*make().await).await;
     following::a_follower_sees_what_is_stored_and_what_comes(make().await).await;

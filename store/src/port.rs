@@ -463,6 +463,25 @@ pub trait EventStore: Send + Sync + 'static {
         with: With,
     ) -> Result<Vec<Recorded>, StoreError>;
 
+    /// Position of the last event that was recorded at `time` or before, of those up to `until`;
+    /// [`Position::START`] where there is none. This reads one event for each halving of the log; an
+    /// adapter that can't read from any position finds it otherwise.
+    async fn position_at(&self, time: Timestamp, until: Position) -> Result<Position, StoreError> {
+        // `low` is recorded in time, or the start; whatever comes after `high` is not, or too far.
+        let (mut low, mut high) = (0, until.min(self.head().await?).number());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let read = self.read_all(Position(middle), 1, With::EventsOnly).await?;
+            match read.first() {
+                Some(next) if next.recorded_at <= time && next.position.0 <= high => {
+                    low = next.position.0;
+                }
+                Some(_) | None => high = middle,
+            }
+        }
+        Ok(Position(low))
+    }
+
     /// Position of the last event; [`Position::START`] of an empty log.
     async fn head(&self) -> Result<Position, StoreError>;
 

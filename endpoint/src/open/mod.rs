@@ -182,6 +182,14 @@ impl Log for OpenStore {
         self.read(move |connection| rows::of_all(connection, from, limit)).await
     }
 
+    /// As on a KurrentDB, where a position is the place of a record in its files.
+    async fn is_place(&self, position: u64) -> Result<bool, LogError> {
+        if position == 0 || position > *self.head.borrow() {
+            return Ok(true);
+        }
+        self.read(move |connection| rows::stands_at(connection, position)).await
+    }
+
     async fn read_stream(
         &self,
         stream: &str,

@@ -8,6 +8,9 @@ use super::metadata::{self, METADATA_TYPE, Metadata};
 use super::rows::{self, ALL_TRUNCATED, StreamRow, signed};
 use crate::log::{Expected, Proposed, Removal, TOMBSTONE_REVISION, WriteError, Written};
 
+/// What a record takes beside its names and bytes: positions have gaps of the size of their events, as
+/// they have on a KurrentDB.
+const RECORD_BYTES: i64 = 64;
 /// Type of the event that ends a stream for ever.
 const TOMBSTONE_TYPE: &str = "$streamDeleted";
 
@@ -30,9 +33,6 @@ enum Decision {
     Refused(WriteError),
 }
 
-impl Place<'_> {
-    pub fn append(&mut self, stream: &str, expected: Expected, events: &[Proposed]) -> Answer {
-        let row = rows::stream(self.connection, stream)?;
 /// What of an append stands in its stream already, as KurrentDB looks where no revision is expected.
 enum Known {
     /// Not the first event; nobody looks at those after it.
@@ -50,6 +50,9 @@ fn written_at(row: &Row) -> rusqlite::Result<Written> {
     Ok(Written { revision: Some(revision.unsigned_abs()), position: Some(position.unsigned_abs()) })
 }
 
+impl Place<'_> {
+    pub fn append(&mut self, stream: &str, expected: Expected, events: &[Proposed]) -> Answer {
+        let row = rows::stream(self.connection, stream)?;
         match self.decide(stream, &row, expected, events)? {
             Decision::Written(written) => Ok(Ok(written)),
             Decision::Refused(refusal) => Ok(Err(refusal)),
@@ -172,7 +175,7 @@ fn written_at(row: &Row) -> rusqlite::Result<Written> {
     }
 
     fn write(&mut self, stream: &str, revision: i64, event: &Proposed) -> rusqlite::Result<()> {
-        self.last += 1;
+        self.last += step(stream, event);
         self.connection
             .prepare_cached(
                 "INSERT INTO events (position, stream, revision, event_id, type, json, created, \
@@ -258,4 +261,10 @@ fn written_at(row: &Row) -> rusqlite::Result<Written> {
             .execute([stream])?;
         Ok(())
     }
+}
+
+/// How far the position of an event is from the one before.
+fn step(stream: &str, event: &Proposed) -> i64 {
+    let bytes = stream.len() + event.type_name.len() + event.metadata.len() + event.data.len();
+    i64::try_from(bytes).unwrap_or_default().saturating_add(RECORD_BYTES)
 }

@@ -72,6 +72,13 @@ pub(super) fn tail(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
         .map(Option::unwrap_or_default)
 }
 
+/// Whether an event has this position.
+pub(super) fn stands_at(connection: &Connection, position: u64) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT 1 FROM events WHERE position = ?1")?
+        .exists([signed(position)])
+}
+
 const COLUMNS: &str = "position, stream, revision, event_id, type, json, created, metadata, data";
 
 /// A page of the whole log.
@@ -100,6 +107,11 @@ pub(super) fn of_stream(
     now: i64,
 ) -> rusqlite::Result<StreamPage> {
     let row = stream(connection, name)?;
+    // Whoever asks for the metadata of a stream that is gone for ever is told that it is gone.
+    let buried = match metadata::described_by(name) {
+        Some(described) => stream(connection, described)?.tombstoned,
+        None => row.tombstoned,
+    };
     let last = match row.last {
         _ if buried => return Ok(StreamPage::Tombstoned),
         Some(last) if !row.deleted() => last,
@@ -107,11 +119,6 @@ pub(super) fn of_stream(
     };
     let first = row.first_visible(name);
     let (low, high, order) = match from {
-    // Whoever asks for the metadata of a stream that is gone for ever is told that it is gone.
-    let buried = match metadata::described_by(name) {
-        Some(described) => stream(connection, described)?.tombstoned,
-        None => row.tombstoned,
-    };
         StreamFrom::UpFrom(revision) => (signed(revision).max(first), last, "ASC"),
         StreamFrom::DownFrom(revision) => (first, signed(revision).min(last), "DESC"),
     };

@@ -125,7 +125,18 @@ async fn the_whole_log_is_read_both_ways_and_survives_its_process() {
     let down = store.read_all(AllFrom::Before(u64::MAX), 2).await.unwrap();
     assert!(!down.last);
     let positions: Vec<_> = down.events.iter().map(|e: &LogEvent| e.position).collect();
-    assert_eq!(positions, [3, 2]);
+    assert_eq!(Some(positions[0]), written.position);
+    assert!(positions[0] > positions[1] + 1, "positions have gaps: {positions:?}");
+    for (position, is_place) in [
+        (0, true),
+        (positions[1] - 1, false),
+        (positions[1], true),
+        (positions[1] + 1, false),
+        (positions[0], true),
+        (positions[0] + 1, true),
+    ] {
+        assert_eq!(store.is_place(position).await.unwrap(), is_place, "{position}");
+    }
 }
 
 #[tokio::test]

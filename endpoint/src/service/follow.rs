@@ -47,8 +47,9 @@ impl Ends {
 pub(super) async fn follow(log: &dyn Log, plan: Plan, mut ends: Ends, out: &Out) {
     let followed = async {
         out.send(vec![encode::confirmation()]).await?;
+        plan.check_place(log).await?;
         match plan.source {
-            Source::All { from, at_end, filter } => {
+            Source::All { from, at_end, filter, .. } => {
                 let after = match from {
                     AllFrom::After(_) | AllFrom::Before(_) if at_end => *log.head().borrow(),
                     AllFrom::After(after) | AllFrom::Before(after) => after,
@@ -78,10 +79,10 @@ async fn follow_all(
     out: &Out,
 ) -> Result<Ended, Ended> {
     let mut head = log.head();
-    let (mut live, mut unseen) = (false, 0_u64);
     // How far the client was told that it is. Events that a filter keeps from it do not count until
     // a checkpoint tells of them.
     let mut told = after;
+    let (mut live, mut unseen) = (false, 0_u64);
     loop {
         head.mark_unchanged();
         let page = log
@@ -97,8 +98,8 @@ async fn follow_all(
             let examined = page.events.len() as u64;
             let events = matching(page.events, filter).await?;
             let passed_last = events.last().is_some_and(|event| event.position == last);
-            batch.extend(encoded(events, ids_as_text));
             told = events.last().map_or(told, |event| event.position);
+            batch.extend(encoded(events, ids_as_text));
             after = last;
             unseen = if passed_last { 0 } else { unseen + examined };
             if filter.is_some_and(|filter| unseen >= filter.checkpoint_after) {

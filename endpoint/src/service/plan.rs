@@ -3,9 +3,9 @@
 use tonic::Status;
 
 use super::filter::Filter;
-use super::status::bad_request;
+use super::status::{bad_request, invalid_position, of_log};
 use crate::authority::Call;
-use crate::log::{AllFrom, StreamFrom};
+use crate::log::{AllFrom, Log, StreamFrom};
 use crate::wire::shared::StreamIdentifier;
 use crate::wire::streams::read_req::options::all_options::AllOption;
 use crate::wire::streams::read_req::options::stream_options::RevisionOption;
@@ -29,8 +29,18 @@ pub(super) struct Plan {
 
 /// From where to where.
 pub(super) enum Source {
-    All { from: AllFrom, at_end: bool, filter: Option<Filter> },
-    Stream { name: String, from: StreamFrom, at_end: bool },
+    All {
+        from: AllFrom,
+        at_end: bool,
+        filter: Option<Filter>,
+        /// The position that the client named.
+        named: Option<u64>,
+    },
+    Stream {
+        name: String,
+        from: StreamFrom,
+        at_end: bool,
+    },
 }
 
 impl Plan {
@@ -52,7 +62,11 @@ impl Plan {
             None => return Err(bad_request("a stream or $all is missing")),
             Some(StreamOption::All(all)) => {
                 let (from, at_end) = all_from(all.all_option.as_ref(), backwards, count.is_none());
-                Source::All { from, at_end, filter }
+                let named = match &all.all_option {
+                    Some(AllOption::Position(at)) => Some(at.commit_position),
+                    Some(AllOption::Start(_) | AllOption::End(_)) | None => None,
+                };
+                Source::All { from, at_end, filter, named }
             }
             Some(StreamOption::Stream(stream)) => {
                 let (from, at_end) =
@@ -63,6 +77,15 @@ impl Plan {
         let ids = options.uuid_option.and_then(|option: options::UuidOption| option.content);
         let ids_as_text = matches!(ids, Some(uuid_option::Content::String(_)));
         Ok(Self { source, count, ids_as_text })
+    }
+
+    /// Refuses a position from which the log can't be read.
+    pub async fn check_place(&self, log: &dyn Log) -> Result<(), Status> {
+        let Source::All { named: Some(position), .. } = self.source else { return Ok(()) };
+        match log.is_place(position).await.map_err(|error| of_log(&error))? {
+            true => Ok(()),
+            false => Err(invalid_position()),
+        }
     }
 
     /// What the caller must be allowed to do.

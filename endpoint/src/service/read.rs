@@ -37,6 +37,9 @@ impl From<Status> for Ended {
 
 /// Answers a read. `count` events at most.
 pub(super) async fn read(log: &dyn Log, plan: Plan, count: u64, out: &Out) {
+    if let Err(refused) = plan.check_place(log).await {
+        return out.end(refused).await;
+    }
     let Plan { source, ids_as_text, .. } = plan;
     let done = match source {
         Source::All { from, filter, .. } => {

@@ -28,6 +28,11 @@ pub(super) fn bad_request(problem: impl Into<String>) -> Status {
     Status::invalid_argument(problem)
 }
 
+/// No record begins where the whole log was to be read from.
+pub(super) fn invalid_position() -> Status {
+    Status::invalid_argument("Trying to read from an invalid position.")
+}
+
 pub(super) fn of_log(error: &LogError) -> Status {
     match error {
         LogError::Unavailable(_) => Status::unavailable(error.to_string()),

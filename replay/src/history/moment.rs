@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use execution_ledger_domain::Timestamp;
-use execution_ledger_store::{EventStore, LogPosition, Position, PositionError, StoreError, With};
+use execution_ledger_store::{EventStore, LogPosition, Position, PositionError, StoreError};
 
 /// A moment, as people name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,8 +48,7 @@ impl FromStr for Moment {
 }
 
 impl Moment {
-    /// Its position in a log. A time after the last event is the log's end. Reads one event for each
-    /// halving of the log.
+    /// Its position in a log. A time after the last event is the log's end.
     ///
     /// # Errors
     /// [`MomentError`].
@@ -64,22 +63,7 @@ impl Moment {
                 }
                 Ok(position)
             }
-            Self::Time(time) => {
-                let (mut low, mut high) = (0, head.number());
-                while low < high {
-                    let middle = low + (high - low) / 2;
-                    let read = store.read_all(Position::new(middle), 1, With::EventsOnly).await?;
-                    match read.first() {
-                        Some(next)
-                            if next.recorded_at <= *time && next.position.number() <= high =>
-                        {
-                            low = next.position.number();
-                        }
-                        Some(_) | None => high = middle,
-                    }
-                }
-                Ok(Position::new(low))
-            }
+            Self::Time(time) => Ok(store.position_at(*time, head).await?),
         }
     }
 }

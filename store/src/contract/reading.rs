@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use execution_ledger_domain::Content;
+use execution_ledger_domain::{Content, Timestamp};
 use tokio::task::JoinSet;
 
 use super::{append_one, event, event_with_text, ok, stream};
@@ -171,6 +171,45 @@ pub(super) async fn what_is_beyond_the_end_is_empty(store: &dyn EventStore) {
     assert!(ok("read", absent).is_empty());
     let none = ok("read", store.read_all(Position::START, 0, With::Contents).await);
     assert!(none.is_empty());
+}
+
+pub(super) async fn a_position_need_not_be_an_events(store: &dyn EventStore) {
+    for number in 0..6 {
+        append_one(store, &format!("between-{}", number % 2), number).await;
+    }
+    let all = ok("read", store.read_all(Position::START, 100, With::Contents).await);
+    for event in &all {
+        let (before, after) = (event.position.number() - 1, event.position.number() + 1);
+        let (before, after) = (Position::new(before), Position::new(after));
+        let read = ok("read", store.read_all(before, 1, With::Contents).await);
+        assert_eq!(&read[..], std::slice::from_ref(event));
+        let read = ok("read", store.read_all_backwards(after, 1, With::Contents).await);
+        assert_eq!(&read[..], std::slice::from_ref(event));
+        let mut following = ok("subscribe", store.subscribe(before).await);
+        assert_eq!(&super::take(&mut following, 1).await[0], event);
+    }
+}
+
+pub(super) async fn a_moment_is_the_last_position_that_was_recorded_by_then(
+    store: &dyn EventStore,
+) {
+    let none = store.position_at(Timestamp::EPOCH, Position::END).await;
+    assert_eq!(ok("of an empty log", none), Position::START);
+    for number in 0..30 {
+        append_one(store, &format!("moments-{}", number % 3), number).await;
+    }
+    let all = ok("read", store.read_all(Position::START, 100, With::EventsOnly).await);
+    let mut moments: Vec<i64> = all.iter().map(|event| event.recorded_at.micros()).collect();
+    moments.extend([0, all[0].recorded_at.micros() - 1, all[29].recorded_at.micros() + 1]);
+    for micros in moments {
+        let moment = Timestamp::from_micros(micros);
+        for until in [all[4].position, all[17].position, Position::END] {
+            let known = all.iter().take_while(|event| event.position <= until);
+            let last = known.filter(|event| event.recorded_at <= moment).last();
+            let found = ok("moment", store.position_at(moment, until).await);
+            assert_eq!(found, last.map_or(Position::START, |event| event.position));
+        }
+    }
 }
 
 pub(super) async fn recorded_at_never_decreases(store: Arc<dyn EventStore>) {

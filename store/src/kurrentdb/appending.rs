@@ -50,9 +50,6 @@ impl Shared {
                 self.append_text(event.id, content, deadline).await?;
             }
         }
-        for event in events.iter().filter(|event| !event.contents.is_empty()) {
-            self.fresh.put(event.id, event.contents.clone());
-        }
         let parcel = Parcel {
             name: self.prefix.stream(stream),
             expected,
@@ -148,7 +145,6 @@ impl Shared {
                 // What is left of it is a text that nothing refers to, which harms nobody.
                 drop(self.delete_for_ever(&name).await);
             }
-            drop(self.fresh.take(event.id));
         }
     }
 }

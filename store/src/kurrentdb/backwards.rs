@@ -3,10 +3,10 @@
 use eventstore::{
     Client, Credentials, Position as Place, ReadAllOptions, RecordedEvent, StreamPosition,
 };
-use execution_ledger_domain::Digest;
 
 use super::Shared;
 use super::reading::{place, recorded};
+use super::texts::{Facts, Texts};
 use crate::port::{Position, Recorded, StoreError, With};
 
 /// Events that are looked at, at first, to find the last one of ours.
@@ -21,7 +21,7 @@ impl Shared {
     /// it holds, and no further than what is known already.
     pub(super) async fn end_of_log(&self) -> Result<Position, StoreError> {
         let known = self.known_head();
-        let facts = self.facts_before(None, known, 1).await?;
+        let facts = self.facts_before(None, (Position::END, known), 1).await?;
         let Some((last, _)) = facts.first() else { return Ok(self.known_head()) };
         self.stamps.seen(last.recorded_at);
         Ok(self.saw(last.position))
@@ -37,21 +37,24 @@ impl Shared {
         if limit == 0 || before == Position::START {
             return Ok(Vec::new());
         }
-        let from_end = before > self.end_of_log().await?;
-        let before = (!from_end).then(|| place(before));
-        let facts = self.facts_before(before, Position::START, limit.min(BACK_MAX)).await?;
-        self.with_texts(facts, with).await
+        let from = match before > self.end_of_log().await? {
+            true => None,
+            false => self.place_after(before).await?,
+        };
+        let facts = self.facts_before(from, (before, Position::START), limit.min(BACK_MAX)).await?;
+        self.with_texts(facts, Texts::new(), with).await
     }
 
-    /// Facts before a place, or before the end of all; down to a position that is not looked at any
-    /// more. The server can't filter what it reads backwards, so everything is looked at that stands
-    /// between.
-    async fn facts_before(
+    /// Facts before a position, from a place that is not before it, or from the end of all; down to a
+    /// position that is not looked at any more. The server can't filter what it reads backwards, so
+    /// everything is looked at that stands between.
+    pub(super) async fn facts_before(
         &self,
-        mut before: Option<Place>,
-        down_to: Position,
+        from: Option<Place>,
+        (position, down_to): (Position, Position),
         limit: usize,
-    ) -> Result<Vec<(Recorded, Vec<Digest>)>, StoreError> {
+    ) -> Result<Facts, StoreError> {
+        let mut before = from;
         let floor = down_to.max(self.birth).number();
         let mut page = TAIL_PAGE.max(limit).min(TAIL_PAGE_MAX);
         let mut facts = Vec::new();
@@ -68,7 +71,11 @@ impl Shared {
                     return Ok(facts);
                 }
                 lowest = Some(event.position);
-                if let Ok(Some(fact)) = recorded(&self.prefix, event) {
+                let is_before = event.position.commit < position.number();
+                if let Ok(Some(fact)) = recorded(&self.prefix, event)
+                    && is_before
+                {
+                    self.known.read(place(fact.0.position));
                     facts.push(fact);
                     if facts.len() == limit {
                         return Ok(facts);

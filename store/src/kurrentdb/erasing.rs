@@ -59,6 +59,7 @@ impl Shared {
             texts: places.iter().map(|place| (place.event_id, place.sha256)).collect(),
         };
         let id = Uuid::now_v7();
+        self.erased.note(places.iter().map(|place| place.event_id));
         self.note(BEGUN, id, &begun).await?;
         let appended = match self.append_events(stream, expected, events).await {
             Ok(appended) => appended,
@@ -80,10 +81,7 @@ impl Shared {
         let names: Vec<String> = begun
             .texts
             .iter()
-            .map(|(event, sha256)| {
-                drop(self.fresh.take(*event));
-                self.prefix.text_stream(*event, sha256)
-            })
+            .map(|(event, sha256)| self.prefix.text_stream(*event, sha256))
             .collect();
         futures::stream::iter(names)
             .map(|name| async move { self.delete_for_ever(&name).await })
@@ -109,6 +107,27 @@ impl Shared {
             finished += 1;
         }
         Ok(finished)
+    }
+
+    /// Sees which erasures were begun since the last look, by whomever: what was read of the log before
+    /// is believed only of other events.
+    pub(super) async fn look_for_erasures(&self) -> Result<(), StoreError> {
+        let name = self.prefix.erasing_stream();
+        let mut unread = self.erased.unread.lock().await;
+        loop {
+            let page = self.events_of(&name, From::Revision(*unread), PAGE_EVENTS).await?;
+            for event in page.iter().filter(|event| event.event_type == BEGUN) {
+                match event.as_json::<Begun>() {
+                    Ok(begun) => self.erased.note(begun.texts.iter().map(|(event, _)| *event)),
+                    Err(_) => self.erased.note_any(),
+                }
+            }
+            let Some(last) = page.last() else { return Ok(()) };
+            *unread = last.revision + 1;
+            if page.len() < PAGE_EVENTS {
+                return Ok(());
+            }
+        }
     }
 
     async fn open_erasures(&self) -> Result<Vec<(Uuid, Begun)>, StoreError> {

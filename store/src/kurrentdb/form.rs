@@ -83,6 +83,19 @@ impl Prefix {
         format!("{TEXTS}{}-{event}.{sha256}", self.bare())
     }
 
+    /// What the names of the streams that hold texts begin with: `text.ledger-`.
+    pub fn text_streams(&self) -> String {
+        format!("{TEXTS}{}-", self.bare())
+    }
+
+    /// The event and the digest that a text's stream is named after; none where it is no such stream.
+    pub fn text_place(&self, name: &str) -> Option<(EventId, Digest)> {
+        let rest = name.strip_prefix(TEXTS)?.strip_prefix(self.bare())?.strip_prefix('-')?;
+        let (event, sha256) = rest.split_once('.')?;
+        let (event, sha256) = (EventId(Uuid::parse_str(event).ok()?), sha256.parse().ok()?);
+        (self.text_stream(event, &sha256) == name).then_some((event, sha256))
+    }
+
     /// The stream that says which log this is: `log.ledger-id`.
     pub fn identity_stream(&self) -> String {
         format!("{OWN}{}-id", self.bare())
@@ -91,6 +104,11 @@ impl Prefix {
     /// The stream of erasures that were begun: `log.ledger-erasing`.
     pub fn erasing_stream(&self) -> String {
         format!("{OWN}{}-erasing", self.bare())
+    }
+
+    /// The stream of marks along the log: `log.ledger-marks`.
+    pub fn marks_stream(&self) -> String {
+        format!("{OWN}{}-marks", self.bare())
     }
 
     /// The stream on which nodes tell that they live: `log.ledger-nodes`.
@@ -302,8 +320,15 @@ mod tests {
         let stream: StreamName = "execution-1".parse().unwrap();
         assert_eq!(prefix.stream(&stream), "ledger.execution-1");
         assert_eq!(prefix.ledger_stream("ledger.execution-1"), Some(stream));
-        let text = prefix.text_stream(EventId(Uuid::nil()), &Digest::of(b""));
-        let own = [text, prefix.identity_stream(), prefix.erasing_stream()];
+        let (event, sha256) = (EventId(Uuid::nil()), Digest::of(b""));
+        let text = prefix.text_stream(event, &sha256);
+        assert!(text.starts_with(&prefix.text_streams()));
+        assert_eq!(prefix.text_place(&text), Some((event, sha256)));
+        for other in [&text[1..], &text[..text.len() - 1], &text.to_uppercase(), "text.ledger-a.b"]
+        {
+            assert_eq!(prefix.text_place(other), None, "{other}");
+        }
+        let own = [text, prefix.identity_stream(), prefix.erasing_stream(), prefix.marks_stream()];
         for name in &own {
             assert_eq!(prefix.ledger_stream(name), None, "{name}");
             assert!(prefix.is_ours(name), "{name}");

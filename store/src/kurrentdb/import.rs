@@ -110,6 +110,10 @@ impl NewLog for KurrentImport {
         self.store.shared.deliver_texts(&events).await?;
         for group in groups(&events) {
             self.push_group(group).await?;
+            let last = group.last().map(|event| event.recorded_at);
+            if self.store.shared.marks.is_due(group.len()) {
+                self.store.shared.mark(last).await?;
+            }
         }
         self.last_recorded_at = before;
         Ok(())

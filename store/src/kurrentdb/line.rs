@@ -10,6 +10,9 @@ use super::settings::{KurrentOptions, Waits};
 use crate::clock::Clock;
 use crate::port::Unreachable;
 
+/// Code of gRPC: what was asked for makes no sense, as a place in the log where no record begins.
+const INVALID_ARGUMENT: i32 = 3;
+
 /// What all connections of a store have in common.
 pub(super) struct Line {
     pub(super) settings: ClientSettings,
@@ -100,11 +103,15 @@ fn in_short(said: &str) -> String {
 }
 
 impl Failure {
-    /// Whether the server refused us, so that asking again is of no use.
+    /// Whether the server refused us, or what we ask for, so that asking again is of no use.
     pub(super) fn is_final(&self) -> bool {
-        matches!(
-            self,
-            Self::Told(eventstore::Error::AccessDenied | eventstore::Error::UnsupportedFeature)
-        )
+        match self {
+            Self::Told(eventstore::Error::Grpc { code, .. }) => *code as i32 == INVALID_ARGUMENT,
+            Self::Told(error) => matches!(
+                error,
+                eventstore::Error::AccessDenied | eventstore::Error::UnsupportedFeature
+            ),
+            Self::Silent(_) | Self::Broken(_) => false,
+        }
     }
 }

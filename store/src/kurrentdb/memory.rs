@@ -1,20 +1,22 @@
 //! What an adapter remembers of its own appends, within limits.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::Hash;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use execution_ledger_domain::{Content, EventId, StreamName, Timestamp};
+use execution_ledger_domain::{Content, Digest, EventId, StreamName, Timestamp};
 
 use crate::clock::Clock;
 use crate::port::{AppendError, ExpectedRevision, NewEvent};
 
 /// Places of own events that are remembered.
 const PLACES_MAX: usize = 65_536;
-/// Events whose texts are remembered until the follower has passed them on.
-const FRESH_MAX: usize = 4_096;
-/// Texts that are remembered, in bytes.
-const FRESH_MAX_BYTES: usize = 16 * 1024 * 1024;
+/// Events whose texts are held until they come themselves.
+const HELD_MAX: usize = 4_096;
+/// Texts that are held, in bytes.
+const HELD_MAX_BYTES: usize = 16 * 1024 * 1024;
+/// Events with erased texts that are remembered.
+const ERASED_MAX: usize = 1_000_000;
 
 /// The last things that were put in, the oldest of which go first.
 struct Last<K, V> {
@@ -104,40 +106,85 @@ pub(super) fn first_revision(expected: ExpectedRevision) -> Option<u64> {
     }
 }
 
-/// Texts of events that this process has just appended, so that the follower need not ask the
-/// server for what we have had in our hands.
-pub(super) struct Fresh(Mutex<(Last<EventId, Vec<Content>>, usize)>);
+/// Texts that came with the log before their events did, so that the follower need not ask the server
+/// for them one by one.
+pub(super) struct Held {
+    last: Last<EventId, Vec<(Digest, Content)>>,
+    bytes: usize,
+}
 
-impl Default for Fresh {
+impl Default for Held {
     fn default() -> Self {
-        Self(Mutex::new((Last::new(FRESH_MAX), 0)))
+        Self { last: Last::new(HELD_MAX), bytes: 0 }
     }
 }
 
-fn bytes(texts: &[Content]) -> usize {
-    texts.iter().map(|content| content.text.len()).sum()
+fn bytes(texts: &[(Digest, Content)]) -> usize {
+    texts.iter().map(|(_, content)| content.text.len()).sum()
 }
 
-impl Fresh {
-    /// Remembers the texts of an event.
-    pub(super) fn put(&self, event: EventId, texts: Vec<Content>) {
-        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (last, held) = &mut *inner;
-        *held += bytes(&texts);
-        if let Some(gone) = last.put(event, texts) {
-            *held -= bytes(&gone);
+impl Held {
+    /// Keeps a text until its event comes.
+    pub(super) fn put(&mut self, event: EventId, sha256: Digest, content: Content) {
+        self.bytes += content.text.len();
+        if let Some(texts) = self.last.values.get_mut(&event) {
+            texts.push((sha256, content));
+        } else if let Some(gone) = self.last.put(event, vec![(sha256, content)]) {
+            self.bytes -= bytes(&gone);
         }
-        while *held > FRESH_MAX_BYTES && !last.order.is_empty() {
-            *held -= last.drop_oldest().map_or(0, |gone| bytes(&gone));
+        while self.bytes > HELD_MAX_BYTES && !self.last.order.is_empty() {
+            self.bytes -= self.last.drop_oldest().map_or(0, |gone| bytes(&gone));
         }
     }
 
-    /// Takes the texts of an event out, where they are remembered.
-    pub(super) fn take(&self, event: EventId) -> Option<Vec<Content>> {
-        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let texts = inner.0.values.remove(&event)?;
-        inner.1 -= bytes(&texts);
-        Some(texts)
+    /// Takes the texts of an event out: those that are kept.
+    pub(super) fn take(&mut self, event: EventId) -> Vec<(Digest, Content)> {
+        let texts = self.last.values.remove(&event).unwrap_or_default();
+        self.bytes -= bytes(&texts);
+        texts
+    }
+}
+
+/// Events of whose texts some were, or are about to be, taken away. What was read of the log itself may
+/// still hold them: the server keeps them there until its next scavenge. Only the text's own stream
+/// says whether it is there.
+#[derive(Default)]
+pub(super) struct Erased {
+    known: Mutex<ErasedEvents>,
+    /// The revision from which the stream of erasures was not read yet.
+    pub(super) unread: tokio::sync::Mutex<u64>,
+}
+
+#[derive(Default)]
+pub(super) struct ErasedEvents {
+    events: HashSet<EventId>,
+    /// There are more than are remembered, or something could not be read: it may be any event.
+    any: bool,
+}
+
+impl Erased {
+    pub(super) fn note(&self, events: impl IntoIterator<Item = EventId>) {
+        let mut known = self.lock();
+        known.events.extend(events);
+        if known.events.len() > ERASED_MAX {
+            *known = ErasedEvents { events: HashSet::new(), any: true };
+        }
+    }
+
+    /// It can't be said which events they are.
+    pub(super) fn note_any(&self) {
+        self.lock().any = true;
+    }
+
+    /// What is known of them. Nobody notes another one as long as it is held.
+    pub(super) fn lock(&self) -> MutexGuard<'_, ErasedEvents> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ErasedEvents {
+    pub(super) fn may_be(&self, event: EventId) -> bool {
+        self.any || self.events.contains(&event)
     }
 }
 
@@ -167,22 +214,38 @@ mod tests {
     use crate::contract::{event, event_with_text, stream};
 
     #[test]
-    fn what_is_remembered_is_bounded_by_number_and_bytes() {
-        let fresh = Fresh::default();
-        let large = event_with_text(0, &"x".repeat(FRESH_MAX_BYTES / 2));
+    fn what_is_held_is_bounded_by_number_and_bytes() {
+        let mut held = Held::default();
+        let large = event_with_text(0, &"x".repeat(HELD_MAX_BYTES / 2)).contents.remove(0);
+        let sha256 = large.reference().sha256;
         let events: Vec<_> = (0..3).map(event).collect();
         for new in &events {
-            fresh.put(new.id, large.contents.clone());
+            held.put(new.id, sha256, large.clone());
         }
-        assert!(fresh.take(events[0].id).is_none(), "the oldest had to go");
-        assert!(fresh.take(events[2].id).is_some());
-        assert!(fresh.take(events[2].id).is_none(), "taken once");
-        for number in 0..2 * FRESH_MAX {
-            fresh.put(event(number).id, Vec::new());
+        assert!(held.take(events[0].id).is_empty(), "the oldest had to go");
+        assert_eq!(held.take(events[2].id), [(sha256, large)]);
+        assert!(held.take(events[2].id).is_empty(), "taken once");
+        let small = event_with_text(0, "").contents.remove(0);
+        for number in 0..2 * HELD_MAX {
+            held.put(event(number).id, sha256, small.clone());
         }
-        let (last, held) = &*fresh.0.lock().unwrap();
-        assert!(last.order.len() <= FRESH_MAX && last.values.len() <= FRESH_MAX);
-        assert_eq!(*held, 0);
+        let two = event(0).id;
+        held.put(two, sha256, small.clone());
+        held.put(two, sha256, small);
+        assert_eq!(held.take(two).len(), 2);
+        assert!(held.last.order.len() <= HELD_MAX && held.last.values.len() <= HELD_MAX);
+        assert_eq!(held.bytes, 0);
+    }
+
+    #[test]
+    fn of_too_many_erased_events_it_may_be_any() {
+        let erased = Erased::default();
+        let (one, other) = (event(0).id, event(1).id);
+        erased.note([one]);
+        assert!(erased.lock().may_be(one) && !erased.lock().may_be(other));
+        erased.note((0..=ERASED_MAX as u128).map(|id| EventId(uuid::Uuid::from_u128(id))));
+        assert!(erased.lock().may_be(one) && erased.lock().may_be(other));
+        assert!(erased.lock().events.is_empty());
     }
 
     #[test]

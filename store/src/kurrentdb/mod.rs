@@ -11,16 +11,20 @@ mod cryptography;
 mod delivery;
 mod ended;
 mod erasing;
+mod feeds;
 mod following;
 pub mod form;
 mod identity;
 mod import;
+mod known;
 mod line;
+mod marks;
 mod memory;
 mod pages;
 mod reading;
 mod session;
 mod settings;
+mod texts;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,7 +32,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use execution_ledger_domain::StreamName;
+use execution_ledger_domain::{StreamName, Timestamp};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::timeout;
 
@@ -37,9 +41,11 @@ pub use self::form::{Prefix, PrefixError};
 pub use self::import::KurrentImport;
 pub use self::settings::{ConnectionError, ConnectionString, KurrentOptions, UserPassword, Waits};
 
-use self::following::{LiveFeed, StoredFeed};
+use self::feeds::{LiveFeed, StoredFeed};
+use self::known::Known;
 use self::line::Line;
-use self::memory::{Fresh, Places, Stamps};
+use self::marks::Marks;
+use self::memory::{Erased, Places, Stamps};
 use self::pages::{PAGES_WAITING, PageOrder};
 use self::reading::From;
 use self::session::Sessions;
@@ -88,7 +94,9 @@ struct Shared {
     recent: Recent,
     stamps: Stamps,
     places: Places,
-    fresh: Fresh,
+    known: Known,
+    marks: Marks,
+    erased: Erased,
     pages: mpsc::Sender<PageOrder>,
     closed: watch::Sender<bool>,
 }
@@ -108,7 +116,9 @@ impl Shared {
             recent: Recent::new(Position::START),
             stamps: Stamps::default(),
             places: Places::default(),
-            fresh: Fresh::default(),
+            known: Known::default(),
+            marks: Marks::default(),
+            erased: Erased::default(),
             pages,
             closed: watch::channel(false).0,
         };
@@ -206,6 +216,7 @@ impl KurrentStore {
         shared.birth = birth;
         let head = shared.end_of_log().await.map_err(|error| server(error.to_string()))?;
         shared.recent = Recent::new(head);
+        shared.known.passed(head);
         let shared = Arc::new(shared);
         let threads = following::start(&shared, orders, read_only)
             .map_err(|error| server(format!("its threads can't be started: {error}")))?;
@@ -219,6 +230,8 @@ impl KurrentStore {
             board: tokio::sync::Mutex::default(),
         });
         if !read_only {
+            let shared = Arc::clone(&store.shared);
+            tokio::spawn(async move { shared.mark_or_tell(true).await });
             let finished = store.shared.finish_erasures().await;
             match finished.map_err(|error| server(error.to_string()))? {
                 0 => {}
@@ -286,11 +299,16 @@ impl EventStore for KurrentStore {
             return Err(closed().into());
         };
         self.writable()?;
-        if places.is_empty() {
-            self.shared.append_events(stream, expected, &events).await
+        let appended = if places.is_empty() {
+            self.shared.append_events(stream, expected, &events).await?
         } else {
-            self.shared.append_events_erasing(stream, expected, &events, &places).await
+            self.shared.append_events_erasing(stream, expected, &events, &places).await?
+        };
+        if self.shared.marks.is_due(events.len()) {
+            let shared = Arc::clone(&self.shared);
+            tokio::spawn(async move { shared.mark_or_tell(false).await });
         }
+        Ok(appended)
     }
 
     /// Nothing is left to do here: an erased text's stream is deleted for ever. What the server still
@@ -344,6 +362,14 @@ impl EventStore for KurrentStore {
         with: With,
     ) -> Result<Vec<Recorded>, StoreError> {
         self.shared.before(before, limit, with).await
+    }
+
+    async fn position_at(
+        &self,
+        time: Timestamp,
+        until: Position,
+    ) -> Result<Position, StoreError> {
+        self.shared.at_time(time, until).await
     }
 
     async fn head(&self) -> Result<Position, StoreError> {

@@ -5,18 +5,18 @@
 
 use std::sync::Arc;
 
-use eventstore::{Client, SubscriptionEvent};
-use execution_ledger_domain::Digest;
+use eventstore::{Client, Position as Place, ResolvedEvent, SubscriptionEvent};
 use futures::StreamExt;
 use tokio::sync::{Mutex, mpsc, oneshot};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Shared;
 use super::ended::leaving_what_has_ended;
-use super::following::{fact, messages};
+use super::following::messages;
 use super::line::Failure;
-use super::reading::longer;
+use super::reading::{fault, longer, place};
 use super::session::{PAUSE_MIN, connected_client};
+use super::texts::{Facts, Seen, Texts, seen};
 use crate::port::{Position, Recorded, StoreError, With};
 use crate::sqlite::recent::bytes_of;
 
@@ -27,16 +27,69 @@ pub(super) const PAGERS: usize = 2;
 /// Pages that wait to be read.
 pub(super) const PAGES_WAITING: usize = 256;
 
-/// Facts with the digests of their texts.
-type Facts = Vec<(Recorded, Vec<Digest>)>;
+/// Events that are passed over in a page in which nothing is found.
+const PASSED_OVER_MAX: usize = 4_096;
 
 /// A page that somebody waits for.
 pub(super) struct PageOrder {
+    wish: Wish,
+    answer: oneshot::Sender<Result<Page, Failure>>,
+}
+
+/// What is wanted of a page.
+#[derive(Clone, Copy)]
+struct Wish {
+    /// From where the server reads: a record's place.
+    from: Place,
+    /// After which position facts are wanted.
     after: Position,
+    /// Where there is one at the latest.
     until: Position,
     events: usize,
     bytes: usize,
-    answer: oneshot::Sender<Result<Facts, Failure>>,
+    with: With,
+}
+
+/// What was read of the log in one go.
+pub(super) struct Page {
+    facts: Facts,
+    texts: Texts,
+    /// The place up to which was read.
+    reached: Place,
+    bytes: usize,
+    passed_over: usize,
+}
+
+impl Page {
+    fn from(from: Place) -> Self {
+        let (facts, texts) = (Facts::new(), Texts::new());
+        Self { facts, texts, reached: from, bytes: 0, passed_over: 0 }
+    }
+
+    fn take(&mut self, shared: &Shared, wish: &Wish, event: ResolvedEvent) {
+        if let Some(event) = &event.event {
+            self.reached = event.position;
+        }
+        match seen(&shared.prefix, event) {
+            Seen::Fact(fact, texts) if fact.position > wish.after => {
+                self.bytes += bytes_of(&fact);
+                self.facts.push((fact, texts));
+            }
+            Seen::Text(event, sha256, content) => {
+                self.bytes += content.text.len();
+                self.texts.insert((event, sha256), content);
+            }
+            Seen::Gone(gone) => self.texts.retain(|(event, _), _| *event != gone),
+            Seen::Fact(..) | Seen::Nothing => self.passed_over += 1,
+        }
+    }
+
+    fn is_full(&self, wish: &Wish) -> bool {
+        self.facts.len() >= wish.events
+            || self.bytes >= wish.bytes
+            || self.reached.commit >= wish.until.number()
+            || (self.facts.is_empty() && self.passed_over >= PASSED_OVER_MAX)
+    }
 }
 
 /// Reads pages until the store is closed: a pager's thread.
@@ -79,7 +132,7 @@ async fn serve_pages(shared: &Shared, orders: &Mutex<mpsc::Receiver<PageOrder>>)
                 Some(connected) => connected,
                 None => connected_client(line.settings.clone()).await?,
             };
-            let read = page(&connected, shared, &order).await?;
+            let read = page(&connected, shared, &order.wish).await?;
             client = Some(connected);
             Ok(read)
         };
@@ -89,29 +142,35 @@ async fn serve_pages(shared: &Shared, orders: &Mutex<mpsc::Receiver<PageOrder>>)
     }
 }
 
-async fn page(client: &Client, shared: &Shared, order: &PageOrder) -> Result<Facts, Failure> {
-    let (after, credentials) = (order.after.max(shared.birth), shared.line().credentials.as_ref());
-    let mut said = messages(client, &shared.prefix, after, credentials).await;
-    let (mut events, mut bytes) = (Vec::new(), 0);
-    while let Some(message) = said.next().await {
-        let at = match message.map_err(Failure::Told)? {
-            SubscriptionEvent::EventAppeared(event) => {
-                let at = event.event.as_ref().map_or(0, |event| event.position.commit);
-                if let Some((event, texts)) = fact(&shared.prefix, event) {
-                    bytes += bytes_of(&event);
-                    events.push((event, texts));
-                }
-                Position::new(at)
-            }
-            SubscriptionEvent::Checkpoint(at) => Position::new(at.commit),
-            SubscriptionEvent::CaughtUp => break,
-            _ => continue,
+async fn page(client: &Client, shared: &Shared, wish: &Wish) -> Result<Page, Failure> {
+    // Half of what is waited for, so that what was read until then is not for nothing.
+    let patience = shared.line().waits.attempt / 2;
+    let deadline = Instant::now() + patience;
+    let credentials = shared.line().credentials.as_ref();
+    let mut said = messages(client, &shared.prefix, wish.from, wish.with, credentials).await;
+    let mut page = Page::from(wish.from);
+    loop {
+        let message = match timeout_at(deadline, said.next()).await {
+            Ok(Some(message)) => message.map_err(Failure::Told)?,
+            Ok(None) => return Err(Failure::Broken("the subscription is over".to_owned())),
+            Err(_) if page.reached.commit > wish.from.commit => return Ok(page),
+            Err(_) => return Err(Failure::Silent(patience)),
         };
-        if events.len() >= order.events || bytes >= order.bytes || at >= order.until {
-            break;
+        match message {
+            SubscriptionEvent::EventAppeared(event) => {
+                page.take(shared, wish, event);
+                if page.is_full(wish) {
+                    return Ok(page);
+                }
+            }
+            SubscriptionEvent::Checkpoint(at) => {
+                page.reached = if at.commit > page.reached.commit { at } else { page.reached };
+            }
+            // Where nothing was found yet the server has not got as far as we know that there is more.
+            SubscriptionEvent::CaughtUp if !page.facts.is_empty() => return Ok(page),
+            _ => {}
         }
     }
-    Ok(events)
 }
 
 impl Shared {
@@ -122,18 +181,36 @@ impl Shared {
         (events, bytes): (usize, usize),
         with: With,
     ) -> Result<Vec<Recorded>, StoreError> {
+        let from = self.place_before(after).await?;
+        let mut wish = Wish { from, after, until, events, bytes, with };
+        loop {
+            let page = self.page_of(wish).await?;
+            self.known.read(page.reached);
+            let may_come = page.reached.commit < until.number();
+            if page.facts.is_empty() && may_come && page.reached.commit > wish.from.commit {
+                wish.from = page.reached;
+                continue;
+            }
+            for (fact, _) in &page.facts {
+                self.known.read(place(fact.position));
+            }
+            return self.with_texts(page.facts, page.texts, with).await;
+        }
+    }
+
+    /// Reads until it is answered or the time is over.
+    async fn page_of(&self, wish: Wish) -> Result<Page, StoreError> {
         let waits = self.line().waits;
         let deadline = Instant::now() + waits.answer;
         let mut pause = PAUSE_MIN;
         loop {
             let (answer, answered) = oneshot::channel();
-            let order = PageOrder { after, until, events, bytes, answer };
-            let sent = timeout(waits.attempt, self.pages.send(order)).await;
+            let sent = timeout(waits.attempt, self.pages.send(PageOrder { wish, answer })).await;
             let failure = match sent {
                 Ok(Ok(())) => match timeout(waits.attempt * 2, answered).await {
                     Ok(Ok(Ok(page))) => {
                         self.line().is_well();
-                        return self.with_texts(page, with).await;
+                        return Ok(page);
                     }
                     Ok(Ok(Err(failure))) => failure,
                     Ok(Err(_)) => Failure::Broken("the server ended the read".to_owned()),
@@ -146,7 +223,7 @@ impl Shared {
                 return Err(crate::sqlite::queue::closed());
             }
             if failure.is_final() {
-                return Err(StoreError::Fault(failure.to_string()));
+                return Err(fault(&failure));
             }
             self.line().is_in_trouble(&failure.to_string());
             if Instant::now() + pause >= deadline {

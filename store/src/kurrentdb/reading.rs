@@ -1,22 +1,21 @@
-//! Reading streams, the texts beside events, and where the log ends.
+//! Reading streams, and asking until it is answered.
 
 use std::time::Duration;
 
 use eventstore::{
     Client, Credentials, Error, Position as Place, ReadStreamOptions, RecordedEvent, StreamPosition,
 };
-use execution_ledger_domain::{Content, Digest, EventId, StreamName};
+use execution_ledger_domain::{Digest, EventId, StreamName};
 use futures::{StreamExt, TryStreamExt};
 use tokio::time::Instant;
 
 use super::Shared;
-use super::form::{CustomMetadata, Prefix, TextMetadata};
+use super::form::{CustomMetadata, Prefix};
 use super::line::Failure;
 use super::session::{PAUSE_MAX, PAUSE_MIN, Session};
-use crate::port::{Position, Recorded, StoreError, StoredContent, With};
+use super::texts::Texts;
+use crate::port::{Position, Recorded, StoreError, With};
 
-/// Texts that are asked for at once.
-const TEXTS_AT_ONCE: usize = 32;
 /// Streams that are read at once.
 const STREAMS_AT_ONCE: usize = 32;
 /// No revision of a server is larger.
@@ -183,7 +182,7 @@ impl Shared {
         let events = self.events_of(&name, from, limit).await?;
         let events = events.into_iter().map(|event| recorded(&self.prefix, event));
         let events = events.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
-        self.with_texts(events, with).await
+        self.with_texts(events, Texts::new(), with).await
     }
 
     /// Facts of a stream backwards from a revision, or from its end where that is beyond it.
@@ -223,57 +222,16 @@ impl Shared {
         let last = self.events_of(name, From::End, 1).await?;
         Ok(last.first().map(|event| event.revision))
     }
-
-    /// Events with what was asked for beside them.
-    pub(super) async fn with_texts(
-        &self,
-        events: Vec<(Recorded, Vec<Digest>)>,
-        with: With,
-    ) -> Result<Vec<Recorded>, StoreError> {
-        if with == With::EventsOnly || events.iter().all(|(_, texts)| texts.is_empty()) {
-            return Ok(events.into_iter().map(|(event, _)| event).collect());
-        }
-        let mut complete: Vec<Recorded> = Vec::with_capacity(events.len());
-        let mut wanted = Vec::new();
-        for (index, (mut event, texts)) in events.into_iter().enumerate() {
-            for (number, sha256) in texts.into_iter().enumerate() {
-                wanted.push((index, number, event.id, sha256));
-                event.contents.push(StoredContent { sha256, content: None });
-            }
-            complete.push(event);
-        }
-        let read = futures::stream::iter(wanted)
-            .map(|(index, number, event, sha256)| async move {
-                self.text(event, &sha256).await.map(|content| (index, number, content))
-            })
-            .buffer_unordered(TEXTS_AT_ONCE);
-        let mut read = std::pin::pin!(read);
-        while let Some(text) = read.next().await {
-            let (index, number, content) = text?;
-            complete[index].contents[number].content = content;
-        }
-        Ok(complete)
-    }
-
-    async fn text(&self, event: EventId, sha256: &Digest) -> Result<Option<Content>, StoreError> {
-        let name = self.prefix.text_stream(event, sha256);
-        let stored = self.events_of(&name, From::Revision(0), 1).await?;
-        let content =
-            |text: &RecordedEvent| TextMetadata::content(&text.custom_metadata, &text.data, sha256);
-        match stored.first() {
-            None => Ok(None),
-            Some(text) => content(text).map(Some).ok_or_else(|| {
-                StoreError::Fault(format!("the text {sha256} of event {event} was changed"))
-            }),
-        }
-    }
 }
 
 /// What a failure is to those who use the store.
-fn fault(failure: &Failure) -> StoreError {
+pub(super) fn fault(failure: &Failure) -> StoreError {
     match failure {
         Failure::Told(Error::AccessDenied) => StoreError::Fault(
             "the server refuses the credentials, or what they are asked to do".to_owned(),
+        ),
+        refused @ Failure::Told(Error::Grpc { .. }) if refused.is_final() => StoreError::Fault(
+            format!("the server refuses a read: {refused}; was it restored from an older backup?"),
         ),
         Failure::Told(Error::UnsupportedFeature) => {
             StoreError::Fault("the server is too old: it can't append in batches".to_owned())

@@ -4,10 +4,12 @@
 
 mod defects;
 mod faults;
+mod places;
 mod proxy;
 mod relay;
 mod secured;
 mod sharing;
+mod texts;
 mod world;
 
 use std::sync::{Arc, Mutex};

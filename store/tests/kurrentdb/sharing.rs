@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use eventstore::{AppendToStreamOptions, Client, ClientSettings, EventData, ReadStreamOptions};
+use eventstore::{AppendToStreamOptions, EventData, ReadStreamOptions};
 use execution_ledger_domain::Content;
 use execution_ledger_store::kurrentdb::{KurrentOptions, KurrentStore, Prefix};
 use execution_ledger_store::{
@@ -11,17 +11,10 @@ use execution_ledger_store::{
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::world::{Follower, Server, all, append, at, numbers, opened, server};
+use crate::world::{Follower, Server, all, append, at, numbers, opened, server, somebody};
 
 /// Events of others between two of ours: more than the server looks at before it tells where it is.
 const FOREIGN_EVENTS: usize = 2_500;
-
-/// Somebody else who uses the server.
-fn somebody(server: &Server) -> Client {
-    let settings: ClientSettings =
-        format!("esdb://{}?tls=false&tlsCaFile=/dev/null", server.address()).parse().unwrap();
-    Client::new(settings).unwrap()
-}
 
 async fn with_prefix(server: &Server, prefix: &str) -> Arc<KurrentStore> {
     let prefix: Prefix = prefix.parse().unwrap();

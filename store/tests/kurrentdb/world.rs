@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use eventstore::{Client, ClientSettings};
 use execution_ledger_endpoint::{OpenStore, Serving, serve_open};
 use execution_ledger_store::kurrentdb::{ConnectionString, KurrentOptions, KurrentStore, Waits};
 use execution_ledger_store::{
@@ -39,6 +40,13 @@ pub async fn serving(store: Arc<OpenStore>) -> Server {
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
     let serving = serve_open(listen, Arc::clone(&store), None).await.unwrap();
     Server { store, serving }
+}
+
+/// Somebody else who uses the server.
+pub fn somebody(server: &Server) -> Client {
+    let settings: ClientSettings =
+        format!("esdb://{}?tls=false&tlsCaFile=/dev/null", server.address()).parse().unwrap();
+    Client::new(settings).unwrap()
 }
 
 /// How servers at these addresses are reached, without TLS.
@@ -97,6 +105,16 @@ pub fn numbers(events: &[Recorded]) -> Vec<usize> {
 pub async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let waiting = async {
         while !is_so() {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("waited for {what}"));
+}
+
+/// Waits until something is so that takes asking.
+pub async fn until_async(what: &str, is_so: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !is_so().await {
             tokio::time::sleep(LOOK).await;
         }
     };

@@ -1,0 +1,106 @@
+//! A server reads the whole log only from places of records, and refuses every other position.
+
+use eventstore::{
+    AppendToStreamOptions, EventData, Position as Place, ReadStreamOptions, StreamMetadataBuilder,
+    StreamPosition, SubscribeToAllOptions,
+};
+use execution_ledger_store::kurrentdb::KurrentStore;
+use execution_ledger_store::{
+    EventStore, ExpectedRevision, NewEvent, Position, Recorded, With, contract,
+};
+
+use crate::world::{Server, all, opened, server, somebody};
+
+/// Facts of the logs here: enough for several marks.
+const FACTS: usize = 3_500;
+/// Facts of one append.
+const TOGETHER: usize = 50;
+
+async fn fill(store: &KurrentStore) -> Vec<Recorded> {
+    for round in 0..FACTS / TOGETHER {
+        let events: Vec<NewEvent> =
+            (0..TOGETHER).map(|number| contract::event(round * TOGETHER + number)).collect();
+        let name = contract::stream(&format!("filled-{}", round % 5));
+        store.append(&name, ExpectedRevision::Any, events).await.unwrap();
+    }
+    all(store).await
+}
+
+/// How many marks are seen on the server.
+async fn marks(server: &Server) -> usize {
+    let read =
+        somebody(server).read_stream("log.ledger-marks", &ReadStreamOptions::default()).await;
+    let mut marks = 0;
+    if let Ok(mut read) = read {
+        while let Ok(Some(_)) = read.next().await {
+            marks += 1;
+        }
+    }
+    marks
+}
+
+/// Reads at positions in the whole log of which the reader was never told anything.
+async fn is_read_everywhere(server: &Server, facts: &[Recorded]) {
+    let store = opened(&[server.address()]).await;
+    for index in (0..FACTS).step_by(317).chain([FACTS - 2]) {
+        let fact = &facts[index];
+        let between = Position::new(fact.position.number() - 1);
+        let read = store.read_all(between, 3, With::Contents).await.unwrap();
+        assert_eq!(read[..], facts[index..facts.len().min(index + 3)][..read.len()]);
+        assert!(!read.is_empty());
+        let between = Position::new(fact.position.number() + 1);
+        let read = store.read_all_backwards(between, 2, With::Contents).await.unwrap();
+        assert_eq!(&read[0], fact);
+        let mut following = store.subscribe(fact.position).await.unwrap();
+        let next = following.next().await.unwrap().unwrap();
+        assert_eq!(next[0], facts[index + 1]);
+        let at = store.position_at(fact.recorded_at, Position::END).await.unwrap();
+        let last = facts.iter().rfind(|other| other.recorded_at <= fact.recorded_at).unwrap();
+        assert_eq!(at, last.position);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_position_where_no_record_begins_is_refused_by_the_server() {
+    let server = server().await;
+    let store = opened(&[server.address()]).await;
+    let appended = store
+        .append(&contract::stream("a"), ExpectedRevision::NoStream, vec![contract::event(0)])
+        .await
+        .unwrap();
+    for (away, is_read) in [(1, false), (0, true)] {
+        let number = appended.position.number() - away;
+        let at = StreamPosition::Position(Place { commit: number, prepare: number });
+        let options = SubscribeToAllOptions::default().position(at);
+        let mut following = somebody(&server).subscribe_to_all(&options).await;
+        let other = EventData::json("other", &0).unwrap();
+        let options = AppendToStreamOptions::default();
+        somebody(&server).append_to_stream("others", &options, other).await.unwrap();
+        let next = following.next().await;
+        assert_eq!(next.is_ok(), is_read, "{next:?}");
+        let refusal = next.err().map(|error| error.to_string()).unwrap_or_default();
+        assert_eq!(refusal.contains("invalid position"), !is_read, "{refusal}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_is_read_from_any_position_by_its_marks() {
+    let server = server().await;
+    let facts = fill(&*opened(&[server.address()]).await).await;
+    assert_eq!(facts.len(), FACTS);
+    crate::world::until_async("marks along the log", async || marks(&server).await >= 3).await;
+    is_read_everywhere(&server, &facts).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_without_marks_is_read_from_any_position_too() {
+    let server = server().await;
+    let facts = fill(&*opened(&[server.address()]).await).await;
+    let hidden = StreamMetadataBuilder::new().truncate_before(1_000).build();
+    somebody(&server)
+        .set_stream_metadata("log.ledger-marks", &AppendToStreamOptions::default(), &hidden)
+        .await
+        .unwrap();
+    assert_eq!(marks(&server).await, 0);
+    is_read_everywhere(&server, &facts).await;
+}
