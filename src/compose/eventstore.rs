@@ -124,6 +124,7 @@ impl KeysDecide {
     fn without_key(&self, call: &Call) -> Result<Admitted, Refusal> {
         match call {
             Call::ReadAll | Call::ReadStream(_) | Call::Discover if self.anonymous => {
+                self.app.reader_without_key().map_err(|problem| refused(&problem))?;
                 Ok(Admitted { until: None })
             }
             _ => Err(Refusal::Unauthenticated(HOW_TO_SIGN_IN.to_owned())),

@@ -262,3 +262,20 @@ fn without_a_key_the_log_is_read_on_loopback_where_that_is_allowed() {
     let text = refused["text"].as_str().unwrap_or_default();
     assert!(text.contains("--eventstore-anonymous-read"), "{refused}");
 }
+
+#[test]
+fn readers_without_a_key_have_the_rate_of_one_key_together() {
+    /// Of all readers without a key at once.
+    const BURST: &str = "30";
+    /// So many that the burst is over, however slowly they are sent.
+    const READS: &str = "500";
+    let flags = ["--eventstore-anonymous-read", "--rate-per-s", "1", "--rate-burst", BURST];
+    let ledger = Ledger::start(false, &flags);
+    let mut hurry = python("ledger.py");
+    hurry.args(["hurry", &ledger.connection(None), READS]);
+    let refused = json(&output(hurry));
+    let text = refused["text"].as_str().unwrap_or_default();
+    assert!(text.contains("requests a second"), "{refused}");
+    // Somebody with a key is not held back by them.
+    ledger.cli(&["list"]);
+}

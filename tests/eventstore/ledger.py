@@ -3,6 +3,7 @@
     python ledger.py read CONNECTION             what the log holds, as JSON
     python ledger.py write CONNECTION            a stream beside the log; the ledger's are refused
     python ledger.py refused CONNECTION          what somebody without the right is told
+    python ledger.py hurry CONNECTION COUNT      COUNT reads at once, and what one too many is told
     python ledger.py follow CONNECTION COUNT     COUNT events, then what ends the subscription
 """
 
@@ -63,6 +64,13 @@ with KurrentDBClient(uri) as client:
     elif mode == "refused":
         try:
             tell(read=len(list(client.read_all())))
+        except KurrentDBClientError as error:
+            tell(kind=type(error).__name__, text=str(error))
+    elif mode == "hurry":
+        try:
+            for _ in range(int(sys.argv[3])):
+                client.get_commit_position()
+            tell(text="")
         except KurrentDBClientError as error:
             tell(kind=type(error).__name__, text=str(error))
     else:

@@ -9,6 +9,9 @@ use crate::gate::network;
 use crate::problem::Problem;
 use crate::state::App;
 
+/// In whose name requests without a key are counted: no key's id has this form.
+const NO_KEY: &str = "(no key)";
+
 /// Who showed a key that holds.
 pub struct KeyHolder {
     caller: Caller,
@@ -50,5 +53,10 @@ impl App {
         let Some((caller, until)) = known else { return Err(self.gate().failed_attempt(source)) };
         self.gate().check_rate(&caller.actor.id)?;
         Ok(KeyHolder { caller, source, until, app: self.clone() })
+    }
+    /// Lets somebody read who shows no key, where the server was told that this may be. All of them
+    /// together have the rate of one key.
+    pub fn reader_without_key(&self) -> Result<(), Problem> {
+        self.gate().check_rate(&NO_KEY.to_owned())
     }
 }
