@@ -9,7 +9,8 @@ use execution_ledger_store::{
     EventStore, ExpectedRevision, NewEvent, Position, Recorded, With, contract,
 };
 
-use crate::world::{Server, all, opened, server, somebody};
+use crate::proxy::Proxy;
+use crate::world::{Server, all, opened, server, somebody, until_async};
 
 /// Facts of the logs here: enough for several marks.
 const FACTS: usize = 3_500;
@@ -37,6 +38,20 @@ async fn marks(server: &Server) -> usize {
         }
     }
     marks
+}
+
+/// What the server answers, in bytes: when the whole log is read, and when something near its end is,
+/// by who knows nothing of it.
+async fn answered(server: &Server, facts: &[Recorded]) -> (u64, u64) {
+    let proxy = Proxy::before(server.address()).await;
+    let store = opened(&[proxy.address()]).await;
+    let opening = proxy.answered_bytes();
+    let between = Position::new(facts[FACTS - 100].position.number() - 1);
+    let read = store.read_all(between, 1, With::Contents).await.unwrap();
+    assert_eq!(read[0], facts[FACTS - 100]);
+    let near_the_end = proxy.answered_bytes() - opening;
+    assert_eq!(all(&store).await.len(), FACTS);
+    (proxy.answered_bytes() - opening - near_the_end, near_the_end)
 }
 
 /// Reads at positions in the whole log of which the reader was never told anything.
@@ -88,8 +103,10 @@ async fn a_log_is_read_from_any_position_by_its_marks() {
     let server = server().await;
     let facts = fill(&*opened(&[server.address()]).await).await;
     assert_eq!(facts.len(), FACTS);
-    crate::world::until_async("marks along the log", async || marks(&server).await >= 3).await;
+    until_async("marks along the log", async || marks(&server).await >= 3).await;
     is_read_everywhere(&server, &facts).await;
+    let (whole, near_the_end) = answered(&server, &facts).await;
+    assert!(near_the_end < whole / 3, "{near_the_end} of {whole} bytes");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -102,5 +119,7 @@ async fn a_log_without_marks_is_read_from_any_position_too() {
         .await
         .unwrap();
     assert_eq!(marks(&server).await, 0);
+    let (whole, near_the_end) = answered(&server, &facts).await;
+    assert!(near_the_end > whole / 3, "there is no other way: {near_the_end} of {whole} bytes");
     is_read_everywhere(&server, &facts).await;
 }

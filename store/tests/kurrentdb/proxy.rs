@@ -31,6 +31,8 @@ struct Shared {
     cuts: watch::Sender<u64>,
     connections: Mutex<Vec<Arc<Connection>>>,
     accepted: AtomicU64,
+    /// What the servers answered, in bytes.
+    answered: AtomicU64,
 }
 
 /// What is swallowed of one connection from now on.
@@ -51,6 +53,7 @@ impl Proxy {
             cuts: watch::channel(0).0,
             connections: Mutex::default(),
             accepted: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
         });
         tokio::spawn(accept(listener, Arc::clone(&shared)));
         Self { address, shared }
@@ -63,6 +66,11 @@ impl Proxy {
     /// Connections that were made through it.
     pub fn accepted(&self) -> u64 {
         self.shared.accepted.load(Ordering::Relaxed)
+    }
+
+    /// What was answered through it, in bytes.
+    pub fn answered_bytes(&self) -> u64 {
+        self.shared.answered.load(Ordering::Relaxed)
     }
 
     /// Passes new connections on to another server.
@@ -130,8 +138,8 @@ async fn pass_on(client: TcpStream, connection: Arc<Connection>, shared: Arc<Sha
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     tokio::select! {
-        () = copy(from_client, to_server, &connection.requests, &shared) => {}
-        () = copy(from_server, to_client, &connection.answers, &shared) => {}
+        () = copy(from_client, to_server, &connection.requests, (&shared, None)) => {}
+        () = copy(from_server, to_client, &connection.answers, (&shared, Some(&shared.answered))) => {}
         _ = cuts.changed() => {}
     }
 }
@@ -140,11 +148,14 @@ async fn copy(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     swallow: &AtomicBool,
-    shared: &Shared,
+    (shared, counted): (&Shared, Option<&AtomicU64>),
 ) {
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
         let Ok(read @ 1..) = from.read(&mut chunk).await else { return };
+        if let Some(counted) = counted {
+            counted.fetch_add(read as u64, Ordering::Relaxed);
+        }
         let delay = shared.delay_ms.load(Ordering::Relaxed);
         if delay > 0 {
             tokio::time::sleep(Duration::from_millis(delay)).await;
