@@ -8,8 +8,7 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use execution_ledger_domain::agent::Runtime;
 use execution_ledger_domain::content::Digest;
 use execution_ledger_domain::execution::{
-    Command, CostBasis, Evidence, Execution, ExecutionEvent, Exit, Observation, Pending,
-    TurnContext,
+    Command, CostBasis, Execution, ExecutionEvent, Observation, Pending, TurnContext,
 };
 use execution_ledger_domain::{
     AgentName, Aggregate, ClaimId, Content, Event, NanoUsd, Timestamp, UserName,
@@ -47,26 +46,13 @@ fn started() -> Command {
 fn finished() -> Command {
     let response = Content::new([9; 16], MESSAGE);
     Command::Finish(Box::new(Observation {
-        claim: ClaimId(Uuid::from_u128(1)),
-        started_at: NOW,
-        ended_at: NOW,
         duration_ms: 1_234,
-        exit: Some(Exit::Code(0)),
-        stopped: None,
-        signals: Vec::new(),
-        killed_processes: 0,
-        evidence: Evidence::Success,
         response: Some(response.reference()),
-        response_cut: false,
         cost: NanoUsd::from_nanos(12_345_678).ok(),
         cost_basis: CostBasis::ProviderReported,
-        price_book: None,
-        usage: None,
-        usage_by_model: Vec::new(),
         model_used: Some("sonnet-5".to_owned()),
-        agent_session_id: None,
         num_turns: Some(3),
-        transcript: None,
+        ..execution_ledger_domain::given::observed(ClaimId(Uuid::from_u128(1)), NOW)
     }))
 }
 

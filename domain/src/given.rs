@@ -3,8 +3,8 @@
 use std::fmt::Debug;
 
 use crate::content::{ContentRef, Digest};
-use crate::execution::{Pending, Requester, Trigger};
-use crate::ids::{AgentName, UserName};
+use crate::execution::{CostBasis, Evidence, Exit, Observation, Pending, Requester, Trigger};
+use crate::ids::{AgentName, ClaimId, UserName};
 use crate::{ActorKind, Aggregate, Timestamp};
 
 /// A state that follows from the given events.
@@ -80,5 +80,32 @@ pub fn task(agent: AgentName, user: UserName, expires_at: Timestamp) -> Pending 
         system_prompt: None,
         max_turns: None,
         resume_session_id: None,
+    }
+}
+
+/// The plainest end of the run of `claim`: of this moment, with exit code 0 and success, and nothing
+/// else known.
+pub fn observed(claim: ClaimId, now: Timestamp) -> Observation {
+    Observation {
+        claim,
+        started_at: now,
+        ended_at: now,
+        duration_ms: 0,
+        exit: Some(Exit::Code(0)),
+        stopped: None,
+        signals: Vec::new(),
+        killed_processes: 0,
+        evidence: Evidence::Success,
+        response: None,
+        response_cut: false,
+        cost: None,
+        cost_basis: CostBasis::Unknown,
+        price_book: None,
+        usage: None,
+        usage_by_model: Vec::new(),
+        model_used: None,
+        agent_session_id: None,
+        num_turns: None,
+        transcript: None,
     }
 }

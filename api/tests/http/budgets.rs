@@ -1,9 +1,7 @@
 //! Budgets: set, looked at, refusing, corrected, lifted.
 
 use axum::http::{Method, StatusCode};
-use execution_ledger_domain::execution::{
-    Command, CostBasis, Evidence, Execution, Exit, Observation, TurnContext,
-};
+use execution_ledger_domain::execution::{Command, CostBasis, Execution, Observation, TurnContext};
 use execution_ledger_domain::{
     Actor, ClaimId, Content, ExecutionId, NanoUsd, StreamName, Timestamp, agent::Runtime,
 };
@@ -56,28 +54,7 @@ async fn run(server: &Server, id: ExecutionId, cost: Option<NanoUsd>) {
     let now = server.ledger.now();
     let (runtime, turn) = (Runtime::Command, TurnContext::default());
     give(server, id, Command::Start { claim, now, runtime, turn, node: None }, &[]).await;
-    let observed = Observation {
-        claim,
-        started_at: now,
-        ended_at: now,
-        duration_ms: 1,
-        exit: Some(Exit::Code(0)),
-        stopped: None,
-        signals: Vec::new(),
-        killed_processes: 0,
-        evidence: Evidence::Success,
-        response: None,
-        response_cut: false,
-        cost,
-        cost_basis: CostBasis::Unknown,
-        price_book: None,
-        usage: None,
-        usage_by_model: Vec::new(),
-        model_used: None,
-        agent_session_id: None,
-        num_turns: None,
-        transcript: None,
-    };
+    let observed = Observation { cost, ..execution_ledger_domain::given::observed(claim, now) };
     give(server, id, Command::Finish(Box::new(observed)), &[]).await;
 }
 

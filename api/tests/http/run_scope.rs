@@ -2,9 +2,7 @@
 
 use axum::http::Method;
 use execution_ledger_api::serve;
-use execution_ledger_domain::execution::{
-    Command, CostBasis, Evidence, Execution, Exit, Observation,
-};
+use execution_ledger_domain::execution::{Command, Execution};
 use execution_ledger_domain::{Actor, ClaimId, ExecutionId, StreamName};
 use execution_ledger_store::Context;
 use futures::StreamExt;
@@ -51,28 +49,7 @@ async fn for_two() -> ForTwo {
 async fn live(server: &Server, id: &str, number: u128) {
     let claim = ClaimId(Uuid::from_u128(number));
     let now = server.ledger.now();
-    let observed = Observation {
-        claim,
-        started_at: now,
-        ended_at: now,
-        duration_ms: 1,
-        exit: Some(Exit::Code(0)),
-        stopped: None,
-        signals: Vec::new(),
-        killed_processes: 0,
-        evidence: Evidence::Success,
-        response: None,
-        response_cut: false,
-        cost: None,
-        cost_basis: CostBasis::Unknown,
-        price_book: None,
-        usage: None,
-        usage_by_model: Vec::new(),
-        model_used: None,
-        agent_session_id: None,
-        num_turns: None,
-        transcript: None,
-    };
+    let observed = execution_ledger_domain::given::observed(claim, now);
     let context = Context {
         actor: Actor::system("test"),
         correlation_id: Some(id.to_owned()),

@@ -101,26 +101,12 @@ fn interrupted() -> SignalSent {
 
 fn observed(evidence: Evidence, stopped: Option<StopCause>) -> Observation {
     Observation {
-        claim: claim(1),
         started_at: at(11),
         ended_at: at(21),
         duration_ms: 10_000,
-        exit: Some(Exit::Code(0)),
         stopped,
-        signals: Vec::new(),
-        killed_processes: 0,
         evidence,
-        response: None,
-        response_cut: false,
-        cost: None,
-        cost_basis: CostBasis::Unknown,
-        price_book: None,
-        usage: None,
-        usage_by_model: Vec::new(),
-        model_used: None,
-        agent_session_id: None,
-        num_turns: None,
-        transcript: None,
+        ..crate::given::observed(claim(1), at(11))
     }
 }
 

@@ -9,7 +9,7 @@ use execution_ledger_domain::{Event, ExecutionId, SessionId, StreamName, limits}
 use execution_ledger_store::{EventStore, ExecuteError, Position, Recorded, StoreError, With};
 
 use super::Shared;
-use super::launch::command_on;
+use super::effects::command_on;
 use super::told::{self, ToldResult};
 
 /// Turns of a session that are looked through at a time for an agent's session to resume.
@@ -191,9 +191,7 @@ fn result(execution: ExecutionId, events: &[Recorded]) -> Result<ToldResult, Sto
 mod tests {
     use std::sync::Arc;
 
-    use execution_ledger_domain::execution::{
-        CostBasis, Evidence, Execution, Exit, FailureCode, Observation,
-    };
+    use execution_ledger_domain::execution::{Evidence, Execution, Exit, FailureCode, Observation};
     use execution_ledger_domain::{Actor, AgentName, ClaimId, Content, Timestamp, UserName};
     use execution_ledger_store::{Context, Ledger, SqliteOptions, SqliteStore, SystemClock};
     use uuid::Uuid;
@@ -246,26 +244,10 @@ mod tests {
         async fn end(&self, number: u128, agent_session: Option<&str>) {
             let now = self.ledger.now();
             let observed = Observation {
-                claim: ClaimId(id(number).0),
-                started_at: now,
-                ended_at: now,
-                duration_ms: 0,
                 exit: Some(Exit::Code(1)),
-                stopped: None,
-                signals: Vec::new(),
-                killed_processes: 0,
                 evidence: Evidence::Failure { code: FailureCode::AgentError, message: None },
-                response: None,
-                response_cut: false,
-                cost: None,
-                cost_basis: CostBasis::Unknown,
-                price_book: None,
-                usage: None,
-                usage_by_model: Vec::new(),
-                model_used: None,
                 agent_session_id: agent_session.map(str::to_owned),
-                num_turns: None,
-                transcript: None,
+                ..execution_ledger_domain::given::observed(ClaimId(id(number).0), now)
             };
             self.give(number, Command::Finish(Box::new(observed)), &[]).await;
         }

@@ -129,26 +129,10 @@ async fn a_result_is_not_told_by_a_turn_of_which_there_is_a_report_but_no_sign_o
     let (turn, claim, _) = world.executions[2];
     let now = execution_ledger_store::Clock::now(&*world.clock);
     let failed = execution::Observation {
-        claim,
-        started_at: now,
-        ended_at: now,
-        duration_ms: 0,
         exit: None,
-        stopped: None,
-        signals: Vec::new(),
-        killed_processes: 0,
         evidence: execution::Evidence::None,
-        response: None,
-        response_cut: false,
-        cost: None,
-        cost_basis: execution::CostBasis::Unknown,
-        price_book: None,
-        usage: None,
-        usage_by_model: Vec::new(),
-        model_used: None,
         agent_session_id: Some("its-own".to_owned()),
-        num_turns: None,
-        transcript: None,
+        ..execution_ledger_domain::given::observed(claim, now)
     };
     let (stream, story) = (StreamName::execution(turn), context());
     let finish = execution::Command::Finish(Box::new(failed));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use execution_ledger_domain::agent::{self, Agent, AgentConfig, Runtime};
 use execution_ledger_domain::execution::{
-    self, CancelCause, CostBasis, Evidence, Execution, Exit, FailureCode, Observation, Pending,
+    self, CancelCause, CostBasis, Evidence, Execution, FailureCode, Observation, Pending,
     Requester, StopCause, Trigger, TurnContext,
 };
 use execution_ledger_domain::payment;
@@ -251,26 +251,15 @@ impl World {
         let now = self.clock.now();
         let duration_ms = (which as u64 % 7) * 1_000 + outcome as u64;
         let observe = |claim| Observation {
-            claim,
-            started_at: now,
             ended_at: now.plus_s(duration_ms / 1_000),
             duration_ms,
-            exit: Some(Exit::Code(0)),
             stopped: (outcome % 4 == 3).then_some(StopCause::Cancelled),
-            signals: Vec::new(),
-            killed_processes: 0,
             evidence,
             response,
-            response_cut: false,
             cost: cost.map(|cost| NanoUsd::from_nanos(cost).expect("an amount")),
             cost_basis: CostBasis::ProviderReported,
-            price_book: None,
-            usage: None,
-            usage_by_model: Vec::new(),
             model_used: outcome.is_multiple_of(2).then(|| MODELS[which % MODELS.len()].to_owned()),
-            agent_session_id: None,
-            num_turns: None,
-            transcript: None,
+            ..execution_ledger_domain::given::observed(claim, now)
         };
         self.give(which, &[text], |claim, _| execution::Command::Finish(Box::new(observe(claim))))
             .await;
