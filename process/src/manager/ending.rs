@@ -8,7 +8,7 @@ use execution_ledger_domain::{ClaimId, Content, ExecutionId};
 use execution_ledger_store::ExecuteError;
 
 use super::Shared;
-use super::launch::command_on;
+use super::effects::command_on;
 use super::observe::{self, StartedAs};
 use crate::failpoint;
 use crate::orders::RunFiles;

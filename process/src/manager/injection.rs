@@ -5,7 +5,7 @@ use execution_ledger_domain::session::Session;
 use execution_ledger_domain::{ExecutionId, SessionId, StreamName, UserName};
 use execution_ledger_store::ExecuteError;
 
-use super::launch::command_on;
+use super::effects::command_on;
 use super::{Shared, turns};
 use crate::failpoint;
 

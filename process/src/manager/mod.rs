@@ -5,6 +5,7 @@
 //! of events it begins what follows from the policy's state.
 
 mod cost_limit;
+mod effects;
 mod ending;
 mod giving_up;
 mod injection;
@@ -22,8 +23,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use execution_ledger_domain::execution::ExecutionEvent;
 use execution_ledger_domain::access::AccessEvent;
+use execution_ledger_domain::execution::ExecutionEvent;
 use execution_ledger_domain::policy::Effect;
 use execution_ledger_domain::{Event, ExecutionId, Timestamp};
 use execution_ledger_store::{Batch, Ledger, Recorded, StoreError, Subscription};
@@ -212,7 +213,7 @@ impl Effects {
             shared.desk.policy().may_act(acts);
         }
         for effect in shared.desk.policy().begin(shared.ledger.now(), room) {
-            let task = self.running.spawn(launch::carry_out(Arc::clone(shared), effect.clone()));
+            let task = self.running.spawn(effects::carry_out(Arc::clone(shared), effect.clone()));
             self.begun.insert(task.id(), effect);
         }
     }

@@ -12,6 +12,7 @@ use nix::sys::signal::Signal;
 use tracing::Instrument;
 
 use super::cost_limit::{self, CostLimit};
+use super::effects;
 use super::giving_up::{self, GivenUp};
 use super::launch::{self, Begun, LaunchError, Task};
 use super::observe::StartedAs;
@@ -344,7 +345,7 @@ async fn look_after(
 /// signal again and records those that are missing.
 async fn note_signal(shared: &Shared, execution: ExecutionId, claim: ClaimId, sent: SignalSent) {
     let note = Command::NoteSignal { claim, sent };
-    match launch::command_on(shared, execution, note, &[]).await {
+    match effects::command_on(shared, execution, note, &[]).await {
         Ok(_) | Err(ExecuteError::Refused(_)) => {}
         Err(error) => {
             tracing::warn!(%execution, %error, "a signal is recorded only with the ending");
