@@ -76,7 +76,8 @@ CREATE TABLE cost_corrections(
 ";
 
 /// A page is read from one of these, or from a few ranges of one of them, so that it costs what it
-/// shows, whatever its filters are. What stands after the number spares a look at the rows.
+/// shows, whatever its filters are. What stands after the number spares a look at the rows, and is not
+/// compared while the index is made.
 pub(super) const INDEXES: &str = "
 CREATE INDEX executions_agent_status ON executions(agent, status, triggered_by, no, model);
 CREATE INDEX executions_status ON executions(status, triggered_by, no);
@@ -87,7 +88,8 @@ CREATE INDEX executions_agent_cost ON executions(agent, status, triggered_by, co
   WHERE cost IS NOT NULL;
 CREATE INDEX executions_status_cost ON executions(status, triggered_by, cost, no)
   WHERE cost IS NOT NULL;
-CREATE INDEX executions_duration ON executions(duration_ms, agent, status, triggered_by, model, user)
+CREATE INDEX executions_duration
+  ON executions(duration_ms, no, agent, status, triggered_by, model, user)
   WHERE duration_ms IS NOT NULL;
 CREATE INDEX open_queue ON open(agent, running, chat, rank DESC, no);
 ";
