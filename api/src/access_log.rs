@@ -1,10 +1,11 @@
-//! What the log is told of access: who read transcripts or took exports, and how often callers were turned away.
+//! What the log is told of access: who read transcripts or took exports, which browsers left, and how
+//! often callers were turned away.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use execution_ledger_domain::access::{AccessEvent, Read, ReadKind};
+use execution_ledger_domain::access::{AccessEvent, Read, ReadKind, SignedOut};
 use execution_ledger_domain::{Actor, ExecutionId, StreamName, Timestamp};
 use execution_ledger_store::{Context, Ledger};
 use tokio::sync::OnceCell;
@@ -78,7 +79,14 @@ impl AccessLog {
     /// Tells the log that the history is taken as a file, before any of it is answered: each time.
     pub async fn exported(&self, access: &Access) -> Result<(), Problem> {
         let read = Read { execution_id: None, kind: ReadKind::Export };
-        self.tell_of(access, read, access.request.id.to_string(), self.ledger.now()).await
+        let story = access.request.id.to_string();
+        self.tell_of(access, AccessEvent::Read(read), story, self.ledger.now()).await
+    }
+
+    /// Tells the log that a browser was signed out, so that every node knows it, also after a restart.
+    pub async fn signed_out(&self, access: &Access, browser: SignedOut) -> Result<(), Problem> {
+        let story = access.request.id.to_string();
+        self.tell_of(access, AccessEvent::SignedOut(browser), story, self.ledger.now()).await
     }
 
     async fn tell_read(
@@ -88,17 +96,16 @@ impl AccessLog {
         now: Timestamp,
     ) -> Result<(), Problem> {
         let read = Read { execution_id: Some(execution_id), kind: ReadKind::Transcript };
-        self.tell_of(access, read, execution_id.to_string(), now).await
+        self.tell_of(access, AccessEvent::Read(read), execution_id.to_string(), now).await
     }
 
     async fn tell_of(
         &self,
         access: &Access,
-        read: Read,
+        fact: AccessEvent,
         story: String,
         now: Timestamp,
     ) -> Result<(), Problem> {
-        let fact = AccessEvent::Read(read);
         let context = Context {
             actor: access.caller.actor.clone(),
             correlation_id: Some(story),

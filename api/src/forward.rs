@@ -17,6 +17,7 @@ use execution_ledger_process::nodes::Station;
 use execution_ledger_store::With;
 use reqwest::redirect::Policy;
 
+use crate::options::Options;
 use crate::problem::{Code, Problem};
 use crate::state::App;
 
@@ -34,32 +35,32 @@ const START_WITHIN_EVENTS: usize = 256;
 /// What belongs to one connection and not to a request.
 static OF_CONNECTION: [HeaderName; 5] = [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
 
+/// By what other nodes are asked; nothing where it can't be set up.
+pub(crate) fn client(options: &Options) -> Option<reqwest::Client> {
+    let builder = reqwest::Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(options.sync_wait.saturating_add(ANSWER_SLACK))
+        .redirect(Policy::none())
+        .no_proxy();
+    match builder.build() {
+        Ok(client) => Some(client),
+        Err(error) => {
+            tracing::error!(%error, "other nodes can't be asked");
+            None
+        }
+    }
+}
+
 /// Asks other nodes.
 #[derive(Clone)]
 pub(crate) struct Forwarder {
     app: App,
-    client: Option<reqwest::Client>,
 }
 
 impl Forwarder {
     /// Over an application; it forwards nothing where that is alone.
     pub fn new(app: App) -> Self {
-        let patience = app.gate().options.sync_wait.saturating_add(ANSWER_SLACK);
-        let client = app.station().and_then(|_| {
-            let builder = reqwest::Client::builder()
-                .connect_timeout(CONNECT_TIMEOUT)
-                .read_timeout(patience)
-                .redirect(Policy::none())
-                .no_proxy();
-            match builder.build() {
-                Ok(client) => Some(client),
-                Err(error) => {
-                    tracing::error!(%error, "other nodes can't be asked");
-                    None
-                }
-            }
-        });
-        Self { app, client }
+        Self { app }
     }
 }
 
@@ -131,15 +132,24 @@ impl Forwarder {
         let events = store.read_stream(&stream, 0, START_WITHIN_EVENTS, With::EventsOnly).await;
         let events =
             events.inspect_err(|error| tracing::warn!(%error, "a run is not found")).ok()?;
-        let node = events.iter().find_map(|recorded| match recorded.event().ok()? {
-            Event::Execution(ExecutionEvent::Running(running)) => running.node,
-            _ => None,
-        })?;
-        (node != station.me()).then_some(node)
+        let (mut node, mut kept) = (None, None);
+        for recorded in &events {
+            let Ok(Event::Execution(event)) = recorded.event() else { continue };
+            match &event {
+                ExecutionEvent::Running(running) => node = running.node,
+                other => kept = other.report().and_then(|report| report.transcript).or(kept),
+            }
+        }
+        let node = node.filter(|node| *node != station.me())?;
+        let Some(kept) = kept else { return Some(node) };
+        // What was erased is answered by any node, also where that one is gone.
+        let erased = self.app.eraser().is_transcript_erased(execution, kept.sha256).await;
+        let erased = erased.inspect_err(|error| tracing::warn!(%error, "erasures can't be read"));
+        (!erased.unwrap_or(false)).then_some(node)
     }
 
     async fn ask(&self, station: &Station, url: &str, request: Request) -> Response<Body> {
-        let Some(client) = &self.client else { return no_leader().into_response() };
+        let Some(client) = self.app.node_client() else { return no_leader().into_response() };
         let (parts, body) = request.into_parts();
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
         let mut headers = without_connection(parts.headers);

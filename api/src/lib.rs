@@ -14,6 +14,7 @@ mod guard;
 mod mcp;
 mod options;
 mod paid;
+mod peers;
 mod position;
 mod problem;
 mod refusals;

@@ -25,6 +25,7 @@ use crate::access_log::AccessLog;
 use crate::auth::KeyDigest;
 use crate::feed::ActivityFeed;
 use crate::gate::{Gate, RequestInfo};
+use crate::forward;
 use crate::options::Options;
 use crate::paid::PaidGate;
 use crate::problem::{Code, Problem};
@@ -88,6 +89,8 @@ struct Inner {
     transcripts: Transcripts,
     hub: TranscriptHub,
     metrics: Option<PrometheusHandle>,
+    /// Asks other nodes; nothing where this one is alone.
+    node_client: Option<reqwest::Client>,
     admin_key: KeyDigest,
     keys: Keys,
     paid_gate: PaidGate,
@@ -112,9 +115,14 @@ impl App {
             gate: Arc::new(Gate::new(parts.options)),
             secret: parts.secret.clone(),
             paid_gate: PaidGate::new(parts.duties.payments.requests_per_min()),
-            sign_in: Arc::new(SignIn::new(parts.secret, Arc::clone(parts.ledger.clock()))),
+            eraser: eraser(&parts),
+            node_client: parts.station.as_ref().and_then(|_| forward::client(&parts.options)),
+            sign_in: Arc::new(SignIn::new(
+                parts.secret,
+                Arc::clone(parts.ledger.clock()),
+                Arc::clone(parts.keys.signed_out()),
+            )),
             access_log: AccessLog::new(parts.ledger.clone()),
-            eraser: Eraser::new(parts.ledger.clone(), parts.transcripts.clone()),
             keys: parts.keys,
             ledger: parts.ledger,
             views: parts.views,
@@ -176,6 +184,11 @@ impl App {
 
     pub(crate) fn verifying(&self) -> &Arc<Semaphore> {
         &self.0.verifying
+    /// By what other nodes are asked.
+    pub(crate) fn node_client(&self) -> Option<&reqwest::Client> {
+        self.0.node_client.as_ref()
+    }
+
     }
 
     pub(crate) fn sign_in(&self) -> &Arc<SignIn> {
@@ -276,6 +289,12 @@ fn unloaded<R: std::error::Error>(error: ExecuteError<R>) -> Problem {
 /// There is no such execution that the caller may see.
 pub(crate) fn no_execution() -> Problem {
     Problem::new(
+    /// Whether an execution has ended, as the log has it now.
+    pub(crate) async fn has_ended(&self, id: ExecutionId) -> Result<bool, Problem> {
+        let state = self.0.ledger.load::<Execution>(&StreamName::execution(id)).await;
+        Ok(matches!(state.map_err(unloaded)?, Execution::Ended { .. }))
+    }
+
         Code::ExecutionNotFound,
         "no execution of this agent that this key may see has that id",
     )
@@ -284,6 +303,14 @@ pub(crate) fn no_execution() -> Problem {
 
 /// There is no such chat session that the caller may see.
 pub(crate) fn no_session() -> Problem {
+fn eraser(parts: &Parts) -> Eraser {
+    let eraser = Eraser::new(parts.ledger.clone(), parts.transcripts.clone());
+    match &parts.station {
+        Some(station) => eraser.among(station.me()),
+        None => eraser,
+    }
+}
+
     let detail = "no chat session that this key may see has that id";
     Problem::new(Code::SessionNotFound, detail).field("id")
 }

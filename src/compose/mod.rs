@@ -16,6 +16,7 @@ pub mod secret;
 mod serve;
 pub mod server_file;
 pub mod shutdown;
+mod sweeping;
 mod webhooks;
 pub mod witnesses;
 

@@ -14,7 +14,7 @@ use execution_ledger_domain::{
 use execution_ledger_process::desk::Desk;
 use execution_ledger_process::tasks::SessionIndex;
 use execution_ledger_projections::{AgentStatus, At, QueryError, Views};
-use execution_ledger_store::{Position, StoreError};
+use execution_ledger_store::{Ledger, Position, StoreError};
 
 use super::ServeError;
 
@@ -121,6 +121,12 @@ pub async fn load_keys(views: &Views, position: Position, desk: &Desk) -> Result
         desk.keys().take_up(key.id, &key.issued);
     }
     Ok(())
+}
+
+/// The browsers that were signed out before the log is followed.
+pub async fn load_signed_out(ledger: &Ledger, desk: &Desk) -> Result<(), ServeError> {
+    let loaded = desk.signed_out().load(ledger.store(), ledger.now()).await;
+    loaded.map_err(|error| ServeError::Part(format!("the event log: {error}")))
 }
 
 /// Which sessions of agents can be resumed: the read models know.

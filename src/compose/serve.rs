@@ -32,6 +32,7 @@ use super::nodes::{self, Member};
 use super::open_work::{self, Sessions};
 use super::server_file::ServerFile;
 use super::shutdown::Shutdown;
+use super::sweeping::Sweeping;
 use super::{Foundation, ServeError};
 use crate::config::{HttpUrl, Settings};
 
@@ -124,6 +125,7 @@ async fn with_parts(
     let desk = Arc::new(Desk::new(policy, position));
     open_work::load_keys(&views, position, &desk).await?;
     let views_task = match views_task {
+    open_work::load_signed_out(&ledger, &desk).await?;
         Some(task) => task,
         None => spawn_views(&views, stop_views.subscribe()),
     };
@@ -136,6 +138,7 @@ async fn with_parts(
     let transcripts = Transcripts::new(data_dir.runs(), data_dir.transcripts());
     finish_erasures(&ledger, &transcripts).await;
     let hub = TranscriptHub::new(transcripts.clone());
+    let sweeping = station.as_ref().map(|_| Sweeping::start(&ledger, &transcripts, data_dir));
     let (stop_manager, manager_stop) = watch::channel(false);
     let manager = Manager::new(
         ledger.clone(),
@@ -203,6 +206,9 @@ async fn with_parts(
     }
     on_duty.stop().await;
     stop_manager.send_replace(true);
+    if let Some(sweeping) = sweeping {
+        sweeping.stop().await;
+    }
     if tokio::time::timeout(MANAGER_STOP, manager_task).await.is_err() {
         tracing::warn!("some runs were still being started; the next start goes on with them");
     }
@@ -356,6 +362,9 @@ fn api_options(settings: &Settings, url: &str, tls: bool) -> Options {
     Options {
         allowed_hosts,
         tls,
+    if let Some(own) = &settings.node_url {
+        allowed_hosts.push(own.host().to_owned());
+    }
         public_origin: settings.public_url.as_ref().map(HttpUrl::origin),
         trusted_proxies: settings.trusted_proxies.entries().iter().map(|net| net.0).collect(),
         body_max_bytes: settings.body_max_bytes.narrow::<usize>(),

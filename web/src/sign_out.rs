@@ -20,12 +20,15 @@ async fn sign_out(State(interface): State<Interface>, request: Request) -> Respo
     let (mut parts, body) = request.into_parts();
     parts.uri = axum::http::Uri::from_static("/api/sign-out");
     let answer = interface.pass(Request::from_parts(parts, body)).await;
-    if !answer.status().is_success() {
-        return error_page::instead_of(&interface, &visitor, answer).await;
-    }
-    let mut response = Redirect::to("/sign-in").into_response();
-    for cookie in answer.headers().get_all(SET_COOKIE) {
-        response.headers_mut().append(SET_COOKIE, cookie.clone());
+    // Also where something went wrong the browser forgets its cookie.
+    let cookies: Vec<_> = answer.headers().get_all(SET_COOKIE).iter().cloned().collect();
+    let mut response = if answer.status().is_success() {
+        Redirect::to("/sign-in").into_response()
+    } else {
+        error_page::instead_of(&interface, &visitor, answer).await
+    };
+    for cookie in cookies {
+        response.headers_mut().append(SET_COOKIE, cookie);
     }
     response
 }

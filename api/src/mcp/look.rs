@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use execution_ledger_domain::{AgentName, ExecutionId, NanoUsd, Right, Timestamp};
+use execution_ledger_domain::execution::ExecutionEvent;
+use execution_ledger_domain::{AgentName, Event, ExecutionId, NanoUsd, NodeId, Right, Timestamp};
 use execution_ledger_projections::{
     At, Bucket, ExecutionFilters, ExecutionQuery, ExecutionRecord, Status as RecordStatus,
 };
@@ -19,6 +20,7 @@ use super::answers::{
 use super::call::{Call, arguments};
 use super::outcome::answered;
 use super::{transcript, wait};
+use crate::peers;
 use crate::position::WAIT_FOR_MAX;
 use crate::problem::Problem;
 use crate::state::no_agent;
@@ -132,7 +134,7 @@ pub(super) async fn result(
     call.needs(Right::Read)?;
     let given: ResultArguments = arguments(given)?;
     let id = given.execution_id;
-    let mut record = call.execution(id).await?.0;
+    let (mut record, mut recorded) = call.execution(id).await?;
     let wait = Duration::from_secs(given.wait_s.unwrap_or(0));
     if wait > wait::WAIT_MAX {
         let most = wait::WAIT_MAX.as_secs();
@@ -146,9 +148,9 @@ pub(super) async fn result(
         if let wait::End::Reached(ended) = end {
             call.app.wait_for(ended, WAIT_FOR_MAX).await?;
         }
-        record = call.execution(id).await?.0;
+        (record, recorded) = call.execution(id).await?;
     }
-    let (status, lines) = (record.status, record.transcript.map_or(0, |kept| kept.lines));
+    let (status, kept) = (record.status, record.transcript);
     let mut answer = ExecutionResult::from(record);
     if status == RecordStatus::Pending {
         let why = call.app.tasks().why_waiting(id);
@@ -161,12 +163,30 @@ pub(super) async fn result(
     }
     if given.include_log.unwrap_or(false) {
         call.app.access_log().transcript_read(&call.access, id).await?;
-        answer.log = transcript::tail(call.app.transcripts(), id).await?;
-        if answer.log.is_none() && lines > 0 {
-            answer.next = Some("its transcript was removed, as the settings say".to_owned());
+        let gone = match &kept {
+            Some(kept) => call.app.eraser().is_transcript_erased(id, kept.sha256).await?,
+            None => false,
+        };
+        if !gone {
+            answer.log = match peers::other(&call.app, ran_on(&recorded)) {
+                Some(node) => peers::end(&call.app, node, id).await?,
+                None => transcript::tail(call.app.transcripts(), id).await?,
+            };
+        }
+        if answer.log.is_none() && kept.is_some_and(|kept| kept.lines > 0) {
+            let how = if gone { "erased" } else { "removed, as the settings say" };
+            answer.next = Some(format!("its transcript was {how}"));
         }
     }
     answered(&answer)
+}
+
+/// On which of several nodes an execution runs or ran.
+fn ran_on(recorded: &[Recorded]) -> Option<NodeId> {
+    recorded.iter().find_map(|recorded| match recorded.event().ok()? {
+        Event::Execution(ExecutionEvent::Running(running)) => running.node,
+        _ => None,
+    })
 }
 
 /// What `get_agent_activity_summary` is called with.

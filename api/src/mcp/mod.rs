@@ -38,8 +38,10 @@ use crate::options::Options;
 use crate::problem::{Problem, ProblemSchema};
 use crate::routes::rights::any_key;
 use crate::state::App;
+pub(crate) use answers::Log;
 use cancellations::Cancellations;
 use server::Server;
+pub(crate) use transcript::tail;
 
 /// Origins of browsers on this machine.
 const LOOPBACK_ORIGINS: [&str; 6] = [

@@ -17,7 +17,7 @@ const LINE_MAX_CHARS: usize = 2_000;
 const LOG_MAX_CHARS: usize = 32_000;
 
 /// The last lines of a transcript; nothing where there is none (any more).
-pub(super) async fn tail(
+pub(crate) async fn tail(
     transcripts: &Transcripts,
     id: ExecutionId,
 ) -> Result<Option<Log>, Problem> {

@@ -121,6 +121,9 @@ pub(super) struct Erasing {
     texts: u64,
     /// Transcripts that were erased.
     transcripts: u64,
+    /// Of these, how many lie on other nodes: nobody is answered them any more, and these nodes remove
+    /// the files as soon as they read of it.
+    transcripts_elsewhere: u64,
     /// Bytes of both.
     bytes: u64,
     /// Places at which they were erased before.
@@ -132,8 +135,8 @@ pub(super) struct Erasing {
     /// The first of them, at most 100.
     #[schema(value_type = Vec<String>)]
     open_executions: Vec<ExecutionId>,
-    /// Whether nothing is left of the texts in the files of the log and of the read models; null where
-    /// that is not known before the last answer. False: the ledger goes on with it by itself.
+    /// Whether nothing is left of the texts in the files of the log and of this node's read models; null
+    /// where that is not known before the last answer. False: the ledger goes on with it by itself.
     overwritten: Option<bool>,
     /// Where to go on: ask again with it; null where all was looked at.
     next_cursor: Option<String>,
@@ -149,6 +152,7 @@ impl Erasing {
             dry_run,
             texts: step.texts,
             transcripts: step.transcripts,
+            transcripts_elsewhere: step.elsewhere,
             bytes: step.bytes,
             erased_before: step.erased_before,
             places: step.named.into_iter().map(Place::from).collect(),

@@ -54,6 +54,7 @@ use utoipa_axum::routes;
 use crate::forward::{Forwarder, forward};
 use crate::guard::guard;
 use crate::mcp::{self, Mcp};
+use crate::peers;
 use crate::state::App;
 use crate::ws;
 pub(crate) use budgets::no_budget;
@@ -75,6 +76,7 @@ pub fn router(app: App) -> Router {
         .route("/openapi.json", get(move || async move { system::description(json) }))
         .merge(docs::pages())
         .merge(sign_in_page::pages())
+        .merge(app.station().map_or_else(Router::new, |_| peers::routes()))
         .fallback(system::nothing_there)
         .method_not_allowed_fallback(system::wrong_method)
         .layer(from_fn_with_state(forwarder, forward))

@@ -1,8 +1,10 @@
 //! The nodes that share the log.
 
+use std::collections::HashMap;
+
 use axum::Json;
 use axum::extract::State;
-use execution_ledger_domain::Timestamp;
+use execution_ledger_domain::{AgentName, NodeId, Timestamp};
 use execution_ledger_process::nodes::NodeRow;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -11,6 +13,9 @@ use crate::auth::{May, ReadLog};
 use crate::extract::Params;
 use crate::problem::Problem;
 use crate::state::App;
+
+/// Agents of a node that are named: most.
+const AGENTS_MAX: usize = 1_000;
 
 /// The nodes.
 #[derive(Serialize, ToSchema)]
@@ -24,7 +29,7 @@ pub(super) struct NodeList {
 pub(super) struct NodeAnswer {
     /// Its id.
     #[schema(value_type = String)]
-    node_id: execution_ledger_domain::NodeId,
+    node_id: NodeId,
     /// Its host's name.
     name: String,
     /// Where the other nodes reach it.
@@ -48,10 +53,13 @@ pub(super) struct NodeAnswer {
     leases: u32,
     /// How many executions ran on it, as it said last.
     running: u32,
+    /// Agents whose runs it starts, by name, as the log says: the first 1000.
+    #[schema(value_type = Vec<String>)]
+    agents: Vec<AgentName>,
 }
 
 impl NodeAnswer {
-    fn of(row: NodeRow) -> Self {
+    fn of(row: NodeRow, hosted: &mut HashMap<NodeId, Vec<AgentName>>) -> Self {
         let beat = row.beat;
         Self {
             node_id: beat.node,
@@ -66,6 +74,7 @@ impl NodeAnswer {
             lease_ms: beat.lease_ms,
             leases: beat.agents,
             running: beat.running,
+            agents: hosted.remove(&beat.node).unwrap_or_default(),
         }
     }
 }
@@ -80,7 +89,14 @@ pub(super) async fn list(
     State(app): State<App>,
     Params(()): Params<()>,
 ) -> Result<Json<NodeList>, Problem> {
-    let nodes = app.station().map(execution_ledger_process::nodes::Station::nodes);
-    let nodes = nodes.unwrap_or_default().into_iter().map(NodeAnswer::of).collect();
-    Ok(Json(NodeList { nodes }))
+    let Some(station) = app.station() else { return Ok(Json(NodeList { nodes: Vec::new() })) };
+    let mut hosted: HashMap<_, Vec<_>> = HashMap::new();
+    for (agent, node) in station.hosted() {
+        let of_node = hosted.entry(node).or_default();
+        if of_node.len() < AGENTS_MAX {
+            of_node.push(agent);
+        }
+    }
+    let nodes = station.nodes().into_iter().map(|row| NodeAnswer::of(row, &mut hosted));
+    Ok(Json(NodeList { nodes: nodes.collect() }))
 }

@@ -9,7 +9,7 @@ use axum::response::Response;
 use execution_ledger_domain::agent::Runtime;
 use execution_ledger_domain::execution::{ExecutionEvent, Trigger};
 use execution_ledger_domain::session::SessionEvent;
-use execution_ledger_domain::{Event, ExecutionId, Scope, SessionId, StreamName};
+use execution_ledger_domain::{Event, ExecutionId, NodeId, Scope, SessionId, StreamName};
 use execution_ledger_process::runtimes::progress;
 use execution_ledger_process::transcript::Entry;
 use execution_ledger_projections::{At, ExecutionRecord, SESSION_TEXT_MAX_CHARS, SessionStatus};
@@ -22,6 +22,7 @@ use tokio_stream::{StreamExt, StreamMap};
 use super::sessions::await_opened;
 use crate::auth::{Access, May, ReadSessions};
 use crate::extract::{Params, SessionPath};
+use crate::peers;
 use crate::position::{Moment, WAIT_FOR_MAX, with_position};
 use crate::problem::{Problem, ProblemSchema};
 use crate::sse::{self, Frames, Step, closing_text, last_event_id};
@@ -141,34 +142,45 @@ impl Follow {
         let with = With::EventsOnly;
         let events = self.app.store().read_stream(&stream, 0, EVENTS_MAX, with).await?;
         let mut injects = false;
-        let mut runtime = None;
+        let mut started = None;
         for recorded in &events {
             match recorded.event() {
                 Ok(Event::Execution(ExecutionEvent::Pending(pending))) => {
                     injects = pending.inject_result;
                 }
                 Ok(Event::Execution(ExecutionEvent::Running(running))) => {
-                    runtime = Some(running.runtime);
+                    started = Some((running.runtime, running.node));
                 }
-                Ok(Event::Execution(event)) if event.outcome().is_some() => runtime = None,
+                Ok(Event::Execution(event)) if event.outcome().is_some() => started = None,
                 Ok(_) => {}
                 Err(error) => return Err(Problem::internal(&error)),
             }
         }
         let task = Task { execution, is_turn, injects };
         self.tasks.insert(stream, task);
-        if let Some(runtime) = runtime {
-            self.follow(execution, runtime).await?;
+        if let Some((runtime, node)) = started {
+            self.follow(execution, runtime, node).await?;
         }
         Ok(())
     }
 
-    async fn follow(&mut self, execution: ExecutionId, runtime: Runtime) -> Result<(), Problem> {
+    /// Begins to listen to a run, on whichever node it is.
+    async fn follow(
+        &mut self,
+        execution: ExecutionId,
+        runtime: Runtime,
+        node: Option<NodeId>,
+    ) -> Result<(), Problem> {
         if self.outputs.len() >= FOLLOWED_MAX {
             return Ok(());
         }
         if let Some(stranger) = &self.stranger {
             self.app.access_log().transcript_read(stranger, execution).await?;
+        }
+        if let Some(node) = peers::other(&self.app, node) {
+            let lines = peers::lines(&self.app, node, execution).map(move |batch| (runtime, batch));
+            self.outputs.insert(execution, Box::pin(lines));
+            return Ok(());
         }
         match self.app.hub().follow(execution, 0, true) {
             Ok(follower) => {
@@ -286,7 +298,7 @@ impl Follow {
         let (kind, is_over) = match event {
             E::Pending(_) => ("accepted", false),
             E::Running(running) => {
-                self.follow(task.execution, running.runtime).await?;
+                self.follow(task.execution, running.runtime, running.node).await?;
                 ("started", false)
             }
             E::CancellationRequested(_) => ("stopping", false),

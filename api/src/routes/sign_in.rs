@@ -97,12 +97,14 @@ fn known_key(app: &App, key: &str) -> Option<(Option<KeyId>, Digest)> {
     app.admin_key().matches(&KeyDigest::of(key)).then(|| (None, app.admin_key().0))
 }
 
-/// Signs this browser out: its cookie is worthless from here on, and what it follows ends.
+/// Signs this browser out: its cookie is worthless from here on, and what it follows ends. The log is
+/// told, so that this holds on every node and after a restart.
 #[utoipa::path(
     post, path = "/api/sign-out", operation_id = "sign_out", tag = "sign-in",
     responses(
         (status = 204, description = "Signed out; the cookie is removed"),
         (status = 401, description = "Nobody was signed in", body = ProblemSchema),
+        (status = 503, description = "Signed out here and the cookie is removed, but the log could not be told", body = ProblemSchema),
     ),
 )]
 pub(super) async fn sign_out(
@@ -111,10 +113,15 @@ pub(super) async fn sign_out(
     Params(()): Params<()>,
     NoBody: NoBody,
 ) -> Result<Response, Problem> {
+    let mut response = StatusCode::NO_CONTENT.into_response();
     if let Some(browser) = access.until.browser() {
+        // First of all here, whatever becomes of the log.
         browser.leave();
+        if let Err(problem) = app.access_log().signed_out(&access, browser.signing_out()).await {
+            response = problem.into_response();
+        }
     }
-    with_cookie(&app, StatusCode::NO_CONTENT.into_response(), None)
+    with_cookie(&app, response, None)
 }
 
 fn with_cookie(

@@ -141,24 +141,32 @@ async fn check_kept(app: &App, path: &ExecutionPath, state: &Execution) -> Resul
     if !matches!(state, Execution::Ended { .. }) {
         return Ok(());
     }
-    let (transcripts, id) = (app.transcripts().clone(), path.id);
+    // Of several nodes another one may have erased it, while the file waits here to be removed.
+    let several = app.station().is_some();
+    if !several && is_there(app, path.id).await? {
+        return Ok(());
+    }
+    let view = app.views().execution(&Scope::All, At::Now, path.id).await?;
+    let kept = view.value.and_then(|record| record.transcript).filter(|kept| kept.lines > 0);
+    if let Some(kept) = &kept
+        && app.eraser().is_transcript_erased(path.id, kept.sha256).await?
+    {
+        return Err(Problem::new(Code::ContentErased, "the transcript was erased"));
+    }
+    let lines = match kept {
+        Some(kept) if !several || !is_there(app, path.id).await? => kept.lines,
+        _ => return Ok(()),
+    };
+    let detail = format!("its {lines} lines were removed, as the settings for transcripts say");
+    Err(Problem::new(Code::TranscriptExpired, detail))
+}
+
+async fn is_there(app: &App, id: ExecutionId) -> Result<bool, Problem> {
+    let transcripts = app.transcripts().clone();
     let open = move || transcripts.open(id).map(|lines| lines.is_some());
     let there =
         tokio::task::spawn_blocking(open).await.map_err(|error| Problem::internal(&error))?;
-    if there.map_err(|error| Problem::internal(&error))? {
-        return Ok(());
-    }
-    let view = app.views().execution(&Scope::All, At::Now, id).await?;
-    let Some(kept) = view.value.and_then(|record| record.transcript) else { return Ok(()) };
-    let lines = kept.lines;
-    if lines == 0 {
-        return Ok(());
-    }
-    if app.eraser().is_transcript_erased(id, kept.sha256).await? {
-        return Err(Problem::new(Code::ContentErased, "the transcript was erased"));
-    }
-    let detail = format!("its {lines} lines were removed, as the settings for transcripts say");
-    Err(Problem::new(Code::TranscriptExpired, detail))
+    there.map_err(|error| Problem::internal(&error))
 }
 
 fn whole(app: &App, until: Until, id: ExecutionId) -> Result<Response, Problem> {

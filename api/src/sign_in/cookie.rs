@@ -5,15 +5,15 @@ use axum::http::HeaderMap;
 use axum::http::header::COOKIE;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use execution_ledger_domain::{Digest, KeyId, Timestamp};
+use execution_ledger_domain::access::SignedOut;
+use execution_ledger_domain::{BrowserId, Digest, KeyId, Timestamp};
 use execution_ledger_process::run_token::LedgerSecret;
+use execution_ledger_process::signed_out::SESSION_LASTS_S;
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 /// The cookie's name.
 pub(super) const NAME: &str = "execution_ledger";
-/// How long a browser stays signed in, in seconds.
-pub(super) const LASTS_S: u64 = 12 * 3600;
 /// Longest value that is looked at, in bytes.
 const VALUE_MAX_BYTES: usize = 256;
 /// Bytes of the key's id, of the moment at which it ends, and of the nonce.
@@ -61,6 +61,12 @@ impl Cookie {
         seal(secret, &self.named(), holder).ct_eq(given).into()
     }
 
+    /// What the log is told when its browser is signed out.
+    pub fn signing_out(&self) -> SignedOut {
+        let browser_id = BrowserId(Uuid::from_bytes(self.nonce));
+        SignedOut { browser_id, key_id: self.key, expires_at: self.expires_at }
+    }
+
     fn named(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(NAMED_BYTES + 32);
         bytes.extend_from_slice(self.key.map_or(Uuid::nil(), |key| key.0).as_bytes());
@@ -92,7 +98,7 @@ pub(crate) fn value(headers: &HeaderMap) -> Option<&str> {
 /// The header that gives a browser this value, or takes it away where there is none.
 pub(crate) fn header(value: Option<&str>, secure: bool) -> String {
     let (value, max_age) = match value {
-        Some(value) => (value, LASTS_S),
+        Some(value) => (value, SESSION_LASTS_S),
         None => ("", 0),
     };
     let secure = if secure { "; Secure" } else { "" };

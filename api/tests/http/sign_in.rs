@@ -130,6 +130,26 @@ async fn signing_out_makes_the_cookie_worthless() {
     assert_eq!(gone.problem().1, "unauthorized");
     let other = with_cookie(&server, &second, Method::GET, "/api/me", &[]).await;
     assert_eq!(other.status, StatusCode::OK);
+
+    // The log knows which session, and nothing that opens anything.
+    let told = server.get("/api/events?type=access.signed_out").await;
+    assert_eq!(told.json()["events"].as_array().map(Vec::len), Some(1), "{}", told.text);
+    let event = &told.json()["events"][0];
+    assert!(event["data"]["browser_id"].is_string() && event["actor"]["id"] == "admin", "{event}");
+    assert!(!told.text.contains(first.split_once('=').expect("a cookie").1));
+}
+
+#[tokio::test]
+async fn where_the_log_can_not_be_told_the_browser_is_out_all_the_same_and_the_answer_says_so() {
+    let server = Server::start().await;
+    let cookie = cookie(&sign_in(&server, &json!({"key": KEY}), None).await);
+    server.store.close().await;
+    let origin = [("origin", OWN)];
+    let out = with_cookie(&server, &cookie, Method::POST, "/api/sign-out", &origin).await;
+    assert_eq!(out.status, StatusCode::SERVICE_UNAVAILABLE, "{}", out.text);
+    assert!(out.header("set-cookie").expect("a cookie").contains("Max-Age=0"));
+    let gone = with_cookie(&server, &cookie, Method::GET, "/api/me", &[]).await;
+    assert_eq!(gone.problem().1, "unauthorized");
 }
 
 #[tokio::test]

@@ -179,6 +179,15 @@ impl Station {
         taken
     }
 
+    /// Which agents' leases are held by which nodes, as the log says, in the order of the agents' names.
+    pub fn hosted(&self) -> Vec<(AgentName, NodeId)> {
+        let agents = self.0.desk.policy().hosting().into_iter();
+        let mut held: Vec<_> =
+            agents.filter_map(|(agent, lease, _)| Some((agent, lease.holder?))).collect();
+        held.sort();
+        held
+    }
+
     /// Loads who holds which lease, from the streams' ends.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use execution_ledger_domain::execution::{CostBasis, Trigger, Usage};
 use execution_ledger_domain::{NanoUsd, Timestamp};
 use execution_ledger_projections::ExecutionRecord;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Failure, Status, cut};
 
@@ -113,8 +113,8 @@ pub(in crate::mcp) struct Waiting {
 }
 
 /// One line that the agent's program printed.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(in crate::mcp) struct LogLine {
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct LogLine {
     /// Its number in the run, from 1.
     pub seq: u64,
     /// When it was printed.
@@ -126,8 +126,8 @@ pub(in crate::mcp) struct LogLine {
 }
 
 /// The end of what the agent's program printed.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(in crate::mcp) struct Log {
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Log {
     /// The last lines, in order.
     pub lines: Vec<LogLine>,
     /// How many lines stand before them.

@@ -12,8 +12,9 @@ use execution_ledger_projections::Status as RecordStatus;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use execution::Log;
 pub(super) use execution::{
-    ChatAnswer, ExecutionList, ExecutionResult, Listed, Log, LogLine, Waiting,
+    ChatAnswer, ExecutionList, ExecutionResult, Listed, LogLine, Waiting,
 };
 pub(super) use other::{ActivitySummary, EventAnswer, EventList, OfTrigger, StopAnswer};
 
