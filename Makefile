@@ -144,12 +144,13 @@ $(PAGE_TOOLS)/$(INSTALLED): tests/tools/pages/package.json tests/tools/pages/pac
 	cd $(PAGE_TOOLS) && $(NPM) ci --ignore-scripts --no-audit --no-fund
 	touch $@
 
-# With the program that `cargo build` makes; for another one: make pictures PROGRAM=target/release/execution-ledger
-PROGRAM ?= target/debug/execution-ledger
+# With the program that `cargo build` makes; with another one, which is not built: make pictures PROGRAM=target/release/execution-ledger
+BUILT := target/debug/execution-ledger
+PROGRAM ?= $(BUILT)
 CHROMIUM ?= $(firstword $(wildcard /usr/bin/chromium /usr/bin/chromium-browser /usr/bin/google-chrome))
 
 pictures: test-programs $(PAGES) $(PAGE_TOOLS)/$(INSTALLED)
-	$(CARGO) build --locked --bin execution-ledger
+	[ "$(PROGRAM)" != "$(BUILT)" ] || $(CARGO) build --locked --bin execution-ledger
 	PAGE_TOOLS=$(abspath $(PAGE_TOOLS)) CHROMIUM=$(CHROMIUM) node tests/pages/pictures.mjs $(PROGRAM) docs/images
 
 paid-try: $(X402)/$(INSTALLED)

@@ -244,6 +244,7 @@ const plain = async ({ page }) => {
   await page.getByLabel("What is plain to do?").fill("By a form alone");
   await page.getByRole("button", { name: "Send" }).click();
   await page.waitForURL(`${url}/agents/plain/tasks`);
+  await page.locator("#rows > li").filter({ hasText: "By a form alone" }).waitFor();
   expect(await page.locator("#rows > li").count() === 1, "it is among the tasks at once");
   expect(await page.getByRole("button", { name: "Copy message" }).count() === 0, "no button that does nothing");
   await page.getByRole("link", { name: "Overview" }).click();

@@ -12,7 +12,15 @@ async function opened(page, agent = "demo") {
 }
 
 const box = (page) => page.locator("#say-text");
-async function said(page, words) { await box(page).fill(words); await box(page).press("Enter"); }
+/// The box is empty once the message was taken, which may be after the page shows it.
+const taken = (page) => page.waitForFunction(() => document.getElementById("say-text").value === "");
+async function typed(page, words) { await box(page).fill(words); await box(page).press("Enter"); }
+async function said(page, words) { await typed(page, words); await taken(page); }
+async function sentBehind(page, words) {
+  await box(page).fill(words);
+  await page.getByRole("button", { name: "Send in the background" }).click();
+  await taken(page);
+}
 const answers = (page) => page.locator(".bubble.is-answer").filter({ hasText: "This answer is simulated" });
 /// The task of a background card or result.
 const results = (page) => page.locator("details.background");
@@ -31,8 +39,9 @@ const all = {
     await page.locator("#chat-state").getByText("The agent is answering").waitFor();
     await looks(page, "chat-answering");
     await answers(page).waitFor();
-    expect(await page.locator("[data-output]").count() === 0, "the whole answer stands in the place of what was streamed");
-    expect(await page.locator("#chat-state").innerText() === "", "nothing stands before the next message");
+    // What was streamed says the same; the whole answer takes its place.
+    await page.locator("[data-output]").waitFor({ state: "detached" });
+    await page.waitForFunction(() => document.getElementById("chat-state").innerText === "");
   },
 
   async "Enter sends and Shift+Enter is a new line; what is sent meanwhile waits for its turn"({ page }) {
@@ -45,7 +54,7 @@ const all = {
     await box(page).press("Enter");
     await page.getByText("Another turn is running").waitFor();
     await page.locator("#chat-state").getByText("1 message waits for its turn").waitFor();
-    expect(await box(page).inputValue() === "", "the box is empty again");
+    await taken(page);
     expect(await page.evaluate(() => document.activeElement.id) === "say-text", "and keeps the focus");
     await box(page).pressSequentially("a draft");
     await answers(page).nth(1).waitFor();
@@ -55,8 +64,7 @@ const all = {
 
   async "a message is worked on in the background, its progress is seen, and the chat stays free"({ page }) {
     await opened(page);
-    await box(page).fill("sleep 4 on the side");
-    await page.getByRole("button", { name: "Send in the background" }).click();
+    await sentBehind(page, "sleep 4 on the side");
     const card = page.locator(".background.is-open");
     await card.getByRole("heading", { name: "Background Task", exact: true }).waitFor();
     await card.getByText(/Step \d+ · Simulated/).waitFor();
@@ -78,18 +86,50 @@ const all = {
 
   async "turns and background tasks are stopped from the chat, and failures are shown as such"({ page }) {
     await opened(page);
-    await box(page).fill("sleep 300 behind");
-    await page.getByRole("button", { name: "Send in the background" }).click();
+    await sentBehind(page, "sleep 300 behind");
     await page.locator(".background.is-open").getByRole("button", { name: "Stop" }).click();
     await results(page).getByText("cancelled", { exact: true }).waitFor();
     await said(page, "sleep 300 in front");
     await page.locator("[data-output]").getByText("Simulated").first().waitFor();
     await page.locator(".chat-turn").getByRole("button", { name: "Stop" }).click();
     await page.locator(".chat-turn").getByText("Stopped before it had ended.").waitFor();
-    await box(page).fill("fail please");
-    await page.getByRole("button", { name: "Send in the background" }).click();
+    await sentBehind(page, "fail please");
     await results(page).nth(1).getByText("failed", { exact: true }).waitFor();
     await looks(page, "chat-trouble");
+  },
+
+  async "an answer that grows is followed until one scrolls up, and again from its end on"({ page }) {
+    await api("POST", "/api/agents", { name: "talker", runtime: "command", command: ["/bin/sh", "-c", "n=0; while [ $n -lt 280 ]; do n=$((n+1)); echo word $n; sleep 0.1; done"] });
+    const isAtEnd = () => innerHeight + scrollY >= document.documentElement.scrollHeight - 2;
+    const grown = async (words) => {
+      const before = await page.evaluate(() => document.documentElement.scrollHeight);
+      await page.waitForFunction((tall) => document.documentElement.scrollHeight > tall + 100, before);
+      if (words) await page.waitForFunction(isAtEnd).catch(() => { throw new Error(`not so: ${words}`); });
+    };
+    const newest = page.locator("#chat-newest");
+    await opened(page, "talker");
+    await said(page, "talk on");
+    await page.locator("[data-output]").getByText("word 40", { exact: true }).waitFor();
+    await grown("at its end");
+    expect(!await newest.isVisible(), "there is nothing newer");
+    await page.mouse.move(700, 300);
+    await page.mouse.wheel(0, -300);
+    await newest.waitFor();
+    const there = await page.evaluate(() => scrollY);
+    await grown();
+    expect(Math.abs(await page.evaluate(() => scrollY) - there) < 2, "the reader was not moved");
+    await newest.click();
+    await newest.waitFor({ state: "hidden" });
+    await grown("at its end again");
+    // A little is enough, also by a key.
+    await page.locator("#main").focus();
+    await page.keyboard.press("ArrowUp");
+    await page.waitForFunction(() => innerHeight + scrollY < document.documentElement.scrollHeight - 60);
+    await page.evaluate(() => scrollTo(0, document.documentElement.scrollHeight));
+    await newest.waitFor({ state: "hidden" });
+    await grown("scrolled back to its end");
+    await page.locator(".chat-turn").getByRole("button", { name: "Stop" }).click();
+    await page.locator(".chat-turn").getByText("Stopped before it had ended.").waitFor();
   },
 
   async "an agent calls itself from a chat, and its result comes back there"({ page }) {
@@ -136,7 +176,7 @@ const all = {
     await api("POST", "/api/agents", { name: "gone", runtime: "command", command: ["/bin/echo", "-n"] });
     await opened(page, "gone");
     await api("DELETE", "/api/agents/gone");
-    await said(page, "are you there?");
+    await typed(page, "are you there?");
     await page.getByRole("alert").getByText("agent_retired").waitFor();
     expect(await box(page).inputValue() === "are you there?", "still typed");
     await accessible(page, "a message that was refused");
@@ -159,8 +199,7 @@ const all = {
     await opened(page, "parrot");
     await said(page, EVIL);
     await page.locator(".bubble.is-answer .prose").getByText(EVIL).waitFor();
-    await box(page).fill(EVIL);
-    await page.getByRole("button", { name: "Send in the background" }).click();
+    await sentBehind(page, EVIL);
     await results(page).locator(".preview").getByText(EVIL).waitFor();
     await page.goto(`${url}/sessions`);
     await page.locator("#rows tr").first().waitFor();

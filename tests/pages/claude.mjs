@@ -130,6 +130,7 @@ const plain = async ({ page }) => {
   await page.goto(`${url}/agents/${AGENT}/tasks`);
   await page.getByLabel(`What is ${AGENT} to do?`).fill("[MARKDOWN] without scripts");
   await page.getByRole("button", { name: "Send" }).click();
+  await page.locator("#history").getByText("[MARKDOWN] without scripts").first().waitFor();
   const { executions } = await api("GET", `/api/agents/${AGENT}/executions?limit=1`);
   await ended(executions[0].execution_id, AGENT);
   await page.goto(at(executions[0].execution_id));

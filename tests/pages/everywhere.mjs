@@ -165,14 +165,39 @@ const all = {
     expect(await page.evaluate(() => Object.keys(sessionStorage).filter((key) => key.startsWith("draft ")).length) === 0, "nothing is left for the next one");
   },
 
+  async "what was typed is its writer's alone, also where somebody else signs in without their leaving"({ page, context }) {
+    const box = page.locator("#task-message");
+    await page.goto(`${url}/agents/demo/tasks`);
+    await settled(page);
+    await box.fill("for my eyes alone");
+    await page.reload();
+    await settled(page);
+    expect(await box.inputValue() === "for my eyes alone", "it is kept");
+    const { key } = await api("POST", "/api/keys", { name: "olga", role: "operator", user: "olga" });
+    await context.clearCookies();
+    await context.request.post(`${url}/api/sign-in`, { data: { key }, headers: { origin: url } });
+    // By a link of the page that the other one has left: it is another page altogether.
+    await page.locator("#places a[href='/agents']").click();
+    await page.waitForURL(`${url}/agents`);
+    await page.locator("body[data-user='olga']").waitFor();
+    await page.goto(`${url}/agents/demo/tasks`);
+    await settled(page);
+    expect(await box.inputValue() === "", "it is not shown to the next one");
+    expect(!await page.evaluate(() => JSON.stringify({ ...sessionStorage }).includes("my eyes")), "and not kept for them either");
+  },
+
   async "who comes back to a list is where they left it"({ page }) {
-    for (let n = 0; n < 40; n += 1) await submit(`Long list ${n}`);
+    const ids = [];
+    for (let n = 0; n < 40; n += 1) ids.push(await submit(`Long list ${n}`));
+    // One that goes on is followed, and is shown from its end.
+    for (const id of ids) await ended(id);
     await page.goto(url);
     await settled(page);
-    await page.locator("#rows tr, tbody tr").nth(30).scrollIntoViewIfNeeded();
+    const row = page.locator(`#x-${ids[9]}`);
+    await row.scrollIntoViewIfNeeded();
     const left = await page.evaluate(() => scrollY);
     expect(left > 300, `scrolled down: ${left}`);
-    await page.locator("tbody tr").nth(30).locator("a").first().click();
+    await row.locator("a").first().click();
     await page.waitForURL(/\/executions\//);
     expect(await page.evaluate(() => scrollY) === 0, "a new page begins at its head");
     await page.goBack();

@@ -157,6 +157,19 @@ const all = {
     }
   },
 
+  async "a run that says nothing for now is shown from its end too while it is followed"({ page }) {
+    await register("silent", "seq -f 'line %.0f before' 300; sleep 300");
+    const id = await submit("be still", { agent: "silent" });
+    const log = `/api/agents/silent/executions/${id}/log?limit=1&contains=line+300`;
+    const until = Date.now() + 20_000;
+    while (!(await api("GET", log)).lines.length) { expect(Date.now() < until, "in time"); await new Promise((done) => setTimeout(done, 50)); }
+    await visible(page, `/agents/silent/executions/${id}`);
+    expect(await page.locator("#follow").isChecked(), "it is followed");
+    await page.waitForFunction(() => scrollY > 0 && innerHeight + scrollY >= document.documentElement.scrollHeight - 2);
+    await api("POST", `/api/agents/silent/executions/${id}/terminate`, {});
+    await ended(id, "silent");
+  },
+
   async "following yields when one scrolls up, and goes on at the end"({ page }) {
     await register("steady", "n=0; while [ $n -lt 600 ]; do n=$((n+1)); echo step $n; [ $n -gt 200 ] && sleep 0.05; done; true", { timeout_s: 120 });
     const id = await submit("walk", { agent: "steady" });

@@ -20,11 +20,13 @@ const server = spawn(program, ["serve", "--listen", `127.0.0.1:${port}`], {
   },
   stdio: "ignore",
 });
+// Whatever goes wrong here, neither the ledger nor its data is left behind.
+process.on("exit", () => { server.kill("SIGKILL"); rmSync(folder, { recursive: true, force: true }); });
 process.env.LEDGER_URL = `http://127.0.0.1:${port}`;
 for (let look = 0; ; look += 1) {
   const ready = await fetch(`${process.env.LEDGER_URL}/readyz`).catch(() => null);
   if (ready?.ok) break;
-  if (look > 300) throw new Error("the ledger does not start");
+  if (look > 300 || server.exitCode !== null) throw new Error("the ledger does not start");
   await new Promise((done) => setTimeout(done, 100));
 }
 process.env.LEDGER_KEY = readFileSync(join(folder, "data/admin.key"), "utf8").trim();
@@ -119,5 +121,4 @@ server.kill("SIGTERM");
 receiver.closeAllConnections();
 receiver.close();
 await new Promise((done) => server.on("exit", done));
-rmSync(folder, { recursive: true, force: true });
 process.exitCode = failed ? 1 : 0;

@@ -95,7 +95,7 @@ pub(crate) fn page(me: Option<&Me>, place: Place, title: &str, body: &Markup) ->
                 script src=(address("theme.js")) {}
                 script type="module" src=(address("app.js")) {}
             }
-            body {
+            body data-user=[me.map(|me| &me.user)] {
                 a .skip href="#main" { "Skip to the content" }
                 header .bar {
                     a .brand href="/" { (icon("ledger")) span { "Execution ledger" } }

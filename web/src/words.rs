@@ -5,6 +5,9 @@ use maud::{Markup, PreEscaped, html};
 
 use crate::answers::Execution;
 
+/// Places of an amount in dollars, at most: costs are counted in nano-dollars.
+const DOLLAR_PLACES_MAX: usize = 9;
+
 /// A time: exact where scripts don't run, relative where they do.
 pub(crate) fn time(at: &str) -> Markup {
     let exact = exact(at);
@@ -37,12 +40,24 @@ pub(crate) fn dollars(usd: f64) -> String {
         0.0 => 2,
         size if size >= 1.0 => 2,
         size if size >= 0.01 => 4,
-        _ => 9,
+        _ => DOLLAR_PLACES_MAX,
     };
     let text = format!("{:.places$}", usd.abs());
-    let shown = if places == 9 { text.trim_end_matches('0') } else { &text };
+    let shown = if places == DOLLAR_PLACES_MAX { text.trim_end_matches('0') } else { &text };
     let sign = if usd < 0.0 { "−" } else { "" };
     format!("{sign}${shown}")
+}
+
+/// Amounts that stand together on an axis: all with as many places as the finest of them needs, two at least.
+pub(crate) fn dollars_alike<const N: usize>(amounts: [f64; N]) -> [String; N] {
+    // Binary fractions are a little beside what they stand for.
+    let is_whole = |scaled: f64| (scaled - scaled.round()).abs() <= scaled.abs() * 1e-9;
+    let fits = |places: &usize| {
+        let factor = 10_f64.powf(*places as f64);
+        amounts.iter().all(|usd| is_whole(usd * factor))
+    };
+    let places = (2..DOLLAR_PLACES_MAX).find(fits).unwrap_or(DOLLAR_PLACES_MAX);
+    amounts.map(|usd| format!("${usd:.places$}"))
 }
 
 /// What runs cost together as far as is known: where nobody knows it of any, that, and never zero.
@@ -203,6 +218,15 @@ mod tests {
         for (usd, shown) in cases {
             assert_eq!(dollars(usd), shown);
         }
+    }
+
+    #[test]
+    fn amounts_of_an_axis_have_the_same_places_and_none_is_rounded() {
+        assert_eq!(dollars_alike([1.0, 0.5]), ["$1.00", "$0.50"]);
+        assert_eq!(dollars_alike([0.05, 0.025]), ["$0.050", "$0.025"]);
+        assert_eq!(dollars_alike([0.1, 0.05]), ["$0.10", "$0.05"]);
+        assert_eq!(dollars_alike([12.345, 6.1725]), ["$12.3450", "$6.1725"]);
+        assert_eq!(dollars_alike([4e-9, 2e-9]), ["$0.000000004", "$0.000000002"]);
     }
 
     #[test]

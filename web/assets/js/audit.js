@@ -32,8 +32,10 @@ function show(report) {
     ["Checkpoints", `${number(report.checkpoints)}, the last of ${number(report.signed_events)} events`],
     ["Transcripts", number(report.transcripts) + extra(report.transcripts_absent, "removed as old") + extra(report.transcripts_erased, "erased")],
     ["Tree", report.root],
-    ["Key", report.key ?? "none"],
+    ["Key", (report.key ?? "none") + extra(report.keys_before.length, "before it")],
   ];
+  if (report.cosignatures) counts.push(["Witnesses", `${number(report.cosignatures)} signatures, the last checkpoint with enough of them of ${number(report.witnessed_events)} events`]);
+  if (report.clocks_apart) counts.push(["Clocks", `of ${number(report.clocks_apart)} events a little behind another node's, by ${number(report.clocks_apart_ms)} ms at most`]);
   const parts = [made("p", report.sound ? "Nothing is wrong" : "Something is wrong", report.sound ? "verdict is-sound" : "verdict is-wrong")];
   if (report.problems.length) {
     const list = made("ul", undefined, "findings");

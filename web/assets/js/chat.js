@@ -1,4 +1,5 @@
 // A chat: answers while they are made, the progress of what works in the background, and the box to say more.
+import { atEnd, following, follows, grew, opened, resume, scrolled, seen, toEnd } from "./following.js";
 import { want } from "./live.js";
 import { morph, onArrival, pageOf, say } from "./page.js";
 import { refresh } from "./times.js";
@@ -9,8 +10,6 @@ let stream = null;
 /// What the runs that go on have said, by execution: since this connection began, which tells all again.
 let runs = new Map();
 let drawn = false;
-/// Whether the reader is at the end: then they stay there as it grows.
-let stays = true;
 
 const chat = () => document.getElementById("chat");
 const box = () => document.getElementById("say-text");
@@ -44,11 +43,12 @@ function heard({ execution_id: id, kind, text }) {
 
 /// Writes what was heard where it belongs; also after the page was changed meanwhile.
 function draw() {
+  let isSaid = false;
   drawn = false;
   for (const [id, run] of runs) {
     const answer = document.querySelector(`[data-output="${CSS.escape(id)}"]`);
     const progress = document.querySelector(`[data-progress="${CSS.escape(id)}"]`);
-    if (answer && (run.changed || answer.querySelector(".thinking"))) write(answer, run.parts);
+    if (answer && (run.changed || answer.querySelector(".thinking"))) { write(answer, run.parts); isSaid = true; }
     if (progress) {
       const words = run.parts.findLast((part) => part.text.trim())?.text.trim().split("\n").at(-1) ?? "";
       const line = `Step ${run.steps} · ${words}`;
@@ -56,7 +56,8 @@ function draw() {
     }
     run.changed = false;
   }
-  if (stays) toEnd(); else told();
+  grew(isSaid);
+  told();
 }
 
 /// Only what differs is written: text that somebody marks to copy stays marked.
@@ -71,9 +72,16 @@ function write(answer, parts) {
   }
 }
 
-const atEnd = () => innerHeight + scrollY >= document.documentElement.scrollHeight - 160;
-function toEnd() { scrollTo({ top: document.documentElement.scrollHeight }); }
-function told() { const button = document.getElementById("chat-newest"); if (button) button.hidden = atEnd(); }
+/// Whoever is not at the end finds the way there.
+function told() { const button = document.getElementById("chat-newest"); if (button) button.hidden = following || atEnd(); }
+
+/// Follows until the reader scrolls up, and again once they are at the end.
+function onScroll() {
+  if (!chat()) return;
+  const to = scrolled();
+  if (to) follows(to === "end");
+  told();
+}
 
 /// Sends what was typed: the box stays where it is, and empties once the message was taken.
 async function send(form, button) {
@@ -94,7 +102,7 @@ async function send(form, button) {
     if (trouble) form.before(trouble); else if (box().value === typed) box().value = "";
     for (const part of ["#chat-head", "#chat-log", "#chat-state"]) morph(page, part);
     refresh();
-    stays ||= !trouble;
+    if (!trouble) resume();
     draw();
   } catch { say("It could not be sent. What you typed is still there."); }
   form.removeAttribute("aria-busy");
@@ -126,10 +134,13 @@ function arrive() {
   grows.disconnect();
   if (!found) return;
   if (found.hasAttribute("data-live")) follow();
-  document.getElementById("chat-newest")?.addEventListener("click", toEnd);
-  stays = !new URLSearchParams(location.search).has("cursor");
-  if (stays) toEnd();
-  grows.observe(document.getElementById("chat-log"), { childList: true, subtree: true });
+  document.getElementById("chat-newest")?.addEventListener("click", () => { resume(); told(); });
+  const log = document.getElementById("chat-log");
+  // What the reader opens may grow without being left.
+  log.addEventListener("click", ({ target }) => { if (target.closest("summary")) opened(); });
+  follows(!new URLSearchParams(location.search).has("cursor"));
+  if (following) toEnd(); else seen();
+  grows.observe(log, { childList: true, subtree: true });
   if (matchMedia("(pointer: fine)").matches) box()?.focus({ preventScroll: true });
 }
 
@@ -139,7 +150,7 @@ const grows = new MutationObserver(draw);
 export function start() {
   document.addEventListener("submit", onSubmit, true);
   document.addEventListener("keydown", onKey, true);
-  addEventListener("scroll", () => { if (chat()) { stays = atEnd(); told(); } }, { passive: true });
+  addEventListener("scroll", onScroll, { passive: true });
   onArrival(arrive);
   arrive();
 }

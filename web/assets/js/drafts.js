@@ -1,9 +1,12 @@
 // What was typed and not sent is there again: after a reload, after another page, on a phone that let go of
-// the page. It stays in this tab, and leaves with whoever signs out.
+// the page. It stays in this tab, is its writer's alone, and leaves with whoever signs out.
 import { onArrival, onLeave } from "./page.js";
 
 const FIELDS = "#say-text, #task-message, #new-task textarea";
 const PREFIX = "draft ";
+/// Whoever this page is shown to: what others typed in this tab before is not theirs to see.
+const user = document.body.dataset.user;
+const OWN = `${PREFIX}${user} `;
 /// Fields that were filled already: what is empty of them later was emptied.
 const filled = new WeakSet();
 /// Typing that pauses so long is kept, in milliseconds.
@@ -11,7 +14,7 @@ const PAUSE_MS = 200;
 let signedOut = false;
 let path = location.pathname;
 
-const keyOf = (field) => `${PREFIX}${path} ${field.id || field.name}`;
+const keyOf = (field) => `${OWN}${path} ${field.id || field.name}`;
 
 /// What a browser does not want to keep is not kept.
 function keep(key, text) {
@@ -40,17 +43,22 @@ function typed({ target }) {
   typing = setTimeout(() => { if (target.isConnected) leave(); }, PAUSE_MS);
 }
 
-function forget() {
-  signedOut = true;
-  try { for (const key of Object.keys(sessionStorage)) if (key.startsWith(PREFIX)) sessionStorage.removeItem(key); } catch { /* Not allowed. */ }
+/// Forgets all drafts, but for those that begin so.
+function forget(kept = null) {
+  try {
+    for (const key of Object.keys(sessionStorage)) if (key.startsWith(PREFIX) && !(kept && key.startsWith(kept))) sessionStorage.removeItem(key);
+  } catch { /* Not allowed. */ }
 }
 
 export function start() {
+  // Of whom nothing is known, nothing is kept.
+  if (!user) return;
+  forget(OWN);
   arrive();
   onArrival(arrive);
   onLeave(leave);
   document.addEventListener("input", typed);
   addEventListener("pagehide", () => leave());
   document.addEventListener("visibilitychange", () => { if (document.hidden) leave(); });
-  document.addEventListener("submit", (event) => { if (event.target.matches("form.leave")) forget(); }, true);
+  document.addEventListener("submit", (event) => { if (event.target.matches("form.leave")) { signedOut = true; forget(); } }, true);
 }

@@ -1,4 +1,5 @@
-// Whether a transcript that grows is followed: until its reader scrolls up, and again from its end on.
+// Whether a transcript or a chat that grows is followed: until its reader scrolls up, and again from its
+// end on.
 
 /// Pixels above the end where a reader who comes back to it has come to it.
 const NEAR = 40;
@@ -10,6 +11,7 @@ const GLIDE_MS = 300;
 const height = () => document.documentElement.scrollHeight;
 /// Pixels below what is in sight.
 const below = () => height() - innerHeight - scrollY;
+export const atEnd = () => below() <= NEAR;
 
 export let following = false;
 export function follows(on) {

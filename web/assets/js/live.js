@@ -1,5 +1,5 @@
 // Follows the ledger by its WebSocket: says whether it does, and has what is shown follow too.
-import { morph, now, onArrival, say } from "./page.js";
+import { isOfOther, morph, now, onArrival, say } from "./page.js";
 import { refresh } from "./times.js";
 
 const WORDS = { live: "Live", "catching-up": "Catching up", offline: "Offline", off: "Not live" };
@@ -81,7 +81,7 @@ async function work() {
     await new Promise((done) => setTimeout(done, FOLD_MS));
     wanted = false;
     const page = await now(after);
-    if (page && !page.getElementById("places")) { signedOut(); break; }
+    if (page && (isOfOther(page) || !page.getElementById("places"))) { signedOut(); break; }
     if (page) follow(page); else setTimeout(want, AGAIN_MS);
     if (page && socket?.readyState === WebSocket.OPEN) state("live");
     for (const act of told) act();

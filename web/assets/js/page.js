@@ -54,6 +54,12 @@ export function morph(page, selector = "main") {
   return true;
 }
 
+/// Whether a page is shown to somebody else: another tab may sign in another user.
+export function isOfOther(page) {
+  const [own, other] = [document.body.dataset.user, page.body.dataset.user];
+  return Boolean(own && other && own !== other);
+}
+
 /// Goes to a page. With `replace`, in place of the one that is shown; with `scroll`, to where it was left.
 export async function go(address, { replace = false, scroll = 0, options } = {}) {
   let got;
@@ -66,7 +72,7 @@ export async function go(address, { replace = false, scroll = 0, options } = {})
   }
   const path = new URL(got.address).pathname;
   const same = path === shown;
-  if (!got.page.querySelector("#places")) { location.assign(got.address); return; }
+  if (!got.page.querySelector("#places") || isOfOther(got.page)) { location.assign(got.address); return; }
   if (!same) for (const act of left) act(options ? address : null);
   if (!replace) history.replaceState({ scroll: scrollY }, "");
   history[replace || got.address === location.href ? "replaceState" : "pushState"]({}, "", got.address);

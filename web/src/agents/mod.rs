@@ -3,6 +3,7 @@
 mod answers;
 mod choosing;
 mod history;
+mod limits;
 mod list;
 mod overview;
 mod register;

@@ -8,6 +8,7 @@ use super::answers::{Schedule, Schedules};
 use super::{Named, Tab, asked};
 use crate::error_page::Instead;
 use crate::interface::{Interface, Visitor, quoted};
+use crate::schedules::{LISTED_MAX, order_note, turn};
 use crate::shown;
 use crate::words::{icon, time};
 
@@ -31,9 +32,10 @@ async fn schedules(
 ) -> crate::Shown {
     let (me, agent) = asked(interface, visitor, name).await?;
     let from = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
-    let list = format!("/api/schedules?agent={}{from}", quoted(name));
+    let list = format!("/api/schedules?agent={}&limit={LISTED_MAX}{from}", quoted(name));
     let list = interface.get::<Schedules>(visitor, &list).await;
-    let list = list.map_err(|problem| Instead::of(problem, visitor, Some(&me)))?;
+    let mut list = list.map_err(|problem| Instead::of(problem, visitor, Some(&me)))?;
+    list.schedules.sort_by_key(|own| turn(own.enabled, own.next.as_ref().map(|next| &*next.at)));
     let may_make = me.may("manage_schedules") && agent.takes_tasks();
     let new = format!("/schedules/new?agent={}", quoted(&agent.name));
     let body = html! {
@@ -57,6 +59,7 @@ async fn schedules(
                     }
                 }
             }
+            (order_note(cursor.is_some() || list.next_cursor.is_some()))
             nav .pager aria-label="Pages" {
                 @if cursor.is_some() { a .button href=(Tab::Schedules.address(&agent)) rel="first" { "First page" } }
                 @if let Some(next) = &list.next_cursor {

@@ -63,7 +63,10 @@ async fn whole(
             return Err(Instead::of(problem, visitor, Some(&me)));
         }
     }
-    let checkpoint = interface.text(visitor, "/tlog/checkpoint").await;
+    let (checkpoint, nodes) = futures::join!(
+        interface.text(visitor, "/tlog/checkpoint"),
+        super::nodes::section(interface, visitor),
+    );
     let body = html! {
         header .page-head {
             div { h1 { "Audit" }
@@ -75,6 +78,7 @@ async fn whole(
             div { (checking(report.as_ref())) (export()) }
             div { (signed(&checkpoint)) (how()) }
         }
+        (nodes)
     };
     Ok(layout::page(Some(&me), Place::Audit, "Verify and prove", &body))
 }
@@ -134,7 +138,14 @@ fn found(report: &Report) -> Markup {
             ),
         ),
         ("Tree", report.root.clone()),
-        ("Key", report.key.clone().unwrap_or_else(|| "none".to_owned())),
+        (
+            "Key",
+            format!(
+                "{}{}",
+                report.key.as_deref().unwrap_or("none"),
+                extra(report.keys_before.len() as u64, "before it")
+            ),
+        ),
     ];
     html! {
         @if report.sound { p .verdict.is-sound { "Nothing is wrong" } }
@@ -147,7 +158,17 @@ fn found(report: &Report) -> Markup {
             }
         }
         @if report.problems_untold > 0 { p { "and " (number(report.problems_untold)) " more" } }
-        dl .facts { @for (name, value) in counts { dt { (name) } dd { (value) } } }
+        dl .facts {
+            @for (name, value) in counts { dt { (name) } dd { (value) } }
+            @if report.cosignatures > 0 {
+                dt { "Witnesses" }
+                dd { (number(report.cosignatures)) " signatures, the last checkpoint with enough of them of " (number(report.witnessed_events)) " events" }
+            }
+            @if report.clocks_apart > 0 {
+                dt { "Clocks" }
+                dd { "of " (number(report.clocks_apart)) " events a little behind another node's, by " (number(report.clocks_apart_ms)) " ms at most" }
+            }
+        }
         p .quiet { "Read models are compared by " code { "execution-ledger verify" } " where no server runs." }
     }
 }

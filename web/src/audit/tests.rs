@@ -55,8 +55,9 @@ fn interface() -> Router {
     });
     let report = json!({
         "sound": false, "events": 1, "streams": 1, "contents": 0, "contents_erased": 0, "tiles": 0,
-        "tiles_missing": 0, "checkpoints": 0, "signed_events": 0, "transcripts": 0, "transcripts_absent": 0,
-        "transcripts_erased": 0, "key": EVIL, "root": EVIL, "problems_untold": 2,
+        "tiles_missing": 0, "checkpoints": 0, "signed_events": 0, "cosignatures": 2,
+        "witnessed_events": 7, "transcripts": 0, "transcripts_absent": 0,
+        "transcripts_erased": 0, "clocks_apart": 3, "clocks_apart_ms": 41, "key": EVIL, "keys_before": [EVIL], "root": EVIL, "problems_untold": 2,
         "problems": [{"check": "event", "place": EVIL, "problem": EVIL}],
     });
     let stats = json!({"total": 1, "pending": 0, "running": 0, "cost_usd": 0.0, "cost_unknown": 1});
@@ -139,6 +140,14 @@ async fn unknown_costs_and_erased_texts_are_said_to_be_that() {
 async fn a_finding_is_told_and_so_is_how_many_more_there_are() {
     let (_, body) = asked(form("/audit/verify", "")).await;
     assert!(body.contains("Something is wrong") && body.contains("and 2 more"), "{body}");
+}
+
+#[tokio::test]
+async fn clocks_that_go_apart_and_witnesses_are_told() {
+    let (_, body) = asked(form("/audit/verify", "")).await;
+    let told = "of 3 events a little behind another node's, by 41 ms at most";
+    assert!(body.contains("<dt>Clocks</dt>") && body.contains(told), "{body}");
+    assert!(body.contains("(1 before it)") && body.contains("2 signatures, the last"), "{body}");
 }
 
 #[tokio::test]

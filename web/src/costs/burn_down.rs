@@ -8,7 +8,6 @@ use super::budgets::title;
 use super::burn_line;
 use super::past::{Known, Past};
 use crate::interface::{Interface, Problem, Visitor, quoted};
-use crate::words::number;
 
 /// Moments that the interface is asked about for one line: most.
 const POINTS_MAX: i64 = 32;
@@ -257,26 +256,6 @@ async fn sum(
 
 fn moment(text: &str) -> Option<DateTime<Utc>> {
     DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc())
-}
-
-/// What is kept, and why a line can say no more than it does.
-pub(super) fn notes(line: &BurnDown) -> Markup {
-    let other = |limit: f64| (limit - line.limit).abs() > f64::EPSILON;
-    let changed = line.points.iter().any(|point| point.limit.is_some_and(other));
-    let late = line.points.iter().any(|point| point.limit.is_none());
-    let begins_late =
-        line.points.first().is_some_and(|point| point.at - line.since > TimeDelta::minutes(1));
-    html! {
-        p .quiet.burn-notes {
-            "Kept is the most that executions of unknown cost may come to, those that go on among them; where nobody says a most, nothing is kept."
-            @if let Some(unknown) = line.unknown.filter(|unknown| *unknown > 0) {
-                " " b { (number(unknown)) @if unknown == 1 { " run" } @else { " runs" } } " of this time ended at an unknown cost."
-            }
-            @if changed { " The limit was another one before: the line is drawn against that of now." }
-            @if late { " Before the limit was set the line tells what was spent alone: what was kept then is not known." }
-            @if begins_late { " Of the time before the line begins nothing is known." }
-        }
-    }
 }
 
 #[cfg(test)]

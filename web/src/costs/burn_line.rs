@@ -3,8 +3,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use maud::{Markup, html};
 
-use super::burn_down::{BurnDown, Per, Point, notes};
-use crate::words::dollars;
+use super::burn_down::{BurnDown, Per, Point};
+use crate::words::{dollars, dollars_alike, number};
 
 /// Width and height of the picture, in its own units.
 const SIDE: f64 = 100.0;
@@ -21,7 +21,8 @@ pub(super) fn drawn(line: &BurnDown) -> Markup {
         figure .chart.burn {
             div .plot {
                 div .scale aria-hidden="true" {
-                    span { (dollars(line.limit)) } span { (dollars(line.limit / 2.0)) } span { "$0" }
+                    @for mark in dollars_alike([line.limit, line.limit / 2.0]) { span { (mark) } }
+                    span { "$0" }
                 }
                 (picture(line))
             }
@@ -108,6 +109,26 @@ fn marks(line: &BurnDown) -> [String; 3] {
     let last =
         if line.per == Per::Day { "24:00 UTC".to_owned() } else { end.format(pattern).to_string() };
     [line.since.format(pattern).to_string(), half.format(pattern).to_string(), last]
+}
+
+/// What is kept, and why a line can say no more than it does.
+fn notes(line: &BurnDown) -> Markup {
+    let other = |limit: f64| (limit - line.limit).abs() > f64::EPSILON;
+    let changed = line.points.iter().any(|point| point.limit.is_some_and(other));
+    let late = line.points.iter().any(|point| point.limit.is_none());
+    let begins_late =
+        line.points.first().is_some_and(|point| point.at - line.since > TimeDelta::minutes(1));
+    html! {
+        p .quiet.burn-notes {
+            "Kept is the most that executions of unknown cost may come to, those that go on among them; where nobody says a most, nothing is kept."
+            @if let Some(unknown) = line.unknown.filter(|unknown| *unknown > 0) {
+                " " b { (number(unknown)) @if unknown == 1 { " run" } @else { " runs" } } " of this time ended at an unknown cost."
+            }
+            @if changed { " The limit was another one before: the line is drawn against that of now." }
+            @if late { " Before the limit was set the line tells what was spent alone: what was kept then is not known." }
+            @if begins_late { " Of the time before the line begins nothing is known." }
+        }
+    }
 }
 
 fn table(line: &BurnDown) -> Markup {

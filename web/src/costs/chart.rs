@@ -99,7 +99,7 @@ pub(super) fn chart(bars: &[Bar], range: Range) -> Markup {
         figure .chart {
             div .plot {
                 div .scale aria-hidden="true" {
-                    @if top > 0.0 { span { (dollars(top)) } span { (dollars(top / 2.0)) } }
+                    @if top > 0.0 { @for mark in words::dollars_alike([top, top / 2.0]) { span { (mark) } } }
                     span { "$0" }
                 }
                 svg role="img" aria-label=(whole) viewBox={ "0 0 " (width) " 108" } preserveAspectRatio="none" {

@@ -90,11 +90,10 @@ async fn whole(interface: &Interface, visitor: &Visitor, address: &str) -> crate
             }
             @if me.may("operate") { (actions(record, me.may("chat"))) }
         }
-        div .columns {
+        div .columns.of-run {
             div .main-column {
                 (message(record))
                 (answer(record, Look::response(choice, record)))
-                (printed(record, &lines, Look::said(choice)))
             }
             aside .side-column aria-label="Facts" {
                 (facts::facts(&detail, &me))
@@ -103,6 +102,8 @@ async fn whole(interface: &Interface, visitor: &Visitor, address: &str) -> crate
                 }
                 section #happened { h2 { "What happened" } (events::events(&detail.events)) (proof) }
             }
+            // However long it is, all else stands before it, also where there is one column.
+            (printed(record, &lines, Look::said(choice)))
         }
     };
     let title = record.message.as_deref().unwrap_or("An execution");

@@ -13,6 +13,7 @@ use axum::Router;
 use axum::extract::{Query, State};
 use axum::response::Response;
 use axum::routing::{get, post};
+use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
 use crate::answers::AgentList;
@@ -36,6 +37,25 @@ pub(crate) fn routes() -> Router<Interface> {
         .route("/schedules/{id}/enable", post(detail::enable))
         .route("/schedules/{id}/disable", post(detail::disable))
         .route("/schedules/{id}/delete", post(detail::delete))
+}
+
+/// Schedules of a page: most.
+pub(crate) const LISTED_MAX: u32 = 100;
+
+/// What orders schedules: whatever comes next is first; those without a next time, and then those that
+/// are disabled, are last.
+pub(crate) fn turn(enabled: bool, next: Option<&str>) -> (bool, DateTime<Utc>) {
+    let next = next.and_then(|at| DateTime::parse_from_rfc3339(at).ok());
+    (!enabled, next.map_or(DateTime::<Utc>::MAX_UTC, |at| at.to_utc()))
+}
+
+/// That an order holds for a page alone, where there are several.
+pub(crate) fn order_note(has_pages: bool) -> Markup {
+    html! {
+        @if has_pages {
+            p .quiet { "Of each page what comes next is first; the first page has those that were made last." }
+        }
+    }
 }
 
 /// Which schedules are shown.
@@ -85,12 +105,14 @@ async fn page(
 
 async fn list(interface: &Interface, visitor: &Visitor, which: &Shown) -> crate::Shown {
     let me = Me::expected(interface, visitor).await?;
-    let address = format!("/api/schedules?{}", which.query(&which.cursor));
+    let address = format!("/api/schedules?limit={LISTED_MAX}&{}", which.query(&which.cursor));
     let (list, agents) = futures::join!(
         interface.get::<ScheduleList>(visitor, &address),
         interface.get::<AgentList>(visitor, "/api/agents"),
     );
-    let list = list.map_err(|problem| Instead::of(problem, visitor, Some(&me)))?;
+    let mut list = list.map_err(|problem| Instead::of(problem, visitor, Some(&me)))?;
+    list.schedules.sort_by_key(|own| turn(own.enabled, own.next.as_ref().map(|next| &*next.at)));
+    let has_pages = list.next_cursor.is_some() || !which.cursor.is_empty();
     let agents = agents.map(|list| list.agents).unwrap_or_default();
     let names: Vec<&str> = agents.iter().map(|agent| agent.name.as_str()).collect();
     let may_manage = me.may("manage_schedules");
@@ -103,6 +125,7 @@ async fn list(interface: &Interface, visitor: &Visitor, which: &Shown) -> crate:
         (filters(which, &names))
         div #schedule-list data-follows {
             @if list.schedules.is_empty() { (empty(which, may_manage)) } @else { (table(&list.schedules)) }
+            (order_note(has_pages))
             nav .pager aria-label="Pages" {
                 @if !which.cursor.is_empty() { a .button href={ "/schedules?" (which.query("")) } rel="first" { "First page" } }
                 @if let Some(next) = &list.next_cursor {
@@ -216,5 +239,20 @@ fn empty(which: &Shown, may_manage: bool) -> Markup {
                 @if may_manage { p { a .button.is-main href="/schedules/new" { (icon("plus")) "New schedule" } } }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_next_is_first_and_what_is_disabled_is_last() {
+        let soon = Some("2026-11-22T09:00:00+01:00");
+        let later = Some("2026-11-22T08:30:00.000000Z");
+        let mut all =
+            [("off", false, soon), ("never", true, None), ("b", true, later), ("a", true, soon)];
+        all.sort_by_key(|(_, enabled, next)| turn(*enabled, *next));
+        assert_eq!(all.map(|(name, ..)| name), ["a", "b", "never", "off"]);
     }
 }

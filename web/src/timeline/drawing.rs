@@ -19,8 +19,8 @@ const BAR_HEIGHT: usize = 20;
 /// A bar is at least so wide, in hundredths of the window, that it can be seen. What can be pointed at
 /// is wider: its style says how many pixels.
 const BAR_MIN_WIDTH: f64 = 0.35;
-/// Between the beginnings of two bars of a lane, in hundredths at least: about what can be pointed at.
-const TARGET_WIDTH: f64 = 1.5;
+/// What begins after this, in hundredths, has no place to its right for what can be pointed at.
+const EDGE: f64 = 98.5;
 /// Wide enough for words to stand in it, in hundredths.
 const WORDS_MIN_WIDTH: f64 = 5.0;
 /// A wait that is shown, in hundredths.
@@ -69,37 +69,49 @@ fn grid(window: &Window, height: usize) -> Markup {
 
 /// The executions of an agent, bars that overlap in lanes of their own.
 pub(super) fn bars(window: &Window, agent: &str, bars: &[Bar]) -> Markup {
-    let lanes = lanes(window, bars);
-    let height = lanes.iter().max().map_or(1, |last| last + 1) * LANE_HEIGHT;
+    let places = places(bars);
+    let height = places.iter().map(|place| place.lane + 1).max().unwrap_or(1) * LANE_HEIGHT;
     html! {
         svg .lanes id={ "lane-" (agent) } width="100%" height=(height) role="group"
             aria-label={ "Executions of " (agent) }
         {
             (grid(window, height))
-            @for (index, (bar, lane)) in bars.iter().zip(&lanes).enumerate() {
-                (drawn(window, bar, *lane, index == 0))
+            @for (index, (bar, place)) in bars.iter().zip(&places).enumerate() {
+                (drawn(window, bar, place, index == 0))
             }
         }
     }
 }
 
-/// The lane of each bar: the first one that is free where it begins.
-fn lanes(window: &Window, bars: &[Bar]) -> Vec<usize> {
-    let mut ends: Vec<f64> = Vec::new();
-    let lane_of = |bar: &Bar| {
-        let begin = window.place(bar.created);
-        let start = window.place(bar.start);
-        let end = (start + width(window, bar)).max(begin) + BAR_MIN_WIDTH / 2.0;
-        let end = end.max(start + TARGET_WIDTH);
-        let free = ends.iter().position(|taken| *taken <= begin);
+/// Where a bar stands.
+struct Place {
+    /// Its lane: the first one that is free when it starts.
+    lane: usize,
+    /// Since when its lane is free: what it waited before that is not drawn.
+    free_since: DateTime<Utc>,
+}
+
+/// Where bars stand that start one after the other. Only what runs at the same time takes lanes of its
+/// own, so that an agent has as many as it has slots, however often it ran: what is too short to be
+/// seen by itself is from closer by. A wait takes no lane.
+fn places(bars: &[Bar]) -> Vec<Place> {
+    let mut ends: Vec<DateTime<Utc>> = Vec::new();
+    let place_of = |bar: &Bar| {
+        let free = ends.iter().position(|taken| *taken <= bar.start);
         let lane = free.unwrap_or(ends.len()).min(LANES_MAX - 1);
-        match ends.get_mut(lane) {
-            Some(taken) => *taken = taken.max(end),
-            None => ends.push(end),
+        if lane == ends.len() {
+            ends.push(DateTime::UNIX_EPOCH);
         }
-        lane
+        let free_since = ends[lane];
+        ends[lane] = free_since.max(bar.end.unwrap_or(DateTime::<Utc>::MAX_UTC));
+        Place { lane, free_since }
     };
-    bars.iter().map(lane_of).collect()
+    bars.iter().map(place_of).collect()
+}
+
+/// Where a bar begins. At the right edge it stays in the picture, however thin it is.
+fn start(window: &Window, bar: &Bar) -> f64 {
+    window.place(bar.start).min(100.0 - BAR_MIN_WIDTH)
 }
 
 fn width(window: &Window, bar: &Bar) -> f64 {
@@ -107,15 +119,13 @@ fn width(window: &Window, bar: &Bar) -> f64 {
     (end - window.place(bar.start)).max(BAR_MIN_WIDTH)
 }
 
-fn drawn(window: &Window, bar: &Bar, lane: usize, is_first: bool) -> Markup {
+fn drawn(window: &Window, bar: &Bar, place: &Place, is_first: bool) -> Markup {
     let record = &bar.record;
-    let width = width(window, bar);
-    // A bar at the right edge stays in the picture, however thin it is.
-    let start = window.place(bar.start).min(100.0 - BAR_MIN_WIDTH);
-    let wait = start - window.place(bar.created);
-    let top = lane * LANE_HEIGHT;
+    let (start, width) = (start(window, bar), width(window, bar));
+    let wait = start - window.place(bar.created.max(place.free_since));
+    let top = place.lane * LANE_HEIGHT;
     let title = title(bar);
-    let is_last = if start > 100.0 - TARGET_WIDTH { " is-last" } else { "" };
+    let is_last = if start > EDGE { " is-last" } else { "" };
     let grows = (record.status == "running").then(|| bar.start.timestamp_millis());
     html! {
         @if wait >= WAIT_MIN_WIDTH {

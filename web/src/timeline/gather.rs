@@ -43,7 +43,7 @@ struct Bucket {
 
 /// What there is to draw.
 pub(super) enum Drawn {
-    /// Executions by agent, those that began first before the others.
+    /// Executions by agent, those that started first before the others.
     Bars {
         /// The executions.
         by_agent: BTreeMap<String, Vec<Bar>>,
@@ -152,7 +152,7 @@ async fn bars(
         by_agent.entry(bar.record.agent_name.clone()).or_default().push(bar);
     }
     for bars in by_agent.values_mut() {
-        bars.sort_by_key(|bar| bar.created);
+        bars.sort_by_key(|bar| bar.start);
     }
     let left_out = total.saturating_sub(shown);
     Ok(Gathered { drawn: Drawn::Bars { by_agent, left_out }, total, agents_left_out: 0 })

@@ -11,7 +11,7 @@ use axum::Router;
 use axum::extract::{Query, State};
 use axum::response::Response;
 use axum::routing::get;
-use chrono::{DateTime, Datelike, Utc};
+use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use maud::{Markup, html};
 
 use crate::error_page::Instead;
@@ -25,6 +25,8 @@ use window::{RANGES, Window, short};
 /// How executions come to be: each has a colour of its own.
 const TRIGGERS: [&str; 8] =
     ["manual", "self_task", "mcp", "agent", "chat", "schedule", "paid", "retry"];
+/// Windows below this length are told with their seconds.
+const SECONDS_BELOW: TimeDelta = TimeDelta::minutes(10);
 /// Rows of the table that says the same as the picture, at most.
 const TABLE_MAX: usize = 50;
 
@@ -76,7 +78,9 @@ async fn timeline(
 fn about(window: &Window, gathered: &Gathered) -> Markup {
     let exact = |at: DateTime<Utc>| {
         let is_this_year = at.year() == window.now.year();
-        at.format(if is_this_year { "%b %-d, %H:%M" } else { "%b %-d %Y, %H:%M" })
+        let day = if is_this_year { "%b %-d" } else { "%b %-d %Y" };
+        let time = if window.span() < SECONDS_BELOW { "%H:%M:%S" } else { "%H:%M" };
+        at.format(&format!("{day}, {time}")).to_string()
     };
     html! {
         (number(gathered.total)) @if gathered.total == 1 { " execution" } @else { " executions" }

@@ -64,6 +64,24 @@ async fn executions_are_bars_in_lanes_and_what_they_say_is_text() {
 }
 
 #[tokio::test]
+async fn runs_one_after_the_other_share_a_lane_also_where_they_were_accepted_together() {
+    let runs = [(50, 40), (39, 30), (29, 20)].into_iter().enumerate();
+    let records = runs.map(|(id, (started, ended))| {
+        let at = |minutes: i64| json!((Utc::now() - Duration::minutes(minutes)).to_rfc3339());
+        let mut record = record(id, "completed");
+        record["created_at"] = at(50);
+        record["started_at"] = at(started);
+        record["completed_at"] = at(ended);
+        record
+    });
+    let (_, body) = shown(interface(3, records.collect()), "/timeline?range=1h").await;
+    let lanes = body.matches("class=\"bar ").count();
+    assert_eq!((lanes, body.matches("height=\"24\" role=\"group\"").count()), (3, 1), "{body}");
+    // What each waited is drawn as far as nothing ran in its lane: the first did not wait.
+    assert_eq!(body.matches("class=\"wait\"").count(), 2, "{body}");
+}
+
+#[tokio::test]
 async fn a_million_executions_are_counted_and_the_page_stays_small() {
     let (status, body) = shown(interface(1_000_000, vec![]), "/timeline?range=7d").await;
     assert_eq!(status, StatusCode::OK);

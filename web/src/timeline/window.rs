@@ -6,7 +6,7 @@ use crate::interface::quoted;
 
 /// The ranges that end now: their names in the address, and how long they are, in hours.
 pub(super) const RANGES: [(&str, &str, i64); 4] =
-    [("1h", "1 hour", 1), ("6h", "6 hours", 6), ("24h", "24 hours", 24), ("7d", "7 days", 7 * 24)];
+    [("1h", "hour", 1), ("6h", "6 hours", 6), ("24h", "24 hours", 24), ("7d", "7 days", 7 * 24)];
 /// The range that is shown where none is asked for.
 const RANGE_DEFAULT: &str = "6h";
 /// The shortest window.
@@ -17,9 +17,11 @@ const SPAN_MAX: TimeDelta = TimeDelta::days(400);
 const GROWTH_PART: i32 = 50;
 /// Marks of the axis at most.
 const TICKS_MAX: i64 = 8;
-/// What can be between two marks of the axis, in minutes.
-const TICK_MINUTES: [i64; 16] =
-    [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1_440, 2_880, 10_080, 20_160, 86_400];
+/// What can be between two marks of the axis, in seconds.
+const TICK_SECONDS: [i64; 20] = [
+    10, 15, 20, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, 86_400,
+    172_800, 604_800, 1_209_600, 5_184_000,
+];
 
 /// A time from one moment to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,9 +137,8 @@ impl Window {
 
     /// The moments that the axis names, with their words.
     pub fn ticks(&self) -> Vec<(DateTime<Utc>, String)> {
-        let wanted = self.span().num_minutes() / TICKS_MAX;
-        let step =
-            TICK_MINUTES.into_iter().find(|minutes| *minutes > wanted).unwrap_or(86_400) * 60;
+        let wanted = self.span().num_seconds() / TICKS_MAX;
+        let step = TICK_SECONDS.into_iter().find(|seconds| *seconds > wanted).unwrap_or(5_184_000);
         let first = self.from.timestamp().div_euclid(step) + 1;
         let moments = (first..).map_while(|n| {
             DateTime::from_timestamp(n * step, 0).filter(|moment| *moment < self.to)
@@ -149,7 +150,11 @@ impl Window {
 
 fn tick(at: DateTime<Utc>, step: i64) -> String {
     let is_midnight = at.timestamp() % 86_400 == 0;
-    let pattern = if step >= 86_400 || is_midnight { "%b %-d" } else { "%H:%M" };
+    let pattern = match step {
+        _ if step >= 86_400 || is_midnight => "%b %-d",
+        60.. => "%H:%M",
+        _ => "%H:%M:%S",
+    };
     at.format(pattern).to_string()
 }
 
@@ -226,7 +231,7 @@ mod tests {
             let from = now - TimeDelta::minutes(minutes);
             let window = Window { from, to: now, now, range: None, agent: None };
             let ticks = window.ticks().len();
-            assert!(ticks <= 9 && (minutes < 3 || ticks >= 2), "{minutes}: {ticks}");
+            assert!((2..=9).contains(&ticks), "{minutes}: {ticks}");
         }
     }
 }
