@@ -1,6 +1,6 @@
 //! What is to be done now.
 
-use super::lines::{AgentStatus, Stage};
+use super::lines::{AgentStatus, Fence, Stage};
 use super::{Place, Policy};
 use crate::execution::CancelCause;
 use crate::ids::{AgentName, ClaimId, ExecutionId, SessionId};
@@ -121,14 +121,14 @@ impl Policy {
         let stage = entry.stage;
         match (effect, stage) {
             (Effect::Start { .. }, Stage::Starting) => {
-                let fenced = entry.fenced;
+                let fence = entry.fence;
                 entry.given_back = entry.given_back.saturating_add(1);
                 // Its time to wait may have passed, or its agent been retired, while it was begun.
                 self.expiries.insert((entry.expires_at, id));
                 if line.status == AgentStatus::Retired {
                     self.orphans.insert(id, CancelCause::AgentRetired);
                 }
-                if fenced {
+                if fence > Fence::None {
                     self.restage(&agent, id, Stage::Taken);
                 } else {
                     self.restage(&agent, id, Stage::Waiting);

@@ -131,11 +131,22 @@ pub(super) struct Entry {
     pub is_retried: bool,
     /// How often its start led to no event.
     pub given_back: u32,
-    /// Whether the log says that a slot was taken for it: then it counts as holding one until it ends.
-    pub fenced: bool,
+    /// Whether a slot was taken for it: then it counts as holding one until it ends.
+    pub fence: Fence,
     /// In which epoch of its agent's lease its start was begun.
     pub epoch: Option<u64>,
     pub stage: Stage,
+}
+
+/// Whether a slot was taken for an execution in its agent's lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Fence {
+    /// None was.
+    None,
+    /// The answer was lost: it counts as if one had been, and is no reason to start it before others.
+    Perhaps,
+    /// The log says so.
+    Taken,
 }
 
 /// How far an open execution has come.
@@ -200,7 +211,7 @@ impl Line {
             delayed_until,
             is_retried: open.is_retried,
             given_back: 0,
-            fenced: false,
+            fence: Fence::None,
             epoch: None,
             stage: Stage::Waiting,
         };
@@ -231,6 +242,15 @@ impl Line {
     pub fn taken_and_begun(&self) -> u32 {
         let only_taken = self.only_taken().filter(|id| self.is_task(*id)).count();
         self.taken.saturating_sub(u32::try_from(only_taken).unwrap_or(u32::MAX))
+    }
+
+    /// Whether one for which a slot was taken may start. A claim of it may be on its way in any case where
+    /// the log says so, and then more can be taken than there are slots where their number was lowered. Where
+    /// that is not known a slot is taken by the start, so that it has to fit beside all others.
+    pub fn takes_its_slot(&self, id: ExecutionId) -> bool {
+        let Some(entry) = self.executions.get(&id) else { return false };
+        let fits = entry.fence == Fence::Taken || self.taken <= self.slots();
+        entry.kind != Kind::Task || fits && self.taken_and_begun() < self.slots()
     }
 
     /// Whether an open execution is a task of the queue, and no chat turn.

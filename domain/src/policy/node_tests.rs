@@ -57,7 +57,6 @@ enum Fact {
 struct Start {
     effect: Effect,
     claim: ClaimId,
-    epoch: Option<u64>,
     fenced: bool,
 }
 
@@ -129,8 +128,7 @@ impl World {
             if let Effect::Start { .. } = effect {
                 self.claims += 1;
                 let claim = ClaimId(Uuid::from_u128(self.claims));
-                let epoch = node.policy.start_epoch(effect.execution());
-                node.starts.push(Start { effect, claim, epoch, fenced: false });
+                node.starts.push(Start { effect, claim, fenced: false });
             }
         }
     }
@@ -146,8 +144,10 @@ impl World {
         if !start.fenced {
             let slot = TakenSlot { execution, claim: start.claim };
             let take = |epoch| Command::TakeSlot { node: node(index), epoch, slot };
-            if start.epoch.is_some_and(|epoch| self.lease(take(epoch))) {
+            let epoch = self.nodes[index].policy.start_epoch(execution);
+            if epoch.is_some_and(|epoch| self.lease(take(epoch))) {
                 start.fenced = true;
+                self.nodes[index].policy.took_slot(execution);
                 self.nodes[index].starts.push(start);
             } else {
                 self.nodes[index].policy.give_back(&start.effect);
@@ -176,7 +176,8 @@ impl World {
         let which = which % self.nodes[index].starts.len();
         let start = self.nodes[index].starts.remove(which);
         let (execution, claim) = (start.effect.execution(), start.claim);
-        if let Some(epoch) = start.epoch.filter(|_| !start.fenced) {
+        let epoch = self.nodes[index].policy.start_epoch(execution);
+        if let Some(epoch) = epoch.filter(|_| !start.fenced) {
             let slot = TakenSlot { execution, claim };
             self.lease(Command::TakeSlot { node: node(index), epoch, slot });
             self.nodes[index].policy.slot_may_be_taken(execution);
@@ -211,6 +212,20 @@ impl World {
     fn running(&self) -> Vec<ExecutionId> {
         let runs = |state: &Execution| matches!(state, Execution::Running { .. });
         self.executions.iter().filter(|(_, state)| runs(state)).map(|(id, _)| *id).collect()
+    }
+
+    /// For how many that have not ended the log says that a slot was taken.
+    fn taken(&self) -> usize {
+        let of = |fact: &Fact| match fact {
+            Fact::Lease(_, LeaseEvent::SlotTaken(taken)) => Some(taken.execution),
+            Fact::Lease(..) | Fact::Of(..) => None,
+        };
+        let taken: BTreeSet<_> = self.log.iter().filter_map(of).collect();
+        let open = |id: &&ExecutionId| {
+            let state = self.executions.get(id);
+            matches!(state, Some(Execution::Pending(_) | Execution::Running { .. }))
+        };
+        taken.iter().filter(open).count()
     }
 
     fn end(&mut self, which: usize) {
@@ -333,6 +348,7 @@ proptest! {
         for step in &steps {
             world.take(step);
             prop_assert!(world.running().len() <= SLOTS as usize, "after {step:?}");
+            prop_assert!(world.taken() <= SLOTS as usize, "taken after {step:?}");
         }
         // And the cluster goes on: whoever takes over starts all that waits.
         let last = NODES - 1;
@@ -447,4 +463,29 @@ fn a_holder_that_lost_its_lease_between_slot_and_claim_fills_no_slot_beside_thos
     world.go_on(0, 0);
     world.go_on(0, 0);
     assert_eq!(world.running(), [id(1), id(2)], "what a slot was taken for came first");
+}
+
+#[test]
+fn of_those_for_which_slots_were_taken_only_so_many_start_as_there_are_slots_since() {
+    let mut policy = policy_of(0);
+    for number in [1, 2, 3] {
+        policy.apply_execution(number, id(number), &pending());
+    }
+    // Two slots were taken by a node that is gone, and one of them was taken away since.
+    for number in [1, 2] {
+        let (execution, claim) = (id(number), ClaimId(Uuid::from_u128(number.into())));
+        let taken = crate::lease::SlotTaken { execution, claim, node: node(1), epoch: 1 };
+        policy.apply_lease(&of_agent(), &LeaseEvent::SlotTaken(taken));
+    }
+    let base = AgentConfig::of(Runtime::Command, vec!["/bin/true".to_owned()]);
+    let config = AgentConfig { max_parallel_tasks: 1, queue_limit: 1_000, ..base };
+    policy.load_agent(&agent(), config, AgentStatus::Active);
+    policy.apply_lease(&of_agent(), &acquired(0, 2));
+    let start = |number| Effect::Start { execution: id(number), agent: agent() };
+    assert_eq!(policy.begin(now(), 64), [start(1)]);
+    // The other starts when that one has ended, and before what nothing was taken for.
+    policy.apply_execution(4, id(1), &running_on(0));
+    assert_eq!(policy.begin(Timestamp::EPOCH, 64), []);
+    policy.apply_execution(5, id(1), &cancelled());
+    assert_eq!(policy.begin(now(), 64), [start(2)]);
 }

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::lines::{AgentStatus, HeldSlot, Kind, Stage};
+use super::lines::{AgentStatus, Fence, HeldSlot, Kind, Stage};
 use super::{Effect, Policy};
 use crate::ids::{AgentName, ClaimId, ExecutionId, NodeId};
 use crate::lease::{Lease, LeaseAcquired, LeaseEvent, LeaseName, LeaseReleased};
@@ -65,7 +65,7 @@ impl Policy {
 
     /// Takes up that a slot was taken for an execution that waits or runs, as a read model knows it.
     pub fn load_taken(&mut self, execution: ExecutionId) {
-        self.slot_taken(execution);
+        self.slot_taken(execution, Fence::Taken);
     }
 
     /// One more event of a lease.
@@ -78,7 +78,9 @@ impl Policy {
                 Some(*epoch)
             }
             LeaseEvent::LeaseAcquired(_) | LeaseEvent::LeaseReleased(LeaseReleased { .. }) => None,
-            LeaseEvent::SlotTaken(taken) => return self.slot_taken(taken.execution),
+            LeaseEvent::SlotTaken(taken) => {
+                return self.slot_taken(taken.execution, Fence::Taken);
+            }
         };
         match name {
             LeaseName::Leader => nodes.leads = held.is_some(),
@@ -196,10 +198,7 @@ impl Policy {
             if effects.len() >= most || self.all_held() >= self.ceiling.max_parallel_total {
                 return;
             }
-            // More can be taken than there are slots where their number was lowered.
-            let line = self.lines.get(&agent);
-            let full = |line: &super::Line| line.taken_and_begun() >= line.slots();
-            if line.is_none_or(|line| line.is_task(execution) && full(line)) {
+            if !self.lines.get(&agent).is_some_and(|line| line.takes_its_slot(execution)) {
                 continue;
             }
             self.restage(&agent, execution, Stage::Starting);
@@ -208,19 +207,25 @@ impl Policy {
         }
     }
 
-    /// Whether the log took that a slot is taken is not known: it counts as if it had.
-    pub fn slot_may_be_taken(&mut self, execution: ExecutionId) {
-        self.slot_taken(execution);
+    /// This node took a slot: it counts from here on, also where the start comes to nothing before the log
+    /// tells of it.
+    pub fn took_slot(&mut self, execution: ExecutionId) {
+        self.slot_taken(execution, Fence::Taken);
     }
 
-    fn slot_taken(&mut self, execution: ExecutionId) {
+    /// Whether the log took that a slot is taken is not known: it counts as if it had.
+    pub fn slot_may_be_taken(&mut self, execution: ExecutionId) {
+        self.slot_taken(execution, Fence::Perhaps);
+    }
+
+    fn slot_taken(&mut self, execution: ExecutionId, fence: Fence) {
         if self.nodes.is_none() {
             return;
         }
         let Some(agent) = self.agent_of.get(&execution).cloned() else { return };
         let entry = self.lines.get_mut(&agent).and_then(|line| line.executions.get_mut(&execution));
         let Some(entry) = entry else { return };
-        entry.fenced = true;
+        entry.fence = entry.fence.max(fence);
         if let Stage::Waiting = entry.stage {
             self.unqueue(execution);
             self.restage(&agent, execution, Stage::Taken);

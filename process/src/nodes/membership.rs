@@ -95,6 +95,11 @@ impl Membership {
         self.others.retain(|_, other| begun.saturating_sub(other.since) < lease * FORGET_LEASES);
     }
 
+    /// How long ago the last look was begun that was answered; nothing before the first one.
+    pub fn looked_ago(&self, now: Duration) -> Option<Duration> {
+        self.looks.map(|(_, begun)| now.saturating_sub(begun))
+    }
+
     /// For how long nothing new was seen of a node by looks that were begun since.
     pub fn silence(&self, node: NodeId) -> Duration {
         let Some((first, last)) = self.looks else { return Duration::ZERO };

@@ -13,4 +13,4 @@ pub mod term;
 
 pub use hold::SlotRefused;
 pub use membership::{Membership, Standing};
-pub use station::{NodeRow, Station, StationOptions};
+pub use station::{NodeRow, Outlook, Station, StationOptions};

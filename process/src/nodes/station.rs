@@ -51,6 +51,20 @@ pub struct NodeRow {
     pub silent_ms: u64,
 }
 
+/// How a node stands among the others, as far as it knows itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outlook {
+    /// How long its term lasts unless it is prolonged; nothing where it is over: then others may have
+    /// what this node held.
+    pub term_left: Option<Duration>,
+    /// Whoever leads, this node or another that lives; nothing where nobody does.
+    pub leader: Option<NodeId>,
+    /// How many leases it holds.
+    pub leases: usize,
+    /// How long ago it began to look at the others, of looks that were answered.
+    pub looked_ago: Option<Duration>,
+}
+
 /// This node among the others. Cheap to clone.
 #[derive(Clone)]
 pub struct Station(Arc<Inner>);
@@ -131,6 +145,19 @@ impl Station {
         if holder == self.me() { None } else { self.node(holder) }
     }
 
+    /// How this node stands now.
+    pub fn outlook(&self) -> Outlook {
+        let leader = if self.leads() { Some(self.me()) } else { self.leader().map(|it| it.node) };
+        let leases = self.0.holding.names().len();
+        let (now, members) = (since_boot(), self.members());
+        Outlook {
+            term_left: members.standing(now).map(|standing| standing.until.saturating_sub(now)),
+            leader,
+            leases,
+            looked_ago: members.looked_ago(now),
+        }
+    }
+
     /// A node that lives.
     pub fn node(&self, node: NodeId) -> Option<Beat> {
         self.members().live(node).cloned()
@@ -152,6 +179,15 @@ impl Station {
         rows
     }
 
+    /// Which agents' leases are held by which nodes, as the log says, in the order of the agents' names.
+    pub fn hosted(&self) -> Vec<(AgentName, NodeId)> {
+        let agents = self.0.desk.policy().hosting().into_iter();
+        let mut held: Vec<_> =
+            agents.filter_map(|(agent, lease, _)| Some((agent, lease.holder?))).collect();
+        held.sort();
+        held
+    }
+
     /// Takes a slot for a start that was begun in that epoch of its agent's lease.
     ///
     /// # Errors
@@ -167,25 +203,16 @@ impl Station {
         let (name, slot) = (LeaseName::Agent(agent.clone()), TakenSlot { execution, claim });
         let taken = self.0.holding.take_slot(&name, epoch, slot).await;
         match &taken {
-            Ok(()) => {}
+            Ok(()) => self.0.desk.policy().took_slot(execution),
+            Err(SlotRefused::Unknown(_)) => self.0.desk.policy().slot_may_be_taken(execution),
             Err(SlotRefused::NotHolder) => {
                 let mut policy = self.0.desk.policy();
                 if policy.hosted(agent) == Some(epoch) {
                     policy.stop_hosting(agent);
                 }
             }
-            Err(SlotRefused::Unknown(_)) => self.0.desk.policy().slot_may_be_taken(execution),
         }
         taken
-    }
-
-    /// Which agents' leases are held by which nodes, as the log says, in the order of the agents' names.
-    pub fn hosted(&self) -> Vec<(AgentName, NodeId)> {
-        let agents = self.0.desk.policy().hosting().into_iter();
-        let mut held: Vec<_> =
-            agents.filter_map(|(agent, lease, _)| Some((agent, lease.holder?))).collect();
-        held.sort();
-        held
     }
 
     /// Loads who holds which lease, from the streams' ends.
@@ -256,7 +283,6 @@ impl Station {
             self.take_up().await;
         }
         let leads = self.leads();
-        metrics::gauge!("ledger_node_leads").set(f64::from(u8::from(leads)));
         self.0.leading.send_if_modified(|now| std::mem::replace(now, leads) != leads);
         if leads {
             self.end_lost(before).await;
