@@ -19,9 +19,10 @@ const PAGE_EVENTS: u32 = 200;
 const PAGES_MAX: usize = 20;
 
 /// What can be looked at: how it is called, the streams, the type.
-const KINDS: [(&str, &str, &str, &str); 4] = [
+const KINDS: [(&str, &str, &str, &str); 5] = [
     ("read", "Transcripts and exports that were read", "access-", "access.read"),
     ("refused", "Callers that were turned away", "access-", "access.refused"),
+    ("left", "Browsers that signed out", "access-", "access.signed_out"),
     ("keys", "Keys that were issued and revoked", "key-", ""),
     ("erased", "Texts that were erased", "content-", "content.erased"),
 ];
@@ -107,6 +108,7 @@ fn nothing(kind: &str) -> &'static str {
     match kind {
         "read" => "Nobody has read a transcript or taken an export yet.",
         "refused" => "Nobody was turned away.",
+        "left" => "No browser has signed out yet.",
         "keys" => "No key was issued or revoked yet.",
         _ => "No text was erased.",
     }
@@ -152,6 +154,13 @@ fn what(event: &Logged) -> Markup {
             "access.refused" => {
                 (data["count"].as_u64().unwrap_or(1)) " × " (text("code"))
                 " from " @match data["source"].as_str() { Some(source) => code { (source) }, None => "all other addresses" }
+            },
+            "access.signed_out" => {
+                "a browser signed in with "
+                @match data["key_id"].as_str() {
+                    Some(key) => { "the key " code { (key) } },
+                    None => "the administrator's key",
+                }
             },
             "key.issued" => { "issued “" (text("name")) "”, role " (text("role")) },
             "key.revoked" => { "revoked " code { (event.stream.trim_start_matches("key-")) } },

@@ -4,6 +4,7 @@ mod answers;
 mod evidence;
 mod facts;
 mod moment;
+mod nodes;
 mod one;
 mod past;
 #[cfg(test)]
