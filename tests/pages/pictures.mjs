@@ -91,7 +91,7 @@ const PICTURES = [
   ["executions", "/", "light"], ["executions-dark", "/", "dark"],
   ["execution", `/agents/demo/executions/${made.one}`, "light"], ["execution-live-dark", `/agents/demo/executions/${made.running}`, "dark"],
   ["agent", "/agents/demo/tasks", "light"], ["chat", `/sessions/${made.session}`, "light"], ["activity", "/activity", "light"],
-  ["timeline", `/timeline?from=${secondsAgo(20)}&to=${secondsAgo(-42)}`, "dark"], ["costs", "/costs", "light"], ["schedules", "/schedules", "light"], ["audit", "/audit", "light"],
+  ["timeline", `/timeline?from=${secondsAgo(45)}&to=${secondsAgo(-17)}`, "dark"], ["costs", "/costs", "light"], ["schedules", "/schedules", "light"], ["audit", "/audit", "light"],
   ["schedules-week", `/schedules/week?from=${new Date(Date.now() + 7 * 86_400_000).toISOString().slice(0, 10)}`, "light"],
   ["webhooks", "/webhooks", "light"],
 ];

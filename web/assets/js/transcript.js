@@ -97,8 +97,8 @@ function follow() {
   // The same transcript again, after a form of its page was sent, is followed if it was.
   follows(followed === own ? following : true);
   followed = own;
-  // Also of a run that is silent the end is what is followed.
-  if (following) toEnd(); else { opened(); seen(); }
+  // Also of a run that is silent for now the end is what is followed, if it has printed anything.
+  if (following && lastSeq()) toEnd(); else { opened(); seen(); }
   heights.observe(parts());
   // What the reader opens may grow without being left.
   parts().onclick = opened;

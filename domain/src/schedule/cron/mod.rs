@@ -102,6 +102,9 @@ impl Cron {
             // Beside a day of the month the list is another choice: it stays as it is.
             text = text.replace(&format!(", on {days}"), name);
         }
+        if let Some(interval) = text.strip_prefix("At every ") {
+            text = format!("Every {interval}");
+        }
         if self.cron.as_str().contains("LW") {
             text = text.replace("the last day of the month", "the last weekday of the month");
         }

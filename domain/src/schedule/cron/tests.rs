@@ -138,6 +138,7 @@ fn an_expression_is_described_in_words_with_its_zone() {
     assert_eq!(days("1-5"), "At 09:00, on weekdays (UTC)");
     assert_eq!(days("SAT,SUN"), "At 09:00, at weekends (UTC)");
     assert_eq!(days("1-4"), "At 09:00, on Monday, Tuesday, Wednesday, and Thursday (UTC)");
+    assert_eq!(cron("*/20 * * * 1-5", "UTC").describe(), "Every 20 minutes, on weekdays (UTC)");
     let with_day = cron("0 9 13 * 1-5", "UTC").describe();
     assert!(with_day.contains("13") && with_day.contains("Monday"), "{with_day}");
     assert_eq!(cron("* * * * *", "UTC").describe(), "Every minute (UTC)");
