@@ -9,6 +9,8 @@ use crate::words::{duration, number};
 /// Agents of a node that are named; others are counted.
 const AGENTS_SHOWN: usize = 12;
 
+/// Characters of a node's id that tell it from others of its host.
+const ID_CHARS: usize = 6;
 /// What is less long ago than this, in milliseconds, is said to be just now: nodes are looked at a few
 /// times in their lease.
 const JUST_NOW_MS: u64 = 1_000;
@@ -22,7 +24,8 @@ struct NodeList {
 /// A node, as the one that answers sees it.
 #[derive(Deserialize)]
 struct Node {
-    node_id: String,
+    #[serde(rename = "node_id")]
+    id: String,
     name: String,
     url: String,
     version: String,
@@ -71,6 +74,12 @@ fn heard_of(silent_ms: u64) -> String {
     format!("{} ago", duration(silent_ms))
 }
 
+/// How a node is called: as its host, told from others there by the end of its id.
+fn called(node: &Node) -> String {
+    let id = node.id.char_indices().rev().nth(ID_CHARS - 1);
+    format!("{}-{}", node.name, id.map_or(node.id.as_str(), |(at, _)| &node.id[at..]))
+}
+
 fn row(node: &Node) -> Markup {
     let state = match (node.alive, node.leader) {
         (true, true) => "leads",
@@ -78,9 +87,10 @@ fn row(node: &Node) -> Markup {
         (false, _) => "lost",
     };
     html! {
-        tr id={ "n-" (node.node_id) } {
+        tr id={ "n-" (node.id) } {
             td data-name="Node" {
-                div { b { (node.name) } @if node.this { span .quiet { " · the one that answers you" } } }
+                div { b { (called(node)) } @if node.this { span .quiet { " · the one that answers you" } } }
+                " "
                 div .quiet { (node.url) " · " (node.version) }
             }
             td data-name="State" { span .differs[!node.alive] { (state) } }
@@ -116,7 +126,7 @@ mod tests {
         let evil = "<img src=x>";
         let node = |name: &str, alive: bool, leader: bool, agents: &[&str]| {
             json!({
-                "node_id": name, "name": evil, "url": "http://one.example", "version": "1.0.0",
+                "node_id": format!("0193-{name}bcdef"), "name": evil, "url": "http://one.example", "version": "1.0.0",
                 "alive": alive, "leader": leader, "this": leader, "silent_ms": 1_500,
                 "running": 3, "agents": agents,
             })
@@ -129,9 +139,16 @@ mod tests {
             node("c", true, false, &many)
         ]);
         let html = of(&nodes(&list)).into_string();
-        for expected in
-            ["leads", "lost", "lives", "href=\"/agents/ada\"", "none", "and 8 more", "1.5 s ago"]
-        {
+        for expected in [
+            "leads",
+            "lost",
+            "lives",
+            "href=\"/agents/ada\"",
+            "none",
+            "and 8 more",
+            "1.5 s ago",
+            "-abcdef",
+        ] {
             assert!(html.contains(expected), "{expected}: {html}");
         }
         assert!(!html.contains(evil), "{html}");
