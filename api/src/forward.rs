@@ -41,6 +41,7 @@ pub(crate) fn client(options: &Options) -> Option<reqwest::Client> {
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(options.sync_wait.saturating_add(ANSWER_SLACK))
         .redirect(Policy::none())
+        .tls_certs_merge(options.node_authorities.clone())
         .no_proxy();
     match builder.build() {
         Ok(client) => Some(client),
@@ -73,7 +74,7 @@ pub(crate) async fn forward(
     let Some(station) = forwarder.app.station().cloned() else { return next.run(request).await };
     let came_on = request.headers().contains_key(&FORWARDED_BY);
     if is_done_once(&request) {
-        if station.leads() {
+        if forwarder.app.is_on_duty() {
             return next.run(request).await;
         }
         return match station.leader().filter(|_| !came_on) {
@@ -94,16 +95,20 @@ pub(crate) async fn forward(
     }
 }
 
-/// Whether only the node that does what is done once can answer: whatever changes something, MCP, and the
-/// notary's tree. A browser signs in and out where it is: links and sessions that were left are known to
-/// the node that gave them out, cookies to all.
+/// Whether only the node that does what is done once can answer: whatever changes something, MCP, the
+/// notary's tree, and webhooks, as only who sends knows how they stand. A browser signs in and out where it
+/// is: links and sessions that were left are known to the node that gave them out, cookies to all.
 fn is_done_once(request: &Request) -> bool {
     let path = request.uri().path();
     if matches!(path, "/api/sign-in" | "/api/sign-out") {
         return false;
     }
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    changes || path == "/mcp" || path.starts_with("/tlog/") || path.ends_with("/proof")
+    let of = |whole: &str| {
+        let rest = path.strip_prefix(whole);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    changes || of("/mcp") || of("/tlog") || of("/api/webhooks") || path.ends_with("/proof")
 }
 
 /// The execution whose transcript is asked for.
@@ -204,13 +209,17 @@ mod tests {
             (Method::DELETE, "/api/schedules/1"),
             (Method::GET, "/mcp"),
             (Method::GET, "/tlog/checkpoint"),
+            (Method::GET, "/api/webhooks"),
+            (Method::GET, "/api/webhooks/1/deliveries"),
         ] {
             assert!(is_done_once(&request(method, path)), "{path}");
         }
         for path in ["/api/sign-in", "/api/sign-out"] {
             assert!(!is_done_once(&request(Method::POST, path)), "{path}");
         }
-        for path in ["/api/executions", "/ws", "/readyz", "/api/agents/a/executions/1/stream"] {
+        for path in
+            ["/api/executions", "/ws", "/readyz", "/webhooks", "/api/agents/a/executions/1/stream"]
+        {
             assert!(!is_done_once(&request(Method::GET, path)), "{path}");
         }
     }

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use reqwest::Certificate;
 
 /// Settings of the interface, each with its own limit's meaning. [`Default`] is what a server on
 /// loopback needs; only the admin key has no default.
@@ -19,6 +20,8 @@ pub struct Options {
     pub public_origin: Option<String>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Who vouches for the certificates of other nodes, beside the authorities that the system knows.
+    pub node_authorities: Vec<Certificate>,
     /// Largest request body, in bytes.
     pub body_max_bytes: usize,
     /// How long a request body may take.
@@ -54,6 +57,7 @@ impl Default for Options {
             tls: false,
             public_origin: None,
             trusted_proxies: Vec::new(),
+            node_authorities: Vec::new(),
             body_max_bytes: 2 * 1024 * 1024,
             body_timeout: Duration::from_secs(30),
             head_timeout: Duration::from_secs(10),

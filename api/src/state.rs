@@ -1,5 +1,6 @@
 //! What every handler has at hand.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use execution_ledger_domain::agent::{Agent, AgentConfig};
@@ -24,8 +25,8 @@ use tokio::sync::Semaphore;
 use crate::access_log::AccessLog;
 use crate::auth::KeyDigest;
 use crate::feed::ActivityFeed;
-use crate::gate::{Gate, RequestInfo};
 use crate::forward;
+use crate::gate::{Gate, RequestInfo};
 use crate::options::Options;
 use crate::paid::PaidGate;
 use crate::problem::{Code, Problem};
@@ -85,12 +86,14 @@ struct Inner {
     views: Views,
     tasks: Tasks,
     duties: RwLock<Duties>,
+    /// Whether the duties are at work here.
+    on_duty: AtomicBool,
     station: Option<Station>,
+    /// Asks other nodes; nothing where this one is alone.
+    node_client: Option<reqwest::Client>,
     transcripts: Transcripts,
     hub: TranscriptHub,
     metrics: Option<PrometheusHandle>,
-    /// Asks other nodes; nothing where this one is alone.
-    node_client: Option<reqwest::Client>,
     admin_key: KeyDigest,
     keys: Keys,
     paid_gate: PaidGate,
@@ -112,11 +115,11 @@ impl App {
         Self(Arc::new(Inner {
             log_id: store.log_id().clone(),
             feed: Arc::new(ActivityFeed::new(store, parts.views.clone())),
+            eraser: eraser(&parts),
+            node_client: parts.station.as_ref().and_then(|_| forward::client(&parts.options)),
             gate: Arc::new(Gate::new(parts.options)),
             secret: parts.secret.clone(),
             paid_gate: PaidGate::new(parts.duties.payments.requests_per_min()),
-            eraser: eraser(&parts),
-            node_client: parts.station.as_ref().and_then(|_| forward::client(&parts.options)),
             sign_in: Arc::new(SignIn::new(
                 parts.secret,
                 Arc::clone(parts.ledger.clock()),
@@ -128,6 +131,7 @@ impl App {
             views: parts.views,
             tasks: parts.tasks,
             duties: RwLock::new(parts.duties),
+            on_duty: AtomicBool::new(parts.station.is_none()),
             station: parts.station,
             transcripts: parts.transcripts,
             hub: parts.hub,
@@ -152,9 +156,23 @@ impl App {
         &self.0.keys
     }
 
-    /// Others do from now on what is done once.
+    /// From now on these do here what is done once.
     pub fn take_over(&self, duties: Duties) {
         *self.0.duties.write().unwrap_or_else(PoisonError::into_inner) = duties;
+        self.0.on_duty.store(true, Ordering::Release);
+    }
+
+    /// From now on another node does what is done once: nothing that is asked of this one is answered
+    /// by parts that are not kept up to date any more.
+    pub fn hand_over(&self) {
+        self.0.on_duty.store(false, Ordering::Release);
+        self.0.duties.write().unwrap_or_else(PoisonError::into_inner).notary = None;
+    }
+
+    /// Whether this node answers what is done once: it leads, and the parts are at work.
+    pub(crate) fn is_on_duty(&self) -> bool {
+        let leads = self.0.station.as_ref().is_none_or(Station::leads);
+        leads && self.0.on_duty.load(Ordering::Acquire)
     }
 
     fn duty<T>(&self, of: impl Fn(&Duties) -> T) -> T {
@@ -164,6 +182,11 @@ impl App {
     /// This node among others; nothing where it is alone.
     pub(crate) fn station(&self) -> Option<&Station> {
         self.0.station.as_ref()
+    }
+
+    /// By what other nodes are asked.
+    pub(crate) fn node_client(&self) -> Option<&reqwest::Client> {
+        self.0.node_client.as_ref()
     }
 
     pub(crate) fn payments(&self) -> Payments {
@@ -184,11 +207,6 @@ impl App {
 
     pub(crate) fn verifying(&self) -> &Arc<Semaphore> {
         &self.0.verifying
-    /// By what other nodes are asked.
-    pub(crate) fn node_client(&self) -> Option<&reqwest::Client> {
-        self.0.node_client.as_ref()
-    }
-
     }
 
     pub(crate) fn sign_in(&self) -> &Arc<SignIn> {
@@ -271,11 +289,25 @@ impl App {
         if scope.covers(&ownership) { Ok(state) } else { Err(no_execution()) }
     }
 
+    /// Whether an execution has ended, as the log has it now.
+    pub(crate) async fn has_ended(&self, id: ExecutionId) -> Result<bool, Problem> {
+        let state = self.0.ledger.load::<Execution>(&StreamName::execution(id)).await;
+        Ok(matches!(state.map_err(unloaded)?, Execution::Ended { .. }))
+    }
+
     /// The settings of an agent as the log has them now, ahead of all read models.
     pub(crate) async fn agent_now(&self, name: &AgentName) -> Result<AgentConfig, Problem> {
         let state = self.0.ledger.load::<Agent>(&StreamName::agent(name)).await;
         let state = state.map_err(unloaded)?;
         state.config().cloned().ok_or_else(|| no_agent(name))
+    }
+}
+
+fn eraser(parts: &Parts) -> Eraser {
+    let eraser = Eraser::new(parts.ledger.clone(), parts.transcripts.clone());
+    match &parts.station {
+        Some(station) => eraser.among(station.me()),
+        None => eraser,
     }
 }
 
@@ -289,12 +321,6 @@ fn unloaded<R: std::error::Error>(error: ExecuteError<R>) -> Problem {
 /// There is no such execution that the caller may see.
 pub(crate) fn no_execution() -> Problem {
     Problem::new(
-    /// Whether an execution has ended, as the log has it now.
-    pub(crate) async fn has_ended(&self, id: ExecutionId) -> Result<bool, Problem> {
-        let state = self.0.ledger.load::<Execution>(&StreamName::execution(id)).await;
-        Ok(matches!(state.map_err(unloaded)?, Execution::Ended { .. }))
-    }
-
         Code::ExecutionNotFound,
         "no execution of this agent that this key may see has that id",
     )
@@ -303,14 +329,6 @@ pub(crate) fn no_execution() -> Problem {
 
 /// There is no such chat session that the caller may see.
 pub(crate) fn no_session() -> Problem {
-fn eraser(parts: &Parts) -> Eraser {
-    let eraser = Eraser::new(parts.ledger.clone(), parts.transcripts.clone());
-    match &parts.station {
-        Some(station) => eraser.among(station.me()),
-        None => eraser,
-    }
-}
-
     let detail = "no chat session that this key may see has that id";
     Problem::new(Code::SessionNotFound, detail).field("id")
 }

@@ -142,11 +142,13 @@ impl OnDuty {
     /// Begins and stops with this node's leading; ends where a part ends although nobody stopped it.
     pub async fn mind(&mut self, app: &App) -> ServeError {
         loop {
+            let at_work = self.at_work.is_some();
             let changed = async {
                 match &mut self.leading {
-                    // Nobody changes it any more where the sender is gone: the server stops then.
-                    Some(leading) => match leading.changed().await {
-                        Ok(()) => *leading.borrow_and_update(),
+                    // Compared with what is at work: it may have changed before anybody watched. Nobody
+                    // changes it any more where the sender is gone: the server stops then.
+                    Some(leading) => match leading.wait_for(|leads| *leads != at_work).await {
+                        Ok(leads) => *leads,
                         Err(_) => std::future::pending().await,
                     },
                     None => std::future::pending().await,
@@ -171,6 +173,7 @@ impl OnDuty {
         }
         if let Some(at_work) = self.at_work.take() {
             tracing::warn!("this node leads no more");
+            app.hand_over();
             at_work.stop().await;
             return Ok(());
         }

@@ -13,6 +13,9 @@ use execution_ledger_process::nodes::{Station, StationOptions};
 use execution_ledger_process::run_token::derived;
 use execution_ledger_replay::notary::KEY_FILE;
 use execution_ledger_store::{Beat, Ledger, NodeBoard, StoreError};
+use reqwest::Certificate;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -86,6 +89,26 @@ fn same(path: &Path, text: &str) -> Result<(), ServeError> {
         return Ok(());
     }
     Err(ServeError::Unsafe { path: path.to_owned(), problem: problem.to_owned() })
+}
+
+/// Who vouches for the certificates of other nodes, beside the authorities that the system knows.
+pub fn authorities(settings: &Settings) -> Result<Vec<Certificate>, ServeError> {
+    let Some(path) = &settings.node_ca_file else { return Ok(Vec::new()) };
+    let unusable = |why: &dyn std::fmt::Display| {
+        ServeError::Tls(format!("setting node_ca_file: {}: {why}", path.display()))
+    };
+    let mut found = Vec::new();
+    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| unusable(&error))? {
+        let certificate = certificate.map_err(|error| unusable(&error))?;
+        found.push(Certificate::from_der(&certificate).map_err(|error| unusable(&error))?);
+        // What can vouch for nobody is refused here, not when the first node is asked.
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(certificate).map_err(|error| unusable(&error))?;
+    }
+    if found.is_empty() {
+        return Err(unusable(&"it holds no certificate (PEM)"));
+    }
+    Ok(found)
 }
 
 /// Which node this data directory is.
@@ -209,5 +232,30 @@ impl Member {
         if tokio::time::timeout(STATION_STOP, self.task).await.is_err() {
             tracing::warn!("this node could not tell in time that it leaves");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn authorities_that_can_not_vouch_for_anybody_keep_the_node_from_starting() {
+        let temp = tempfile::tempdir().expect("a folder");
+        let path = temp.path().join("authority.pem");
+        let settings = Settings {
+            node_ca_file: Some(path.clone()),
+            ..Settings::defaults(temp.path().join("data"), temp.path().join("work"))
+        };
+        let refused =
+            |settings: &Settings| authorities(settings).expect_err("nothing to trust").to_string();
+        assert!(refused(&settings).contains("authority.pem"), "there is no such file");
+        for text in ["", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+            std::fs::write(&path, text).expect("written");
+            let problem = refused(&settings);
+            assert!(problem.contains("node_ca_file"), "{problem}");
+        }
+        let none = Settings { node_ca_file: None, ..settings };
+        assert!(authorities(&none).expect("nothing was named").is_empty());
     }
 }

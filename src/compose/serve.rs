@@ -96,6 +96,7 @@ async fn with_parts(
     let public = settings.public_url.as_ref().map(|url| url.as_str().trim_end_matches('/'));
     let url = public.unwrap_or(&server.url);
     let url_of_node = server.url.as_str();
+    let node_authorities = nodes::authorities(settings)?;
     let ledger = Ledger::new(Arc::clone(store), Arc::new(SystemClock));
     let metrics = super::metrics::install(settings)?;
     first_start::register_agents(&ledger).await?;
@@ -124,8 +125,8 @@ async fn with_parts(
     let (policy, position) = open_work::load(&views, ceiling(settings), ledger.now(), me).await?;
     let desk = Arc::new(Desk::new(policy, position));
     open_work::load_keys(&views, position, &desk).await?;
-    let views_task = match views_task {
     open_work::load_signed_out(&ledger, &desk).await?;
+    let views_task = match views_task {
         Some(task) => task,
         None => spawn_views(&views, stop_views.subscribe()),
     };
@@ -137,8 +138,8 @@ async fn with_parts(
     let station = member.as_ref().and_then(|member| member.station.clone());
     let transcripts = Transcripts::new(data_dir.runs(), data_dir.transcripts());
     finish_erasures(&ledger, &transcripts).await;
-    let hub = TranscriptHub::new(transcripts.clone());
     let sweeping = station.as_ref().map(|_| Sweeping::start(&ledger, &transcripts, data_dir));
+    let hub = TranscriptHub::new(transcripts.clone());
     let (stop_manager, manager_stop) = watch::channel(false);
     let manager = Manager::new(
         ledger.clone(),
@@ -178,7 +179,7 @@ async fn with_parts(
         admin_key: KeyDigest::of(foundation.admin_key.reveal()),
         keys,
         secret,
-        options: api_options(settings, url, tls.is_some()),
+        options: api_options(settings, url, tls.is_some(), node_authorities),
     });
     let sign_in = app.new_sign_in_token().map_err(|error| part("the sign-in link", &error))?;
     let embedded = opened.embedded.as_ref();
@@ -205,10 +206,10 @@ async fn with_parts(
         endpoint.stop().await;
     }
     on_duty.stop().await;
-    stop_manager.send_replace(true);
     if let Some(sweeping) = sweeping {
         sweeping.stop().await;
     }
+    stop_manager.send_replace(true);
     if tokio::time::timeout(MANAGER_STOP, manager_task).await.is_err() {
         tracing::warn!("some runs were still being started; the next start goes on with them");
     }
@@ -222,7 +223,6 @@ async fn with_parts(
     Ok(())
 }
 
-/// A directory by its real name, where it has one.
 /// Ends what was begun and cut off: a transcript that is half erased goes, or comes back.
 async fn finish_erasures(ledger: &Ledger, transcripts: &Transcripts) {
     match Eraser::new(ledger.clone(), transcripts.clone()).recover().await {
@@ -232,6 +232,7 @@ async fn finish_erasures(ledger: &Ledger, transcripts: &Transcripts) {
     }
 }
 
+/// A directory by its real name, where it has one.
 fn canonical(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
@@ -348,7 +349,12 @@ fn manager_options(foundation: &Foundation, url: &str) -> ManagerOptions {
     }
 }
 
-fn api_options(settings: &Settings, url: &str, tls: bool) -> Options {
+fn api_options(
+    settings: &Settings,
+    url: &str,
+    tls: bool,
+    node_authorities: Vec<reqwest::Certificate>,
+) -> Options {
     let seconds = |s: u64| Duration::from_secs(s);
     let rate = |n: u32| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
     let mut allowed_hosts: Vec<String> =
@@ -356,17 +362,18 @@ fn api_options(settings: &Settings, url: &str, tls: bool) -> Options {
     if let Some(public) = &settings.public_url {
         allowed_hosts.push(public.host().to_owned());
     }
+    if let Some(own) = &settings.node_url {
+        allowed_hosts.push(own.host().to_owned());
+    }
     if let Some(host) = url.split("//").nth(1) {
         allowed_hosts.push(host.to_owned());
     }
     Options {
         allowed_hosts,
         tls,
-    if let Some(own) = &settings.node_url {
-        allowed_hosts.push(own.host().to_owned());
-    }
         public_origin: settings.public_url.as_ref().map(HttpUrl::origin),
         trusted_proxies: settings.trusted_proxies.entries().iter().map(|net| net.0).collect(),
+        node_authorities,
         body_max_bytes: settings.body_max_bytes.narrow::<usize>(),
         body_timeout: seconds(settings.body_timeout_s.get()),
         head_timeout: seconds(settings.header_timeout_s.get()),

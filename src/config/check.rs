@@ -43,6 +43,12 @@ impl Settings {
                  or unset it",
             );
         }
+        if self.node_ca_file.is_some() && self.cluster_secret_file.is_none() {
+            return together(
+                "setting node_ca_file: it is for nodes that ask each other; set cluster_secret_file, or \
+                 unset it",
+            );
+        }
         if self.kurrentdb_timeout_s.get() < self.kurrentdb_attempt_timeout_s.get() {
             return together("kurrentdb_timeout_s is shorter than kurrentdb_attempt_timeout_s");
         }

@@ -200,6 +200,9 @@ settings! {
     /// By which address the other nodes reach this one, where that is not what it listens on.
     "EXECUTION_LEDGER_NODE_URL"
     node_url: HttpUrl => Option<HttpUrl> = None;
+    /// Authorities (PEM) that vouch for the certificates of other nodes, beside those that the system knows.
+    "EXECUTION_LEDGER_NODE_CA_FILE"
+    node_ca_file: PathBuf => Option<PathBuf> = None;
     /// After how much silence a node holds nothing any more and its runs stop, in seconds.
     "EXECUTION_LEDGER_NODE_LEASE_S"
     node_lease_s: Within<2, 300> => Within<2, 300> = Within::fixed(20);

@@ -308,6 +308,19 @@ fn what_kurrentdb_clients_are_served_is_refused_where_it_would_not_be_safe() {
 }
 
 #[test]
+fn what_only_nodes_need_is_refused_where_there_are_none() {
+    let home = Home::new();
+    let log = "store = \"kurrentdb\"\nkurrentdb = \"esdb://localhost:2113?tls=false\"\n";
+    for (text, part) in [
+        ("cluster_secret_file = \"/secret\"\n".to_owned(), "set store to kurrentdb"),
+        (format!("{log}node_ca_file = \"/authority.pem\"\n"), "set cluster_secret_file"),
+    ] {
+        let refused = home.refusal(&text, &[]);
+        assert!(refused.contains(part), "{text}{refused}");
+    }
+}
+
+#[test]
 fn the_address_to_listen_on_may_be_localhost_and_else_is_explained() {
     let home = Home::new();
     let file = home.file("c.toml", "listen = \"localhost:7\"\n");

@@ -19,6 +19,8 @@ mod misbehaving;
 mod model_api;
 mod moving;
 mod nodes;
+mod nodes_leading;
+mod nodes_secured;
 mod opencode;
 mod operating;
 mod pages;

@@ -1,8 +1,9 @@
-//! Three nodes on one log: one is killed, one is paused for longer than its lease, one is cut off.
+//! Nodes on one log, and three of them: one is killed, one is paused for longer than its lease, one is
+//! cut off.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -25,7 +26,7 @@ const AGENTS: [&str; 4] = ["ada", "bob", "cyd", "dan"];
 const LOOK: Duration = Duration::from_millis(100);
 
 /// An open event store in a process of its own.
-struct OpenStore(Child, String);
+pub struct OpenStore(Child, String);
 
 impl OpenStore {
     fn start() -> Self {
@@ -80,31 +81,51 @@ impl Proxy {
     }
 }
 
-struct Cluster {
-    nodes: Vec<Server>,
-    proxy: Proxy,
-    folder: tempfile::TempDir,
+/// Nodes on one log.
+pub struct Cluster {
+    pub nodes: Vec<Server>,
+    pub folder: tempfile::TempDir,
     store: OpenStore,
 }
 
 impl Cluster {
-    async fn start() -> Self {
-        let store = OpenStore::start();
+    /// Of no nodes yet.
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let secret = folder.path().join("cluster.secret");
         std::fs::write(&secret, "0123456789abcdef0123456789abcdef\n").expect("written");
         let owner = std::os::unix::fs::PermissionsExt::from_mode(0o600);
         std::fs::set_permissions(&secret, owner).expect("closed");
-        let proxy = Proxy::to(store.1.clone()).await;
-        let mut nodes = Vec::new();
-        for address in [&store.1, &store.1, &proxy.address] {
-            nodes.push(Server::start(&environment(address, &secret)).await);
+        Self { nodes: Vec::new(), folder, store: OpenStore::start() }
+    }
+
+    fn secret(&self) -> PathBuf {
+        self.folder.path().join("cluster.secret")
+    }
+
+    /// The variables of a node that reaches the log itself, and these beside.
+    pub fn environment<'a>(&self, beside: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+        [&environment(&self.store.1, &self.secret())[..], beside].concat()
+    }
+
+    /// One more node, with these variables beside.
+    pub async fn add(&mut self, beside: &[(&str, &str)]) {
+        self.nodes.push(Server::start(&self.environment(beside)).await);
+    }
+
+    /// Three that live; the last one reaches the log by the proxy.
+    async fn of_three() -> (Self, Proxy) {
+        let mut cluster = Self::new();
+        let proxy = Proxy::to(cluster.store.1.clone()).await;
+        for _ in 0..2 {
+            cluster.add(&[]).await;
         }
-        let cluster = Self { nodes, proxy, folder, store };
+        let behind = environment(&proxy.address, &cluster.secret());
+        cluster.nodes.push(Server::start(&behind).await);
         cluster
             .await_nodes("all live", |nodes| nodes.iter().filter(|n| lives(n)).count() == 3)
             .await;
-        cluster
+        (cluster, proxy)
     }
 
     /// What the nodes say of each other, by the first that answers.
@@ -132,7 +153,7 @@ impl Cluster {
     }
 
     /// Which node leads, once one does that is none of these.
-    async fn leader(&self, but: Option<usize>) -> usize {
+    pub async fn leader(&self, but: Option<usize>) -> usize {
         let of = |told: &[Value]| {
             let leads = told.iter().find(|node| node["leader"] == true)?;
             let url = leads["url"].as_str()?;
@@ -143,7 +164,7 @@ impl Cluster {
     }
 
     /// Submits through a node; again while nobody leads.
-    async fn submit(&self, through: usize, agent: &str) -> String {
+    pub async fn submit(&self, through: usize, agent: &str) -> String {
         let began = Instant::now();
         loop {
             let body = json!({"message": "work", "async_mode": true});
@@ -183,9 +204,19 @@ impl Cluster {
         lost
     }
 
+    /// The log is whole, and so are the read models of this node, which must not run.
+    pub fn assert_verified(&self, node: &Server) {
+        let verified = node.command_with(&["verify"], &self.environment(&[]));
+        let said = String::from_utf8_lossy(&verified.stderr).into_owned();
+        let told = String::from_utf8_lossy(&verified.stdout).into_owned();
+        let report: Value = serde_json::from_str(&told).unwrap_or_else(|_| panic!("{said}{told}"));
+        assert_eq!(report["problems"], serde_json::json!([]), "{told}");
+        assert_eq!(report["problems_untold"], 0, "{told}");
+    }
+
     /// From what the runs themselves wrote: no agent ever had more of them than slots, and no execution
     /// ran twice.
-    fn check_runs(&self) {
+    pub fn check_runs(&self) {
         let text = std::fs::read_to_string(self.folder.path().join("runs.log")).expect("written");
         let mut running: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         let mut begun = BTreeSet::new();
@@ -205,30 +236,45 @@ impl Cluster {
     }
 }
 
+/// Waits until a node leads and answers what is done once.
+pub async fn await_leads(node: &Server) {
+    let began = Instant::now();
+    loop {
+        let (_, told) = node.get("/readyz").await;
+        let standing = &told["node"];
+        if standing["leader"].is_string() && standing["leader"] == standing["node_id"] {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "it does not lead: {told}\n{}", node.log());
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
 fn lives(node: &Value) -> bool {
     node["alive"] == true
 }
 
-fn environment<'a>(address: &str, secret: &'a Path) -> [(&'a str, &'a str); 6] {
+fn environment(address: &str, secret: &Path) -> [(&'static str, &'static str); 6] {
     let place = format!("esdb://{address}?tls=false");
+    let secret = secret.display().to_string();
     [
         ("EXECUTION_LEDGER_STORE", "kurrentdb"),
         ("EXECUTION_LEDGER_KURRENTDB", place.leak()),
-        ("EXECUTION_LEDGER_CLUSTER_SECRET_FILE", secret.to_str().expect("UTF-8")),
+        ("EXECUTION_LEDGER_CLUSTER_SECRET_FILE", secret.leak()),
         ("EXECUTION_LEDGER_NODE_LEASE_S", LEASE_S.to_string().leak()),
         ("EXECUTION_LEDGER_KURRENTDB_ATTEMPT_TIMEOUT_S", "1"),
         ("EXECUTION_LEDGER_KURRENTDB_TIMEOUT_S", "3"),
     ]
 }
 
-fn signal(server: &Server, signal: Signal) {
+pub fn signal(server: &Server, signal: Signal) {
     let pid = Pid::from_raw(i32::try_from(server.pid()).expect("a pid"));
     kill(pid, signal).expect("our child");
 }
 
 #[tokio::test]
 async fn three_nodes_lose_one_after_the_other_and_never_run_more_than_the_slots() {
-    let mut cluster = Cluster::start().await;
+    let (mut cluster, proxy) = Cluster::of_three().await;
     let log = cluster.folder.path().join("runs.log");
     let log = log.to_str().expect("UTF-8");
     for agent in AGENTS {
@@ -305,9 +351,9 @@ async fn three_nodes_lose_one_after_the_other_and_never_run_more_than_the_slots(
 
     // One is cut off from the log.
     let sixth = cluster.submit_to_all(&[next], 2).await;
-    cluster.proxy.whole.send_replace(false);
+    proxy.whole.send_replace(false);
     cluster.await_ends(0, &sixth).await;
-    cluster.proxy.whole.send_replace(true);
+    proxy.whole.send_replace(true);
     cluster
         .await_nodes("all live again", |told| told.iter().filter(|n| lives(n)).count() == 3)
         .await;
@@ -315,14 +361,7 @@ async fn three_nodes_lose_one_after_the_other_and_never_run_more_than_the_slots(
     assert_eq!(cluster.await_ends(0, &seventh).await, 0);
 
     cluster.check_runs();
-    let secret = cluster.folder.path().join("cluster.secret");
-    let environment = environment(&cluster.store.1, &secret);
     // Its read models are compared as well: they are its own, and only one process may use them.
     cluster.nodes[0].stop().await;
-    let verified = cluster.nodes[0].command_with(&["verify"], &environment);
-    let said = String::from_utf8_lossy(&verified.stderr).into_owned();
-    let told = String::from_utf8_lossy(&verified.stdout).into_owned();
-    let report: Value = serde_json::from_str(&told).unwrap_or_else(|_| panic!("{said}{told}"));
-    assert_eq!(report["problems"], serde_json::json!([]), "{told}");
-    assert_eq!(report["problems_untold"], 0, "{told}");
+    cluster.assert_verified(&cluster.nodes[0]);
 }

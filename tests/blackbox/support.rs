@@ -55,11 +55,18 @@ pub fn install_crypto() {
 impl Server {
     /// On an empty data directory, with these variables set.
     pub async fn start(environment: &[(&str, &str)]) -> Self {
-        let work = tempfile::tempdir().expect("a temporary directory");
-        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        let environment: Vec<_> = environment.iter().map(owned).collect();
-        let data_dir = work.path().join("data");
-        Self::spawn(work, data_dir, environment).await
+        install_crypto();
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        Self::spawn(environment, client).await
+    }
+
+    /// As [`Server::start`], spoken to by TLS: this authority vouches for its certificate.
+    pub async fn start_secured(environment: &[(&str, &str)], authority: &Path) -> Self {
+        install_crypto();
+        let pem = std::fs::read(authority).expect("a certificate");
+        let root = reqwest::Certificate::from_pem(&pem).expect("a certificate");
+        let client = reqwest::Client::builder().no_proxy().tls_certs_only([root]);
+        Self::spawn(environment, client.build().expect("a client")).await
     }
 
     /// As [`Server::start`], without waiting until it answers.
@@ -89,10 +96,12 @@ impl Server {
         }
     }
 
-    async fn spawn(work: TempDir, data_dir: PathBuf, environment: Vec<(String, String)>) -> Self {
-        install_crypto();
+    async fn spawn(environment: &[(&str, &str)], client: reqwest::Client) -> Self {
+        let work = tempfile::tempdir().expect("a temporary directory");
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let environment: Vec<_> = environment.iter().map(owned).collect();
+        let data_dir = work.path().join("data");
         let child = launch(work.path(), &data_dir, &environment);
-        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
         let mut server = Self {
             child,
             data_dir,

@@ -19,23 +19,26 @@ use crate::support::{PATIENCE, Server, repository};
 const LIBRARY: &str = "target/test-tools/webhooks/node_modules/standardwebhooks";
 /// Requests of a test that are not looked at yet: most.
 const CAME_MAX: usize = 64;
-const ALLOWED: (&str, &str) = ("EXECUTION_LEDGER_WEBHOOKS_ALLOW_PRIVATE", "127.0.0.0/8");
+pub const ALLOWED: (&str, &str) = ("EXECUTION_LEDGER_WEBHOOKS_ALLOW_PRIVATE", "127.0.0.0/8");
 
 /// A request that came: its headers by their names in lower case, and its body.
-struct Came {
-    headers: BTreeMap<String, String>,
-    body: String,
+pub struct Came {
+    pub headers: BTreeMap<String, String>,
+    pub body: String,
 }
 
+/// The status of a receiver that does not answer.
+pub const SILENT: u16 = 0;
+
 /// A receiver on loopback that answers with a status which can be set.
-struct Receiver {
-    url: String,
-    status: Arc<AtomicU16>,
+pub struct Receiver {
+    pub url: String,
+    pub status: Arc<AtomicU16>,
     came: mpsc::Receiver<Came>,
 }
 
 impl Receiver {
-    async fn listen() -> Self {
+    pub async fn listen() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}/hook", listener.local_addr().expect("an address"));
         let status = Arc::new(AtomicU16::new(204));
@@ -49,7 +52,7 @@ impl Receiver {
         Self { url, status, came }
     }
 
-    async fn next(&mut self) -> Came {
+    pub async fn next(&mut self) -> Came {
         let came = tokio::time::timeout(PATIENCE, self.came.recv()).await;
         came.expect("a message in time").expect("a message")
     }
@@ -67,6 +70,12 @@ async fn serve(mut stream: TcpStream, status: Arc<AtomicU16>, sender: mpsc::Send
         }
     };
     let status = status.load(Ordering::SeqCst);
+    if status == SILENT {
+        drop(sender.send(came).await);
+        // Until whoever sent it gives up, or is gone.
+        drop(stream.read_to_end(&mut bytes).await);
+        return;
+    }
     let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     // The ledger or the test may have gone.
     drop(stream.write_all(answer.as_bytes()).await);
@@ -109,7 +118,7 @@ fn told(server: &Server, arguments: &[&str]) -> Value {
 }
 
 /// Registers a webhook: its id and its secret.
-fn registered(server: &Server, url: &str, kinds: &str) -> (String, String) {
+pub fn registered(server: &Server, url: &str, kinds: &str) -> (String, String) {
     let webhook = told(server, &["webhooks", "register", "Billing", url, "--kind", kinds]);
     let text = |name: &str| webhook[name].as_str().expect("a text").to_owned();
     (text("webhook_id"), text("secret"))

@@ -3,9 +3,9 @@
 use axum::extract::State;
 use axum::response::Response;
 use execution_ledger_domain::schedule::{Cron, tidy};
-use execution_ledger_domain::{Caller, ScheduleId};
+use execution_ledger_domain::{Caller, ScheduleId, Timestamp};
 use execution_ledger_process::scheduler::Draft;
-use execution_ledger_projections::{At, PageQuery, ScheduleQuery};
+use execution_ledger_projections::{At, PageQuery, ScheduleQuery, ScheduleRow};
 use execution_ledger_store::Position;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -88,9 +88,8 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let at = moment.reach(&app).await?;
     let seen = app.views().schedules(&may.caller.scope, at, &query).await?;
-    let next = |id| if at == At::Now { app.schedules().upcoming(id, 1).pop() } else { None };
     let schedules = seen.value.items.into_iter().map(|row| {
-        let next = next(row.id);
+        let next = if at == At::Now { upcoming(&app, &row, 1).pop() } else { None };
         ScheduleAnswer::of(&app, row, next)
     });
     let list = ScheduleList { schedules: schedules.collect(), next_cursor: seen.value.next_cursor };
@@ -129,7 +128,7 @@ pub(super) async fn answer(
     let ticks = app.views().schedule_ticks(&caller.scope, at_seen, id, &page).await?;
     let ticks = ticks.value.map(|page| page.items).unwrap_or_default();
     let upcoming = match at {
-        At::Now => app.schedules().upcoming(id, SHOWN as usize),
+        At::Now => upcoming(app, &row, SHOWN as usize),
         At::Position(_) => Vec::new(),
     };
     let cron = row.settings.cron();
@@ -143,6 +142,15 @@ pub(super) async fn answer(
         ticks: ticks.into_iter().map(|tick| TickAnswer::of(app, tick)).collect(),
     };
     Ok(with_position(app, seen.position, axum::Json(detail)))
+}
+
+/// The next ticks of a schedule, by what the read models know, which every node has: only those that are
+/// not decided, and none in the past.
+fn upcoming(app: &App, row: &ScheduleRow, count: usize) -> Vec<Timestamp> {
+    let Some(cron) = row.settings.cron().filter(|_| row.enabled) else { return Vec::new() };
+    let now = app.now();
+    let decided = row.last.as_ref().map(|last| last.until.unwrap_or(last.tick));
+    cron.upcoming(decided.map_or(now, |decided| decided.max(now)), count)
 }
 
 /// The schedule as it is after a change.

@@ -1,11 +1,14 @@
 //! What machines ask: alive? ready? how is it going? And the interface's own description.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use execution_ledger_domain::Right;
+use execution_ledger_domain::{NodeId, Right};
+use execution_ledger_process::nodes::{Outlook, Station};
 use execution_ledger_projections::Health;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -26,6 +29,48 @@ pub(super) struct Alive {
     /// not what it once signed.
     #[serde(skip_serializing_if = "Option::is_none")]
     notary: Option<&'static str>,
+    /// Of `/readyz` of a node among others: how it stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<NodeStanding>,
+}
+
+/// A node among others, as far as it knows itself.
+#[derive(Serialize, ToSchema)]
+struct NodeStanding {
+    /// Its id.
+    #[schema(value_type = String)]
+    node_id: NodeId,
+    /// For how long it may hold what it holds, unless it is heard of again.
+    term_left_ms: u64,
+    /// Which node does what is done once, this one or another that lives; null while none does:
+    /// reads are answered then, and changes are 503 `no_leader`.
+    #[schema(value_type = Option<String>)]
+    leader: Option<NodeId>,
+    /// How long ago it began to look which nodes live, the last time that it was told; null before
+    /// the first time.
+    looked_ms_ago: Option<u64>,
+}
+
+impl NodeStanding {
+    /// Nothing where its term is over.
+    fn of(app: &App, station: &Station) -> Option<Self> {
+        let outlook = station.outlook();
+        Some(Self {
+            node_id: station.me(),
+            term_left_ms: in_ms(outlook.term_left?),
+            leader: at_work(app, station, &outlook),
+            looked_ms_ago: outlook.looked_ago.map(in_ms),
+        })
+    }
+}
+
+/// Whoever does what is done once: who leads here does not before all parts are at work.
+fn at_work(app: &App, station: &Station, outlook: &Outlook) -> Option<NodeId> {
+    outlook.leader.filter(|leader| *leader != station.me() || app.is_on_duty())
+}
+
+fn in_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Whether the process answers. Needs no key.
@@ -34,14 +79,15 @@ pub(super) struct Alive {
     responses((status = 200, description = "It does", body = Alive)),
 )]
 pub(super) async fn alive() -> axum::Json<Alive> {
-    axum::Json(Alive { status: "ok", notary: None })
+    axum::Json(Alive { status: "ok", notary: None, node: None })
 }
 
-/// Whether the read models have caught up with the log. Needs no key.
+/// Whether the read models have caught up with the log, and of a node among others whether it was heard
+/// of within its lease. Needs no key.
 #[utoipa::path(
     get, path = "/readyz", operation_id = "get_readiness", tag = "system", security(()),
     responses(
-        (status = 200, description = "They have", body = Alive),
+        (status = 200, description = "They have, and it was", body = Alive),
         (status = 503, description = "Not yet, or not any more", body = ProblemSchema),
     ),
 )]
@@ -54,10 +100,15 @@ pub(super) async fn ready(State(app): State<App>) -> Result<axum::Json<Alive>, P
             format!("the event log can't be reached since {}: {}", trouble.since, trouble.problem);
         return Err(Problem::new(Code::NotReady, reason).retry_after(READY_RETRY_S));
     }
+    let node = app.station().map(|station| NodeStanding::of(&app, station));
+    if let Some(None) = node {
+        let reason = "this node was not heard of within its lease: others may have what it held";
+        return Err(Problem::new(Code::NotReady, reason).retry_after(READY_RETRY_S));
+    }
     let reason = match app.views().health() {
         Health::Live => {
             let notary = app.notary().map(|notary| notary.state().as_str());
-            return Ok(axum::Json(Alive { status: "ready", notary }));
+            return Ok(axum::Json(Alive { status: "ready", notary, node: node.flatten() }));
         }
         Health::Rebuilding(progress) => {
             format!("the read models are being rebuilt: {} of {}", progress.done, progress.head)
@@ -96,10 +147,26 @@ pub(super) async fn metrics(
     let (running, waiting) = app.tasks().totals();
     metrics::gauge!("ledger_executions_running").set(running);
     metrics::gauge!("ledger_executions_waiting").set(waiting);
+    app.station().inspect(|station| measure(&app, station));
     let mut response = handle.render().into_response();
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);
     Ok(response)
+}
+
+/// How this node stands among the others, in numbers.
+fn measure(app: &App, station: &Station) {
+    let outlook = station.outlook();
+    let leader = at_work(app, station, &outlook);
+    let truth = |is: bool| f64::from(u8::from(is));
+    metrics::gauge!("ledger_node_term_holds").set(truth(outlook.term_left.is_some()));
+    metrics::gauge!("ledger_node_leader_known").set(truth(leader.is_some()));
+    metrics::gauge!("ledger_node_leads").set(truth(leader == Some(station.me())));
+    let leases = u32::try_from(outlook.leases).unwrap_or(u32::MAX);
+    metrics::gauge!("ledger_node_leases").set(leases);
+    if let Some(ago) = outlook.looked_ago {
+        metrics::gauge!("ledger_node_look_age_seconds").set(ago.as_secs_f64());
+    }
 }
 
 /// The interface's description, as JSON that was written once.

@@ -372,6 +372,36 @@ proptest! {
     }
 }
 
+/// Takes these steps with four that wait.
+fn step_by_step(steps: &[Step]) {
+    let mut world = World::new();
+    for _ in 0..4 {
+        world.submit();
+    }
+    for step in steps {
+        world.take(step);
+        assert!(world.taken() <= SLOTS as usize, "taken after {step:?}");
+    }
+}
+
+#[test]
+fn a_slot_counts_for_its_start_also_where_that_comes_to_nothing_before_the_log_tells_of_it() {
+    use Step::{Begin, GoOn, LoseAnswer, Move, Read, TakeOver};
+    // Another is moved before the one whose claim is still on its way.
+    let moved = [Move(2), TakeOver(1), Move(1), Read(1, 1)];
+    let lost = [GoOn(1, 0), LoseAnswer(1, 5), Begin(1), GoOn(1, 0), GoOn(1, 0)];
+    step_by_step(&[&moved[..], &lost].concat());
+}
+
+#[test]
+fn a_slot_that_may_be_taken_is_not_taken_again_where_others_have_them_all() {
+    use Step::{GoOn, LoseAnswer, Move, Submit, TakeOver};
+    let first = [Move(0), Submit, TakeOver(1), Submit, Move(2), GoOn(1, 0)];
+    // Another node takes over and takes both; the first one does not know what became of its second.
+    let second = [TakeOver(2), GoOn(2, 0), GoOn(2, 2), LoseAnswer(1, 0)];
+    step_by_step(&[&first[..], &second, &[TakeOver(1), GoOn(1, 0), GoOn(1, 0)]].concat());
+}
+
 fn acquired(index: usize, epoch: u64) -> LeaseEvent {
     let node = node(index);
     LeaseEvent::LeaseAcquired(crate::lease::LeaseAcquired { node, epoch })

@@ -119,7 +119,10 @@ async fn fence(shared: &Shared, execution: ExecutionId, agent: &AgentName) -> Op
     let epoch = shared.desk.policy().start_epoch(execution);
     let (_, term) = station.term()?;
     match station.take_slot(agent, epoch, execution, claim).await {
-        Ok(()) => Some(Fence { claim, node: Some(station.me()), term: Some(term) }),
+        Ok(()) => {
+            failpoint::reach("manager.slot_taken");
+            Some(Fence { claim, node: Some(station.me()), term: Some(term) })
+        }
         Err(refused) => {
             tracing::info!(%execution, %agent, %refused, "a start is left to whoever hosts the agent");
             None

@@ -99,16 +99,6 @@ impl Schedules {
         self.book().next_tick()
     }
 
-    /// The next `count` ticks of a schedule, as far as it is enabled.
-    pub fn upcoming(&self, id: ScheduleId, count: usize) -> Vec<Timestamp> {
-        let entry = self.book().entry(id).cloned();
-        let Some(Entry { state, cron: Some(cron), .. }) = &entry else { return Vec::new() };
-        let Some(active) = state.active().filter(|active| active.enabled) else {
-            return Vec::new();
-        };
-        cron.upcoming(active.decided.max(self.now()), count)
-    }
-
     /// Now, by the clock that decides.
     pub fn now(&self) -> Timestamp {
         self.0.ledger.now()

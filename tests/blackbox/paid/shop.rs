@@ -37,8 +37,7 @@ impl Shop {
 
     /// On this chain.
     pub async fn open_on(stage: Arc<Stage>) -> Self {
-        // The chain of the tests makes a block for each transaction and none beside.
-        let rpc = format!("rpc_url = \"{}\"\nconfirmations = 0", stage.told("rpc_url"));
+        let rpc = chain_of(&stage);
         Self::open_with(stage, &rpc).await
     }
 
@@ -49,12 +48,34 @@ impl Shop {
 
     async fn open_with(stage: Arc<Stage>, rpc: &str) -> Self {
         let facilitator = Facilitator::start(&stage).await;
+        let text = configured(&stage, &facilitator, rpc, SETTLE_TIMEOUT_S);
+        Self::over(stage, facilitator, &text, async |variable| Server::start(&[variable]).await)
+            .await
+    }
+
+    /// Whose server is started by this, with a variable that says what is sold; it waits that long for
+    /// the facilitator's answer to a settlement.
+    pub async fn open_patient(
+        settle_timeout_s: u64,
+        start: impl AsyncFnOnce((&str, &str)) -> Server,
+    ) -> Self {
+        let stage = Stage::shared().await;
+        let facilitator = Facilitator::start(&stage).await;
+        let rpc = chain_of(&stage);
+        let text = configured(&stage, &facilitator, &rpc, settle_timeout_s);
+        Self::over(stage, facilitator, &text, start).await
+    }
+
+    async fn over(
+        stage: Arc<Stage>,
+        facilitator: Facilitator,
+        text: &str,
+        start: impl AsyncFnOnce((&str, &str)) -> Server,
+    ) -> Self {
         let configuration = tempfile::tempdir().expect("a temporary directory");
-        let text = configured(&stage, &facilitator, rpc);
         let path = configuration.path().join("paid.toml");
         std::fs::write(&path, text).expect("a configuration");
-        let path = path.display().to_string();
-        let server = Server::start(&[(CONFIGURATION, &path)]).await;
+        let server = start((CONFIGURATION, &path.display().to_string())).await;
         Self { stage, facilitator, server, configuration }
     }
 
@@ -205,12 +226,23 @@ impl Shop {
 /// The setting that names the configuration of paid runs.
 const CONFIGURATION: &str = "EXECUTION_LEDGER_PAID_CONFIG";
 
-fn configured(stage: &Stage, facilitator: &Facilitator, rpc: &str) -> String {
+/// Where the chain can be asked.
+fn chain_of(stage: &Stage) -> String {
+    // The chain of the tests makes a block for each transaction and none beside.
+    format!("rpc_url = \"{}\"\nconfirmations = 0", stage.told("rpc_url"))
+}
+
+fn configured(
+    stage: &Stage,
+    facilitator: &Facilitator,
+    rpc: &str,
+    settle_timeout_s: u64,
+) -> String {
     let told = |field| stage.told(field);
     format!(
         r#"
 facilitator = "{}"
-settle_timeout_s = {SETTLE_TIMEOUT_S}
+settle_timeout_s = {settle_timeout_s}
 requests_per_min = 10000
 
 [assets.test]
