@@ -13,6 +13,7 @@ mod issued_keys;
 mod keys;
 mod limits;
 mod mcp;
+mod nodes;
 mod openapi;
 mod paid;
 mod positions;

@@ -2,6 +2,7 @@
 //! process manager. Its agents are paused or retired, so no test here starts a process.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +14,13 @@ use execution_ledger_api::{App, Duties, KeyDigest, Options, Parts, router, serve
 use execution_ledger_domain::billing::BillingRow;
 use execution_ledger_domain::policy::{Ceiling, Policy};
 use execution_ledger_domain::webhook::Kind;
-use execution_ledger_domain::{AgentName, ExecutionId, Scope, SessionId, WebhookId};
+use execution_ledger_domain::{
+    AgentName, Digest, ExecutionId, NodeId, Scope, SessionId, Timestamp, WebhookId,
+};
 use execution_ledger_process::desk::Desk;
 use execution_ledger_process::keys::Keys;
 use execution_ledger_process::manager::{Manager, ManagerOptions};
+use execution_ledger_process::nodes::{Station, StationOptions};
 use execution_ledger_process::paid::Payments;
 use execution_ledger_process::paid::selling::Selling;
 use execution_ledger_process::pricing::PriceBook;
@@ -28,7 +32,9 @@ use execution_ledger_process::webhooks::{Allowed, Outbox, Owed, Webhooks};
 use execution_ledger_projections::{Views, ViewsOptions};
 use execution_ledger_replay::notary::Notary;
 use execution_ledger_store::sqlite::{SqliteOptions, SqliteStore};
-use execution_ledger_store::{EventStore, Ledger, Position, StoreError, SystemClock};
+use execution_ledger_store::{
+    Beat, EventStore, Ledger, MemoryBoard, Position, StoreError, SystemClock,
+};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -87,7 +93,35 @@ pub struct Server {
     pub secret: LedgerSecret,
     pub ledger: Ledger,
     pub folder: TempDir,
+    pub duties: Duties,
     _stop: watch::Sender<bool>,
+}
+
+/// A node that is none by itself: others hear of it on this board, within this lease.
+pub struct AmongOthers {
+    pub board: Arc<MemoryBoard>,
+    pub lease_ms: u64,
+}
+
+impl AmongOthers {
+    fn station(&self, me: NodeId, folder: PathBuf, ledger: &Ledger, desk: &Arc<Desk>) -> Station {
+        std::fs::create_dir(&folder).expect("a folder");
+        let card = Beat {
+            node: me,
+            name: "here".to_owned(),
+            url: "http://127.0.0.1:1".to_owned(),
+            version: String::new(),
+            lease_ms: self.lease_ms,
+            secret: Digest::of(b""),
+            leaving: false,
+            agents: 0,
+            running: 0,
+            at: Timestamp::EPOCH,
+        };
+        let board = Arc::clone(&self.board);
+        let options = StationOptions { card, folder };
+        Station::new(options, board, ledger.clone(), Arc::clone(desk)).expect("a folder")
+    }
 }
 
 pub struct Answer {
@@ -130,6 +164,20 @@ impl Server {
 
     /// One that sells what is said.
     pub async fn selling(options: Options, selling: Option<Selling>) -> Self {
+        Self::made(options, selling, None).await.0
+    }
+
+    /// One of several nodes, which nobody has heard of yet.
+    pub async fn among(others: AmongOthers) -> (Self, Station) {
+        let (server, station) = Self::made(Options::default(), None, Some(others)).await;
+        (server, station.expect("it is one of several"))
+    }
+
+    async fn made(
+        options: Options,
+        selling: Option<Selling>,
+        others: Option<AmongOthers>,
+    ) -> (Self, Option<Station>) {
         install_crypto();
         let folder = tempfile::tempdir().expect("a folder");
         let path = |name: &str| folder.path().join(name);
@@ -154,7 +202,13 @@ impl Server {
         live.await.expect("views in time").expect("views run");
 
         let secret = LedgerSecret::new([7; 32]);
-        let desk = Arc::new(Desk::new(Policy::new(Ceiling::default()), Position::START));
+        let mut policy = Policy::new(Ceiling::default());
+        let me = NodeId(uuid::Uuid::from_u128(1));
+        if others.is_some() {
+            policy.share(me);
+        }
+        let desk = Arc::new(Desk::new(policy, Position::START));
+        let station = others.map(|others| others.station(me, path("node"), &ledger, &desk));
         let transcripts = Transcripts::new(path("runs"), path("transcripts"));
         let hub = TranscriptHub::new(transcripts.clone());
         let options_of_manager = ManagerOptions {
@@ -207,10 +261,11 @@ impl Server {
         let payments = payments.expect("a client");
         let log = store.subscribe(Position::START).await.expect("a subscription");
         tokio::spawn(payments.clone().run(log, stop.subscribe()));
+        let duties = Duties { schedules, webhooks, payments, notary: Some(notary) };
         let app = App::new(Parts {
             ledger: ledger.clone(),
-            duties: Duties { schedules, webhooks, payments, notary: Some(notary) },
-            station: None,
+            duties: duties.clone(),
+            station: station.clone(),
             views: views.clone(),
             tasks,
             transcripts,
@@ -224,7 +279,9 @@ impl Server {
             options,
         });
         let router = router(app.clone());
-        Self { app, router, store, views, secret, ledger, folder, _stop: stop }
+        let server =
+            Self { app, router, store, views, secret, ledger, folder, duties, _stop: stop };
+        (server, station)
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {
