@@ -21,6 +21,7 @@ mod moving;
 mod nodes;
 mod nodes_leading;
 mod nodes_secured;
+mod nodes_seen;
 mod opencode;
 mod operating;
 mod pages;

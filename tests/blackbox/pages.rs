@@ -40,7 +40,7 @@ fn stories(file: &str, server: &Server) -> Command {
 }
 
 /// Has a browser tell the stories of a file. `PAGE_SHOTS` names a folder for pictures.
-async fn told(file: &str, server: &Server) {
+pub async fn told(file: &str, server: &Server) {
     let mut stories = stories(file, server);
     let told = tokio::task::spawn_blocking(move || stories.output()).await.expect("not cancelled");
     let told = told.expect("node runs");

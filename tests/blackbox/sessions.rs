@@ -93,19 +93,24 @@ impl Person {
         let path = format!("/api/sessions/{session}/stream");
         let answer = self.request(server, Method::GET, &path).send().await.expect("an answer");
         assert_eq!(answer.status(), StatusCode::OK);
-        Events { answer, text: String::new() }
+        Events::of(answer)
     }
 }
 
 /// Events of a stream as they come.
-struct Events {
+pub struct Events {
     answer: reqwest::Response,
     text: String,
 }
 
 impl Events {
+    /// Of an answer whose frames come as they happen.
+    pub fn of(answer: reqwest::Response) -> Self {
+        Self { answer, text: String::new() }
+    }
+
     /// The next event of this kind that satisfies the condition; others are passed over.
-    async fn next(&mut self, kind: &str, condition: impl Fn(&Value) -> bool) -> Value {
+    pub async fn next(&mut self, kind: &str, condition: impl Fn(&Value) -> bool) -> Value {
         let began = Instant::now();
         loop {
             while let Some((frame, rest)) = self.text.split_once("\n\n") {
@@ -114,7 +119,7 @@ impl Events {
                 let field = |name: &str| frame.lines().find_map(|line| line.strip_prefix(name));
                 let Some(data) = field("data: ") else { continue };
                 let data: Value = serde_json::from_str(data).expect("JSON");
-                if field("event: ") == Some(kind) && condition(&data) {
+                if field("event: ").unwrap_or("message") == kind && condition(&data) {
                     return data;
                 }
             }

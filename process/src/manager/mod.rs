@@ -276,6 +276,11 @@ async fn apply(shared: &Shared, batch: &Batch) -> Result<(), ManagerError> {
                     .execution_id()
                     .ok_or_else(|| unreadable(format!("{} is no execution", recorded.stream)))?;
                 apply_execution(shared, recorded, id, &event).await?;
+                if let (ExecutionEvent::Running(running), Some(station)) = (&event, &shared.station)
+                    && running.node.is_some_and(|node| node != station.me())
+                {
+                    shared.hub.elsewhere(id);
+                }
                 if let Some(outcome) = event.outcome() {
                     let outcome = outcome.as_str();
                     metrics::counter!("ledger_executions_ended_total", "outcome" => outcome)

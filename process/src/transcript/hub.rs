@@ -115,6 +115,12 @@ impl TranscriptHub {
         }
     }
 
+    /// The execution runs on another node, and nothing of it comes here: whoever began to follow it before
+    /// that was known ends here, and comes again to be sent there.
+    pub fn elsewhere(&self, execution: ExecutionId) {
+        self.ended(execution);
+    }
+
     /// How many runs are being followed.
     pub fn followed_runs(&self) -> usize {
         self.0.lock().feeds.len()
