@@ -97,7 +97,7 @@ pub(crate) async fn forward(
 
 /// Whether only the node that does what is done once can answer: whatever changes something, MCP, the
 /// notary's tree, and webhooks, as only who sends knows how they stand. A browser signs in and out where it
-/// is: links and sessions that were left are known to the node that gave them out, cookies to all.
+/// is: links are known to the node that printed them, cookies to all, and signing out is told by the log.
 fn is_done_once(request: &Request) -> bool {
     let path = request.uri().path();
     if matches!(path, "/api/sign-in" | "/api/sign-out") {
