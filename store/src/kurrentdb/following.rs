@@ -21,6 +21,7 @@ use tokio::time::{Instant, timeout};
 use super::Shared;
 use super::ended::{Cut, leaving_what_has_ended};
 use super::form::Prefix;
+use super::known::Reached;
 use super::line::Failure;
 use super::memory::Held;
 use super::pages::{PAGERS, PageOrder, read_pages};
@@ -76,11 +77,13 @@ pub(super) async fn messages(
 
 /// Passes on what is appended until the store is closed: the follower's thread.
 pub(super) fn follow(shared: &Arc<Shared>) {
-    let mut follower =
-        Follower { resume: place(shared.known_head().max(shared.birth)), held: Held::default() };
+    let mut follower = Follower {
+        reached: Reached::at(place(shared.known_head().max(shared.birth))),
+        held: Held::default(),
+    };
     let mut pause = PAUSE_MIN;
     while !shared.is_closed() {
-        let (began, before) = (Instant::now(), follower.resume.commit);
+        let (began, before) = (Instant::now(), follower.reached.place.commit);
         let followed = leaving_what_has_ended(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             match runtime {
@@ -99,7 +102,7 @@ pub(super) fn follow(shared: &Arc<Shared>) {
             Err(Cut::Ended) => "the server ended the subscription".to_owned(),
             Err(Cut::Panicked(why)) => format!("the client panicked: {why}"),
         };
-        let after = follower.resume.commit;
+        let after = follower.reached.place.commit;
         if after > before || began.elapsed() > Duration::from_secs(LOOK_S) {
             pause = PAUSE_MIN;
         }
@@ -113,8 +116,8 @@ pub(super) fn follow(shared: &Arc<Shared>) {
 
 /// What a follower keeps from one subscription to the next.
 struct Follower {
-    /// After which record's place it goes on.
-    resume: Place,
+    /// After which place it goes on.
+    reached: Reached,
     /// Texts whose facts did not come yet.
     held: Held,
 }
@@ -124,8 +127,8 @@ async fn follow_once(shared: &Shared, follower: &mut Follower) -> Result<(), Fai
     let patience = line.waits.connect;
     let client = timeout(patience, connected_client(line.settings.clone())).await;
     let client = client.map_err(|_| Failure::Silent(patience))??;
-    let (resume, with) = (follower.resume, With::Contents);
-    let mut said = messages(&client, &shared.prefix, resume, with, line.credentials.as_ref()).await;
+    let (after, known) = (follower.reached.place, line.credentials.as_ref());
+    let mut said = messages(&client, &shared.prefix, after, With::Contents, known).await;
     let mut closed = shared.closing();
     let look = Duration::from_secs(LOOK_S).min(line.waits.attempt);
     let (mut confirmed, mut missing) = (false, None);
@@ -142,7 +145,7 @@ async fn follow_once(shared: &Shared, follower: &mut Follower) -> Result<(), Fai
                     Ok(None) => return Err(Failure::Broken("the subscription is over".to_owned())),
                     Err(_) => {
                         // An event that was acknowledged must have come since the last look.
-                        let (head, at) = (shared.known_head().number(), follower.resume.commit);
+                        let (head, at) = (shared.known_head().number(), follower.reached.place.commit);
                         if !confirmed || missing.is_some_and(|missed| missed > at) {
                             return Err(Failure::Silent(look));
                         }
@@ -159,11 +162,11 @@ async fn follow_once(shared: &Shared, follower: &mut Follower) -> Result<(), Fai
                 if !pass_on(shared, group.facts, group.texts).await {
                     return Ok(());
                 }
-                follower.resume = group.last.unwrap_or(follower.resume);
+                if let Some(last) = group.last {
+                    follower.reached.record(last);
+                }
             }
-            SubscriptionEvent::Checkpoint(at) if at.commit > follower.resume.commit => {
-                follower.resume = at;
-            }
+            SubscriptionEvent::Checkpoint(at) => follower.reached.checkpoint(at),
             SubscriptionEvent::CaughtUp => shared.set_live(true),
             SubscriptionEvent::FellBehind => shared.set_live(false),
             SubscriptionEvent::Confirmed(_) => {

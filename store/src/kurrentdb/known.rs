@@ -28,6 +28,37 @@ struct Places {
     order: VecDeque<u64>,
 }
 
+/// How far a subscription has come: the place after which it can be gone on from.
+///
+/// A checkpoint is believed when something further is told. Servers there are (KurrentDB 25.0) that name
+/// the end of the log, where the next record will stand, which would be left out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reached {
+    pub(super) place: Place,
+    told: Option<Place>,
+}
+
+impl Reached {
+    pub(super) fn at(place: Place) -> Self {
+        Self { place, told: None }
+    }
+
+    /// A record was passed on that stands there.
+    pub(super) fn record(&mut self, at: Place) {
+        *self = Self::at(at);
+    }
+
+    /// The server says that it is so far.
+    pub(super) fn checkpoint(&mut self, at: Place) {
+        if let Some(told) = self.told.filter(|told| told.commit < at.commit) {
+            self.place = told;
+        }
+        if at.commit > self.place.commit {
+            self.told = Some(at);
+        }
+    }
+}
+
 /// The nearest place that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Nearest {
@@ -128,6 +159,21 @@ mod tests {
         assert_eq!(near(&known, 20), [(Some(10), false), (Some(30), false)]);
         assert_eq!(near(&known, 30), [(Some(30), true), (Some(30), true)]);
         assert_eq!(known.at_or_before(Position::new(30)).place.unwrap().prepare, 0);
+    }
+
+    #[test]
+    fn a_checkpoint_counts_once_something_further_is_told() {
+        let at = |commit| Place { commit, prepare: 1 };
+        let mut reached = Reached::at(at(10));
+        reached.checkpoint(at(5));
+        reached.checkpoint(at(20));
+        reached.checkpoint(at(20));
+        assert_eq!(reached.place.commit, 10, "it may be where the next record will stand");
+        reached.checkpoint(at(30));
+        assert_eq!(reached.place, at(20));
+        reached.record(at(25));
+        reached.checkpoint(at(40));
+        assert_eq!(reached.place.commit, 25, "what was told before a record is over");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::Shared;
 use super::ended::leaving_what_has_ended;
 use super::following::messages;
+use super::known::Reached;
 use super::line::Failure;
 use super::reading::{fault, longer, place};
 use super::session::{PAUSE_MIN, connected_client};
@@ -54,8 +55,7 @@ struct Wish {
 pub(super) struct Page {
     facts: Facts,
     texts: Texts,
-    /// The place up to which was read.
-    reached: Place,
+    reached: Reached,
     bytes: usize,
     passed_over: usize,
 }
@@ -63,12 +63,12 @@ pub(super) struct Page {
 impl Page {
     fn from(from: Place) -> Self {
         let (facts, texts) = (Facts::new(), Texts::new());
-        Self { facts, texts, reached: from, bytes: 0, passed_over: 0 }
+        Self { facts, texts, reached: Reached::at(from), bytes: 0, passed_over: 0 }
     }
 
     fn take(&mut self, shared: &Shared, wish: &Wish, event: ResolvedEvent) {
         if let Some(event) = &event.event {
-            self.reached = event.position;
+            self.reached.record(event.position);
         }
         match seen(&shared.prefix, event) {
             Seen::Fact(fact, texts) if fact.position > wish.after => {
@@ -87,7 +87,7 @@ impl Page {
     fn is_full(&self, wish: &Wish) -> bool {
         self.facts.len() >= wish.events
             || self.bytes >= wish.bytes
-            || self.reached.commit >= wish.until.number()
+            || self.reached.place.commit >= wish.until.number()
             || (self.facts.is_empty() && self.passed_over >= PASSED_OVER_MAX)
     }
 }
@@ -153,7 +153,7 @@ async fn page(client: &Client, shared: &Shared, wish: &Wish) -> Result<Page, Fai
         let message = match timeout_at(deadline, said.next()).await {
             Ok(Some(message)) => message.map_err(Failure::Told)?,
             Ok(None) => return Err(Failure::Broken("the subscription is over".to_owned())),
-            Err(_) if page.reached.commit > wish.from.commit => return Ok(page),
+            Err(_) if page.reached.place.commit > wish.from.commit => return Ok(page),
             Err(_) => return Err(Failure::Silent(patience)),
         };
         match message {
@@ -163,9 +163,7 @@ async fn page(client: &Client, shared: &Shared, wish: &Wish) -> Result<Page, Fai
                     return Ok(page);
                 }
             }
-            SubscriptionEvent::Checkpoint(at) => {
-                page.reached = if at.commit > page.reached.commit { at } else { page.reached };
-            }
+            SubscriptionEvent::Checkpoint(at) => page.reached.checkpoint(at),
             // Where nothing was found yet the server has not got as far as we know that there is more.
             SubscriptionEvent::CaughtUp if !page.facts.is_empty() => return Ok(page),
             _ => {}
@@ -185,10 +183,11 @@ impl Shared {
         let mut wish = Wish { from, after, until, events, bytes, with };
         loop {
             let page = self.page_of(wish).await?;
-            self.known.read(page.reached);
-            let may_come = page.reached.commit < until.number();
-            if page.facts.is_empty() && may_come && page.reached.commit > wish.from.commit {
-                wish.from = page.reached;
+            let reached = page.reached.place;
+            self.known.read(reached);
+            let may_come = reached.commit < until.number();
+            if page.facts.is_empty() && may_come && reached.commit > wish.from.commit {
+                wish.from = reached;
                 continue;
             }
             for (fact, _) in &page.facts {
