@@ -106,6 +106,12 @@ const all = {
       await page.waitForFunction((tall) => document.documentElement.scrollHeight > tall + 100, before);
       if (words) await page.waitForFunction(isAtEnd).catch(() => { throw new Error(`not so: ${words}`); });
     };
+    /// A key or the wheel scrolls for some frames.
+    const still = () => page.waitForFunction(() => {
+      globalThis.stillFor = globalThis.was === scrollY ? globalThis.stillFor + 1 : 0;
+      globalThis.was = scrollY;
+      return globalThis.stillFor > 20;
+    });
     const newest = page.locator("#chat-newest");
     await opened(page, "talker");
     await said(page, "talk on");
@@ -115,6 +121,7 @@ const all = {
     await page.mouse.move(700, 300);
     await page.mouse.wheel(0, -300);
     await newest.waitFor();
+    await still();
     const there = await page.evaluate(() => scrollY);
     await grown();
     expect(Math.abs(await page.evaluate(() => scrollY) - there) < 2, "the reader was not moved");
@@ -125,6 +132,7 @@ const all = {
     await page.locator("#main").focus();
     await page.keyboard.press("ArrowUp");
     await page.waitForFunction(() => innerHeight + scrollY < document.documentElement.scrollHeight - 60);
+    await still();
     await page.evaluate(() => scrollTo(0, document.documentElement.scrollHeight));
     await newest.waitFor({ state: "hidden" });
     await grown("scrolled back to its end");
