@@ -288,7 +288,7 @@ fn tell(report: &Report, took_ms: u64, output: &Output) -> Result<(), Failure> {
         format!(
             "transcripts  {}{}{}",
             n(report.transcripts),
-            missing(report.transcripts_absent, "not there any more"),
+            missing(report.transcripts_absent, "not here: removed as old, or of another node"),
             missing(report.transcripts_erased, "erased")
         ),
         format!("read models  {rows}"),

@@ -90,7 +90,7 @@ pub struct Report {
     pub kept_checkpoints: u64,
     /// Transcripts that were compared.
     pub transcripts: u64,
-    /// Transcripts that are not there any more: old ones are removed.
+    /// Transcripts that are not here: old ones are removed, and of several nodes each has its own.
     pub transcripts_absent: u64,
     /// Transcripts that were erased.
     pub transcripts_erased: u64,

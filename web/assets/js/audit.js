@@ -30,7 +30,7 @@ function show(report) {
     ["Texts", number(report.contents) + extra(report.contents_erased, "erased")],
     ["Tiles", number(report.tiles) + extra(report.tiles_missing, "missing")],
     ["Checkpoints", `${number(report.checkpoints)}, the last of ${number(report.signed_events)} events`],
-    ["Transcripts", number(report.transcripts) + extra(report.transcripts_absent, "removed as old") + extra(report.transcripts_erased, "erased")],
+    ["Transcripts", number(report.transcripts) + extra(report.transcripts_absent, "not here") + extra(report.transcripts_erased, "erased")],
     ["Tree", report.root],
     ["Key", (report.key ?? "none") + extra(report.keys_before.length, "before it")],
   ];

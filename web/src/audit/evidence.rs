@@ -133,7 +133,7 @@ fn found(report: &Report) -> Markup {
             format!(
                 "{}{}{}",
                 number(report.transcripts),
-                extra(report.transcripts_absent, "removed as old"),
+                extra(report.transcripts_absent, "not here"),
                 extra(report.transcripts_erased, "erased"),
             ),
         ),
