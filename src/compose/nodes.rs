@@ -236,26 +236,4 @@ impl Member {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn authorities_that_can_not_vouch_for_anybody_keep_the_node_from_starting() {
-        let temp = tempfile::tempdir().expect("a folder");
-        let path = temp.path().join("authority.pem");
-        let settings = Settings {
-            node_ca_file: Some(path.clone()),
-            ..Settings::defaults(temp.path().join("data"), temp.path().join("work"))
-        };
-        let refused =
-            |settings: &Settings| authorities(settings).expect_err("nothing to trust").to_string();
-        assert!(refused(&settings).contains("authority.pem"), "there is no such file");
-        for text in ["", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
-            std::fs::write(&path, text).expect("written");
-            let problem = refused(&settings);
-            assert!(problem.contains("node_ca_file"), "{problem}");
-        }
-        let none = Settings { node_ca_file: None, ..settings };
-        assert!(authorities(&none).expect("nothing was named").is_empty());
-    }
-}
+mod tests;

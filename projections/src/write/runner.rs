@@ -86,7 +86,7 @@ async fn make_ready(shared: &Arc<Shared>) -> Result<Position, RebuildError> {
         (None, FileState::Current(position)) => return Ok(position),
         (Some(reason), _) | (None, FileState::Stale(reason)) => reason,
     };
-    tracing::info!(%reason, events = head.number(), "the read models are made anew");
+    tracing::info!(%reason, head = head.number(), "the read models are made anew");
     shared.set_health(Health::Rebuilding(Progress { head: head.number(), ..Progress::default() }));
     let told = Arc::clone(shared);
     let progress = move |progress| told.set_health(Health::Rebuilding(progress));
