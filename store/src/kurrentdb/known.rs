@@ -100,29 +100,34 @@ impl Known {
     /// The nearest place that is not after a position.
     pub(super) fn at_or_before(&self, position: Position) -> Nearest {
         let (places, number) = (self.places(), position.number());
-        let passed = places.passed.partition_point(|passed| *passed <= number);
-        if let Some(before) = passed.checked_sub(1).and_then(|last| places.passed.get(last)) {
-            return Nearest { place: Some(place(Position::new(*before))), is_next: true };
-        }
-        let read = places.read.range(..=number).next_back();
-        Nearest {
-            place: read.map(|(_, at)| *at),
-            is_next: read.is_some_and(|(commit, _)| *commit == number),
-        }
+        let next = places.passed.partition_point(|passed| *passed <= number);
+        let passed = next.checked_sub(1).and_then(|last| places.passed.get(last)).copied();
+        // After the last that was passed on others may stand that are not known.
+        let is_between = passed.is_some() && next < places.passed.len();
+        let read = places.read.range(..=number).next_back().map(|(_, at)| *at);
+        let passed = passed.map(|passed| place(Position::new(passed)));
+        let nearest = match (passed, read) {
+            (Some(passed), Some(read)) if !is_between && read.commit > passed.commit => Some(read),
+            (passed, read) => passed.or(read),
+        };
+        let is_there = nearest.is_some_and(|at| at.commit == number);
+        Nearest { place: nearest, is_next: is_between || is_there }
     }
 
     /// The nearest place that is not before a position.
     pub(super) fn at_or_after(&self, position: Position) -> Nearest {
         let (places, number) = (self.places(), position.number());
-        let passed = places.passed.partition_point(|passed| *passed < number);
-        if let Some(after) = places.passed.get(passed).filter(|at| passed > 0 || **at == number) {
-            return Nearest { place: Some(place(Position::new(*after))), is_next: true };
-        }
-        let read = places.read.range(number..).next();
-        Nearest {
-            place: read.map(|(_, at)| *at),
-            is_next: read.is_some_and(|(commit, _)| *commit == number),
-        }
+        let next = places.passed.partition_point(|passed| *passed < number);
+        let passed = places.passed.get(next).map(|passed| place(Position::new(*passed)));
+        // Before the first that is remembered others may stand that are not.
+        let is_between = passed.is_some() && next > 0;
+        let read = places.read.range(number..).next().map(|(_, at)| *at);
+        let nearest = match (passed, read) {
+            (Some(passed), Some(read)) if !is_between && read.commit < passed.commit => Some(read),
+            (passed, read) => passed.or(read),
+        };
+        let is_there = nearest.is_some_and(|at| at.commit == number);
+        Nearest { place: nearest, is_next: is_between || is_there }
     }
 }
 
@@ -147,10 +152,14 @@ mod tests {
         known.passed(Position::START);
         assert_eq!(near(&known, 130), [(Some(120), true), (Some(170), true)]);
         assert_eq!(near(&known, 120), [(Some(120), true), (Some(120), true)]);
-        assert_eq!(near(&known, 200), [(Some(170), true), (None, false)]);
+        assert_eq!(near(&known, 170), [(Some(170), true), (Some(170), true)]);
+        assert_eq!(near(&known, 200), [(Some(170), false), (None, false)], "who knows what comes");
+        known.read(place(Position::new(180)));
+        assert_eq!(near(&known, 200), [(Some(180), false), (None, false)]);
+        assert_eq!(near(&known, 180), [(Some(180), true), (Some(180), true)]);
         assert_eq!(
             near(&known, 99),
-            [(None, false), (None, false)],
+            [(None, false), (Some(100), false)],
             "what came before is not known"
         );
         for number in [10, 30] {
