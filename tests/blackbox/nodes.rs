@@ -353,6 +353,11 @@ async fn three_nodes_lose_one_after_the_other_and_never_run_more_than_the_slots(
     let sixth = cluster.submit_to_all(&[next], 2).await;
     proxy.whole.send_replace(false);
     cluster.await_ends(0, &sixth).await;
+    let began = Instant::now();
+    while cluster.nodes[2].get("/readyz").await.0 != StatusCode::SERVICE_UNAVAILABLE {
+        assert!(began.elapsed() < PATIENCE, "it is ready, and cut off: {}", cluster.nodes[2].log());
+        tokio::time::sleep(LOOK).await;
+    }
     proxy.whole.send_replace(true);
     cluster
         .await_nodes("all live again", |told| told.iter().filter(|n| lives(n)).count() == 3)

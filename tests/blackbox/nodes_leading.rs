@@ -103,17 +103,23 @@ async fn assert_caught_up(node: &Server, (schedule, catch_up): (&str, &str), min
     assert!(ticks.iter().any(|tick| tick["tick"] == json!(minute)), "{ticks:?}");
 }
 
+/// The next message that is such; others may come before it.
+async fn next_that(receiver: &mut Receiver, is: impl Fn(&Came) -> bool) -> Came {
+    let began = Instant::now();
+    loop {
+        let came = receiver.next().await;
+        if is(&came) {
+            return came;
+        }
+        assert!(began.elapsed() < PATIENCE, "it does not come, but {}", came.body);
+    }
+}
+
 /// The message that was on its way comes again, the same, and is taken.
 async fn assert_told_again(node: &Server, receiver: &mut Receiver, webhook: &str, held: &Came) {
     let id = held.headers["webhook-id"].clone();
-    loop {
-        // Others may be told before it.
-        let came = receiver.next().await;
-        if came.headers["webhook-id"] == id {
-            assert_eq!(came.body, held.body);
-            break;
-        }
-    }
+    let again = next_that(receiver, |came| came.headers["webhook-id"] == id).await;
+    assert_eq!(again.body, held.body);
     let path = format!("/api/webhooks/{webhook}/deliveries?state=delivered&limit=100");
     let of_message = |told: &Value| {
         let taken = told["deliveries"].as_array().expect("messages");
@@ -158,8 +164,8 @@ async fn a_tick_a_payment_and_a_message_are_done_once_although_their_leader_is_k
 
     before_a_minute(BEGUN_BEFORE).await;
     receiver.status.store(SILENT, std::sync::atomic::Ordering::SeqCst);
-    shop.server.submit("demo", "hello").await;
-    let held = receiver.next().await;
+    let run = shop.server.submit("demo", "hello").await;
+    let held = next_that(&mut receiver, |came| came.body.contains(&run)).await;
     shop.facilitator.misbehave("settle", "then_hang").await;
     let offer = shop.offer().await;
     let made = json!({"key": payer.key, "accepted": offer["accepts"][0]});

@@ -394,6 +394,14 @@ fn a_slot_counts_for_its_start_also_where_that_comes_to_nothing_before_the_log_t
 }
 
 #[test]
+fn a_slot_whose_answer_was_lost_counts_as_taken() {
+    use Step::{Begin, GoOn, LoseAnswer, Move, Read, TakeOver};
+    // Its node reads that another was moved to the front before it reads what it has appended itself.
+    let lost = [TakeOver(0), Move(2), LoseAnswer(0, 0), Read(0, 1)];
+    step_by_step(&[&lost[..], &[Begin(0), GoOn(0, 0), GoOn(0, 0)]].concat());
+}
+
+#[test]
 fn a_slot_that_may_be_taken_is_not_taken_again_where_others_have_them_all() {
     use Step::{GoOn, LoseAnswer, Move, Submit, TakeOver};
     let first = [Move(0), Submit, TakeOver(1), Submit, Move(2), GoOn(1, 0)];
