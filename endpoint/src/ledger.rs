@@ -20,6 +20,8 @@ use crate::log::{
 };
 use crate::open::OpenStore;
 
+/// Events of one stream that are read at a time: their texts come along, each up to some hundred kilobytes.
+const STREAM_PAGE_EVENTS: usize = 64;
 /// Ticks of 100 ns in a microsecond.
 const TICKS_PER_MICRO: i64 = 10;
 
@@ -73,6 +75,7 @@ impl LedgerLog {
         limit: usize,
     ) -> Result<StreamPage, LogError> {
         let Some(stream) = self.prefix.ledger_stream(name) else { return self.text(name).await };
+        let limit = limit.min(STREAM_PAGE_EVENTS);
         let read = match from {
             StreamFrom::UpFrom(revision) => {
                 self.store.read_stream(&stream, revision, limit, With::Contents).await

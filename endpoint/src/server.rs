@@ -26,8 +26,11 @@ use crate::service::{self, Served};
 pub const CONNECTIONS_MAX: usize = 512;
 /// Calls of one connection at once.
 pub const CALLS_PER_CONNECTION_MAX: u32 = 256;
-/// How long a TLS handshake may take.
+/// How long a TLS handshake may take, and then the first bytes of HTTP/2 to come in.
 const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
+/// What a client of HTTP/2 sends before anything else, in bytes. Until then nobody asks whether it is
+/// there.
+const PREFACE_BYTES: usize = 24;
 /// How often a silent client is asked whether it is there.
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(30);
 /// How long it may take to answer.
@@ -181,7 +184,8 @@ async fn established(
             Err(_) => return None,
         },
     };
-    Some(Connection { wire, peer, _place: place })
+    let begin = Some(Begin { until: Box::pin(tokio::time::sleep(HANDSHAKE_WAIT)), bytes: 0 });
+    Some(Connection { wire, peer, begin, _place: place })
 }
 
 /// Acknowledges at once what it reads.
@@ -253,7 +257,24 @@ enum Wire {
 struct Connection {
     wire: Wire,
     peer: Peer,
+    /// Nothing once it has begun to speak.
+    begin: Option<Begin>,
     _place: OwnedSemaphorePermit,
+}
+
+/// What has come in of a connection's beginning, and until when it may take.
+struct Begin {
+    until: Pin<Box<tokio::time::Sleep>>,
+    bytes: usize,
+}
+
+impl Connection {
+    fn poll_wire(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &mut self.wire {
+            Wire::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Wire::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
 }
 
 impl Connected for Connection {
@@ -270,10 +291,18 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut self.wire {
-            Wire::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Wire::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        let before = buf.filled().len();
+        let read = self.poll_wire(cx, buf);
+        let Some(begin) = &mut self.begin else { return read };
+        if read.is_ready() {
+            begin.bytes += buf.filled().len() - before;
+            if begin.bytes >= PREFACE_BYTES {
+                self.begin = None;
+            }
+            return read;
         }
+        ready!(begin.until.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 

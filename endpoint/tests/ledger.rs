@@ -161,3 +161,29 @@ async fn whoever_follows_is_told_of_what_comes_in_the_log_and_in_streams_of_clie
     world.store.close().await;
     while head.changed().await.is_ok() {}
 }
+
+#[tokio::test]
+async fn a_long_stream_is_read_in_pages_that_are_not_larger_than_memory_should_be() {
+    let world = world(false).await;
+    for number in 0..150 {
+        world.append(&execution(1), vec![event(number)]).await;
+    }
+    let revisions = async |mut from: StreamFrom| {
+        let (mut seen, mut largest) = (Vec::new(), 0);
+        loop {
+            let page = world.log.read_stream("ledger.execution-1", from, 1_000).await.unwrap();
+            let StreamPage::Found { events, next } = page else { panic!("it is there") };
+            largest = largest.max(events.len());
+            seen.extend(events.iter().map(|event| event.revision));
+            match next {
+                Some(next) => from = next,
+                None => return (seen, largest),
+            }
+        }
+    };
+    let (up, largest) = revisions(StreamFrom::UpFrom(0)).await;
+    assert_eq!(up, (0..150).collect::<Vec<_>>());
+    assert!(largest < 100, "{largest} events at once");
+    let (down, _) = revisions(StreamFrom::DownFrom(u64::MAX)).await;
+    assert_eq!(down, (0..150).rev().collect::<Vec<_>>());
+}

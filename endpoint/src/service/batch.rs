@@ -42,8 +42,17 @@ struct Open {
     expected: Expected,
     wait: std::time::Duration,
     collected: Collected,
-    /// Kept until the last part, so that each append is answered once.
-    refused: Option<WriteError>,
+    /// Why it will not be stored; kept until the last part, so that each append is answered once. Of
+    /// such an append nothing more is kept.
+    refused: Option<Refused>,
+}
+
+/// Why an append is not stored.
+enum Refused {
+    /// Who calls may not.
+    Caller(Status),
+    /// It can't be as it is.
+    Append(WriteError),
 }
 
 type Answers = mpsc::Sender<Result<BatchAppendResp, Status>>;
@@ -63,15 +72,17 @@ pub(super) async fn serve(
     while more || !storing.is_empty() {
         tokio::select! {
             Some(answer) = storing.next() => {
-                // Who calls is the same for all appends of a call: it is not known who, or it is.
-                let unknown = Result::is_err(&answer);
-                if answers.send(answer).await.is_err() || unknown {
+                if answers.send(Ok(answer)).await.is_err() {
                     return;
                 }
             }
             message = messages.next(), if more && storing.len() < AT_ONCE_MAX => {
-                match message.transpose().and_then(|message| taken(&mut open, message)) {
-                    Ok(Taken::Complete(complete)) => storing.push(store(&served, &caller, complete)),
+                let taken = match message.transpose() {
+                    Ok(message) => taken(&served, &caller, &mut open, message).await,
+                    Err(status) => Err(status),
+                };
+                match taken {
+                    Ok(Taken::Complete(complete)) => storing.push(store(&served, complete)),
                     Ok(Taken::Part) => {}
                     Ok(Taken::End) => more = false,
                     Err(status) => {
@@ -96,13 +107,23 @@ enum Taken {
     End,
 }
 
-fn taken(open: &mut HashMap<Uuid, Open>, message: Option<BatchAppendReq>) -> Result<Taken, Status> {
+/// Takes a message in. Whether its sender may append is asked before anything of an append is kept.
+async fn taken(
+    served: &Served,
+    caller: &Caller,
+    open: &mut HashMap<Uuid, Open>,
+    message: Option<BatchAppendReq>,
+) -> Result<Taken, Status> {
     let Some(message) = message else { return Ok(Taken::End) };
     let id = parsed_id(message.correlation_id.as_ref())
         .ok_or_else(|| bad_request("a batch has a correlation id"))?;
     let mut current = match (open.remove(&id), message.options, message.correlation_id) {
         (Some(current), _, _) => current,
-        (None, Some(options), Some(correlation)) => begun(correlation, options)?,
+        (None, Some(options), Some(correlation)) => {
+            let mut begun = begun(correlation, options)?;
+            begun.refused = refusal(served, caller, &begun.stream).await?.map(Refused::Caller);
+            begun
+        }
         _ => return Err(bad_request("a batch begins with its options")),
     };
     for event in message.proposed_messages {
@@ -116,11 +137,15 @@ fn taken(open: &mut HashMap<Uuid, Open>, message: Option<BatchAppendReq>) -> Res
             event.data,
         ) {
             Ok(()) => {}
-            Err(Unfit::Refused(error)) => current.refused = Some(error),
+            Err(Unfit::Refused(error)) => current.refused = Some(Refused::Append(error)),
             Err(Unfit::Wrong(status)) => {
-                current.refused = Some(WriteError::Malformed(status.message().to_owned()));
+                let problem = WriteError::Malformed(status.message().to_owned());
+                current.refused = Some(Refused::Append(problem));
             }
         }
+    }
+    if current.refused.is_some() {
+        current.collected = Collected::default();
     }
     if message.is_final {
         return Ok(Taken::Complete(Box::new(current)));
@@ -132,6 +157,16 @@ fn taken(open: &mut HashMap<Uuid, Open>, message: Option<BatchAppendReq>) -> Res
     }
     open.insert(id, current);
     Ok(Taken::Part)
+}
+
+/// Why a caller may not append to a stream; none where it may. An error where it is not known who calls,
+/// which is the same for all appends of a call.
+async fn refusal(served: &Served, caller: &Caller, stream: &str) -> Result<Option<Status>, Status> {
+    match served.admit(caller, &Call::Append(stream.to_owned())).await {
+        Ok(_) => Ok(None),
+        Err(status) if status.code() == Code::Unauthenticated => Err(status),
+        Err(status) => Ok(Some(status)),
+    }
 }
 
 fn begun(correlation: shared::Uuid, options: Options) -> Result<Open, Status> {
@@ -170,32 +205,25 @@ fn wait(deadline: Option<&DeadlineOption>) -> std::time::Duration {
     std::time::Duration::new(asked.0.min(DEADLINE_MAX_S), asked.1.min(999_999_999)).min(longest)
 }
 
-async fn store(
-    served: &Served,
-    caller: &Caller,
-    open: Box<Open>,
-) -> Result<BatchAppendResp, Status> {
+async fn store(served: &Served, open: Box<Open>) -> BatchAppendResp {
     let Open { correlation, stream, expected, wait, collected, refused } = *open;
-    let result = match served.admit(caller, &Call::Append(stream.clone())).await {
-        Err(status) if status.code() == Code::Unauthenticated => return Err(status),
-        Err(status) => Answer::Error(refused_in_batch(&status)),
-        Ok(_) => {
-            let stored = if let Some(error) = refused {
-                Err(error)
-            } else {
-                let append = served.log.append(stream.clone(), expected, collected.events);
-                tokio::time::timeout(wait, append).await.unwrap_or_else(|_| {
-                    let problem = format!("not stored within {} ms", wait.as_millis());
-                    Err(LogError::Unavailable(problem).into())
-                })
-            };
-            match stored {
-                Ok(written) => Answer::Success(success(written)),
-                Err(error) => Answer::Error(in_batch(&error, &stream, expected)),
-            }
+    let stored = match refused {
+        Some(Refused::Caller(status)) => Err(refused_in_batch(&status)),
+        Some(Refused::Append(error)) => Err(in_batch(&error, &stream, expected)),
+        None => {
+            let append = served.log.append(stream.clone(), expected, collected.events);
+            let stored = tokio::time::timeout(wait, append).await.unwrap_or_else(|_| {
+                let problem = format!("not stored within {} ms", wait.as_millis());
+                Err(LogError::Unavailable(problem).into())
+            });
+            stored.map_err(|error| in_batch(&error, &stream, expected))
         }
     };
-    Ok(BatchAppendResp {
+    let result = match stored {
+        Ok(written) => Answer::Success(success(written)),
+        Err(status) => Answer::Error(status),
+    };
+    BatchAppendResp {
         correlation_id: Some(correlation),
         stream_identifier: Some(identifier(&stream)),
         expected_stream_position: Some(match expected {
@@ -205,7 +233,7 @@ async fn store(
             Expected::Exact(revision) => Believed::StreamPosition(revision),
         }),
         result: Some(result),
-    })
+    }
 }
 
 fn success(written: Written) -> Success {

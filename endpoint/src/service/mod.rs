@@ -175,9 +175,11 @@ impl Streams for StreamsOf {
     async fn read(&self, request: Request<ReadReq>) -> Result<Response<Answers<ReadResp>>, Status> {
         let caller = Caller::of(&request);
         let options = request.into_inner().options;
-        let plan = Plan::from_wire(options.ok_or_else(|| bad_request("options are missing"))?)?;
-        let admitted = self.0.admit(&caller, &plan.call()).await?;
+        let options = options.ok_or_else(|| bad_request("options are missing"))?;
+        // What costs something is done only for those that may read: a filter is compiled.
+        let admitted = self.0.admit(&caller, &plan::call(&options)?).await?;
         let (out, messages) = out::way(self.0.place()?);
+        let plan = Plan::from_wire(options)?;
         let served = Arc::clone(&self.0);
         tokio::spawn(async move {
             if let Some(count) = plan.count {
@@ -220,6 +222,8 @@ impl Streams for StreamsOf {
         request: Request<Streaming<BatchAppendReq>>,
     ) -> Result<Response<Answers<BatchAppendResp>>, Status> {
         let caller = Caller::of(&request);
+        // Each append is asked for by itself; but nobody takes a place who is not known at all.
+        self.0.admit(&caller, &Call::Discover).await?;
         let place = self.0.place()?;
         let (answers, taken) = mpsc::channel(batch::ANSWERS_MAX);
         let served = Arc::clone(&self.0);

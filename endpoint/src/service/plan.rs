@@ -82,17 +82,18 @@ impl Plan {
     /// Refuses a position from which the log can't be read.
     pub async fn check_place(&self, log: &dyn Log) -> Result<(), Status> {
         let Source::All { named: Some(position), .. } = self.source else { return Ok(()) };
-        match log.is_place(position).await.map_err(|error| of_log(&error))? {
-            true => Ok(()),
-            false => Err(invalid_position()),
-        }
+        let is_place = log.is_place(position).await.map_err(|error| of_log(&error))?;
+        if is_place { Ok(()) } else { Err(invalid_position()) }
     }
+}
 
-    /// What the caller must be allowed to do.
-    pub fn call(&self) -> Call {
-        match &self.source {
-            Source::All { .. } => Call::ReadAll,
-            Source::Stream { name, .. } => Call::ReadStream(name.clone()),
+/// What the caller of a read must be allowed to do.
+pub(super) fn call(options: &Options) -> Result<Call, Status> {
+    match &options.stream_option {
+        None => Err(bad_request("a stream or $all is missing")),
+        Some(StreamOption::All(_)) => Ok(Call::ReadAll),
+        Some(StreamOption::Stream(stream)) => {
+            Ok(Call::ReadStream(name(stream.stream_identifier.clone())?))
         }
     }
 }

@@ -14,8 +14,8 @@ use crate::wire::streams::ReadResp;
 pub(super) const PAGE_MAX_EVENTS: usize = 1_000;
 /// Events of the first page of a filtered read that wants few.
 const FIRST_PAGE_EVENTS: usize = 32;
-/// Events after which matching lets others work.
-const MATCHES_AT_ONCE: usize = 64;
+/// Events after which matching lets others work: an expression may take milliseconds for each.
+const MATCHES_AT_ONCE: usize = 16;
 
 /// Why a read ended before its end.
 pub(super) enum Ended {
@@ -129,7 +129,7 @@ pub(super) async fn matching(
             wanted.push(event);
         }
         if ordinal % MATCHES_AT_ONCE == MATCHES_AT_ONCE - 1 {
-            tokio::task::consume_budget().await;
+            tokio::task::yield_now().await;
         }
     }
     Ok(wanted)
