@@ -37,10 +37,8 @@ impl Shared {
         if limit == 0 || before == Position::START {
             return Ok(Vec::new());
         }
-        let from = match before > self.end_of_log().await? {
-            true => None,
-            false => self.place_after(before).await?,
-        };
+        let is_beyond = before > self.end_of_log().await?;
+        let from = if is_beyond { None } else { self.place_after(before).await? };
         let facts = self.facts_before(from, (before, Position::START), limit.min(BACK_MAX)).await?;
         self.with_texts(facts, Texts::new(), with).await
     }

@@ -104,12 +104,12 @@ impl Shared {
     /// but how long some reads take.
     pub(super) async fn mark_or_tell(&self, only_after_facts: bool) {
         let marked = async {
-            let last = match only_after_facts {
-                true => self.events_of(&self.prefix.marks_stream(), From::End, 1).await?,
-                false => Vec::new(),
-            };
+            let last = self.events_of(&self.prefix.marks_stream(), From::End, 1).await?;
             let marked = last.first().map_or(0, |mark| mark.position.commit);
-            if self.known_head().number() > marked { self.mark(None).await } else { Ok(()) }
+            if only_after_facts && self.known_head().number() <= marked {
+                return Ok(());
+            }
+            self.mark(None).await
         };
         if let Err(error) = marked.await {
             tracing::debug!(%error, "a mark could not be set along the event log");
