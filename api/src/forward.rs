@@ -82,12 +82,10 @@ pub(crate) async fn forward(
             None => no_leader().into_response(),
         };
     }
-    if came_on {
-        return next.run(request).await;
-    }
     let Some(execution) = transcript_of(&request) else { return next.run(request).await };
     match forwarder.elsewhere(&station, execution).await {
-        Some(node) => match station.node(node) {
+        // Once forwarded it is not sent on again, nor taken for one that was removed.
+        Some(node) => match station.node(node).filter(|_| !came_on) {
             Some(other) => forwarder.ask(&station, &other.url, request).await,
             None => node_gone(node).into_response(),
         },
@@ -125,7 +123,7 @@ fn no_leader() -> Problem {
 }
 
 fn node_gone(node: NodeId) -> Problem {
-    let detail = format!("the transcript lies on the node {node}, which is not heard of");
+    let detail = format!("the transcript lies on the node {node}, which can't be asked");
     Problem::new(Code::NodeUnreachable, detail).retry_after(NO_LEADER_RETRY_S)
 }
 

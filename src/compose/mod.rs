@@ -7,7 +7,7 @@ mod eventstore;
 mod first_start;
 pub mod log;
 mod metrics;
-mod nodes;
+pub mod nodes;
 mod notary;
 mod open_work;
 pub mod paid;

@@ -123,6 +123,11 @@ fn node_id(data_dir: &DataDir) -> Result<NodeId, ServeError> {
     text.parse().map_err(|_| problem())
 }
 
+/// Which node the data directory is, where the settings make it one of several.
+pub fn own_id(settings: &Settings, data_dir: &DataDir) -> Result<Option<NodeId>, ServeError> {
+    settings.cluster_secret_file.as_ref().map(|_| node_id(data_dir)).transpose()
+}
+
 /// What this node tells of itself.
 pub fn card(
     settings: &Settings,

@@ -120,7 +120,14 @@ async fn what_is_erased_anywhere_is_gone_from_the_node_where_it_ran_also_if_that
 
     // The node is down, and nobody is told anything but that it is erased.
     cluster.nodes[host].stop().await;
-    erase(&cluster.nodes[third], &second).await;
+    // From the command line, in the folder of a node that is down as well.
+    cluster.nodes[third].stop().await;
+    let asked = ["erase", "--execution", &second, "--reason", "asked", "--yes", "--json"];
+    let done = cluster.nodes[third].command_with(&asked, &cluster.environment(&[]));
+    let said = String::from_utf8_lossy(&done.stderr);
+    let done: Value = serde_json::from_slice(&done.stdout).unwrap_or_else(|_| panic!("{said}"));
+    assert_eq!((&done["transcripts"], &done["transcripts_elsewhere"]), (&json!(1), &json!(1)));
+    cluster.nodes[third].start_again().await;
     for node in [0, third] {
         assert_eq!(refused(&cluster.nodes[node], &agent, &second).await, "content_erased");
         let code = refused(&cluster.nodes[node], &agent, &kept).await;

@@ -177,6 +177,13 @@ fn tell(total: &Total, dry_run: bool, output: &Output) -> Result<(), Failure> {
             number(total.count("open"))
         ));
     }
+    if total.count("transcripts_elsewhere") > 0 && !dry_run {
+        output.remark(&format!(
+            "{} of the transcripts lie on other nodes: nobody is answered them any more, and their \
+             files go when these nodes read of it",
+            number(total.count("transcripts_elsewhere"))
+        ));
+    }
     if total.overwritten == Some(false) {
         output.remark("what is left of the texts in free room of the files is overwritten soon");
     }
@@ -185,7 +192,9 @@ fn tell(total: &Total, dry_run: bool, output: &Output) -> Result<(), Failure> {
 
 impl Total {
     fn add(&mut self, part: &Value) {
-        for name in ["texts", "transcripts", "bytes", "erased_before", "open"] {
+        let counts =
+            ["texts", "transcripts", "transcripts_elsewhere", "bytes", "erased_before", "open"];
+        for name in counts {
             let more = part.get(name).and_then(Value::as_u64).unwrap_or(0);
             let all = self.count(name).saturating_add(more);
             self.counts.insert(name.to_owned(), json!(all));

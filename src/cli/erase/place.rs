@@ -18,6 +18,7 @@ use super::super::{Failure, Global, rebuild};
 use crate::client::{Client, ClientError};
 use crate::compose::data_dir::DataDir;
 use crate::compose::log::{self, Writable};
+use crate::compose::nodes;
 
 /// How long the read models may take to overwrite what is left of the texts.
 const OVERWRITTEN_WAIT: Duration = Duration::from_mins(10);
@@ -71,6 +72,12 @@ impl Place {
                 let ledger = Ledger::new(Arc::clone(&store), Arc::new(SystemClock));
                 let transcripts = Transcripts::new(data_dir.runs(), data_dir.transcripts());
                 let eraser = Eraser::new(ledger, transcripts);
+                let own = nodes::own_id(&settings, &data_dir);
+                let own = own.map_err(|error| Failure::Fault(error.to_string()))?;
+                let eraser = match own {
+                    Some(own) => eraser.among(own),
+                    None => eraser,
+                };
                 Ok(Self::Directory(Box::new(Offline { data_dir, store, eraser, _opened: opened })))
             }
             Err(error) => Err(error.into()),
@@ -158,6 +165,7 @@ impl Offline {
         };
         json!({
             "dry_run": dry_run, "texts": step.texts, "transcripts": step.transcripts,
+            "transcripts_elsewhere": step.elsewhere,
             "bytes": step.bytes, "erased_before": step.erased_before, "open": step.open_count,
             "open_executions": step.open,
             "places": step.named.into_iter().map(place).collect::<Vec<_>>(),
