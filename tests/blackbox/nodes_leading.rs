@@ -30,7 +30,7 @@ const LOOK: Duration = Duration::from_millis(50);
 async fn before_a_minute(long: Duration) -> Timestamp {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     let minute = Duration::from_secs((now + long).as_secs() / 60 * 60 + 60);
-    tokio::time::sleep(minute - long - now).await;
+    tokio::time::sleep(minute.saturating_sub(now + long)).await;
     Timestamp::from_micros(i64::try_from(minute.as_micros()).expect("a time"))
 }
 
