@@ -81,20 +81,38 @@ impl Shared {
             let current = self.last_revision(&parcel.name).await?;
             return Err(AppendError::WrongExpectedRevision { current });
         }
-        let (mut pause, mut tries, mut unexplained) = (PAUSE_MIN, 0_u32, 0_u32);
+        let mut tries = 0;
+        let delivered = self.send_until_certain(parcel, deadline, &mut tries).await;
+        delivered.map_err(|error| match error {
+            AppendError::Store(fault) if tries > 0 => self.in_doubt(fault).into(),
+            other => other,
+        })
+    }
+
+    /// What a fault is to who has sent something that may have been stored: never that nothing was.
+    pub(super) fn in_doubt(&self, fault: StoreError) -> StoreError {
+        match fault {
+            StoreError::Unreachable(_) | StoreError::Closed(_) | StoreError::Busy(_) => {
+                StoreError::TimedOut(self.line().waits.answer.as_secs())
+            }
+            other => other,
+        }
+    }
+
+    async fn send_until_certain(
+        &self,
+        parcel: &Parcel<'_>,
+        deadline: Instant,
+        tries: &mut u32,
+    ) -> Result<Placed, AppendError> {
+        let (mut pause, mut unexplained) = (PAUSE_MIN, 0_u32);
         loop {
-            let session = match self.session(deadline).await {
-                // What was sent before may have been stored.
-                Err(StoreError::Unreachable(_)) if tries > 0 => {
-                    return Err(StoreError::TimedOut(self.line().waits.answer.as_secs()).into());
-                }
-                found => found?,
-            };
-            tries += 1;
+            let session = self.session(deadline).await?;
+            *tries += 1;
             let head = self.known_head();
             match self.attempt(&session, parcel).await {
                 Tried::Stored { revision: Some(revision), position: Some(position), at }
-                    if tries == 1 && position > head =>
+                    if *tries == 1 && position > head =>
                 {
                     self.sessions.are_well();
                     return Ok(Placed { revision, position, recorded_at: Some(at) });

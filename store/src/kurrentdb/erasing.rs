@@ -1,10 +1,11 @@
 //! Taking texts away: what is to be erased is written down, then the fact is appended, then the
-//! streams of the texts are deleted for ever. What was cut off is finished at the next opening.
+//! streams of the texts are deleted for ever. What was cut off is finished at the next opening of the log
+//! by any node, and before anybody is told that all that was erased is gone ([`Shared::finish_erasures`]).
 //!
 //! Deleted for ever (a tombstone) and not only deleted: a deletion that is repeated finds it done,
 //! and an append that is still under way can't bring the text back.
 
-use eventstore::{EventData, TombstoneStreamOptions};
+use eventstore::{EventData, RecordedEvent, TombstoneStreamOptions};
 use execution_ledger_domain::{EventId, StreamName, Timestamp};
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
@@ -23,11 +24,11 @@ const DONE: &str = "erasing.done";
 const DELETED_AT_ONCE: usize = 16;
 /// Events that are read at a time.
 const PAGE_EVENTS: usize = 500;
-/// Erasures that were cut off and are looked at in one opening.
+/// Erasures that were begun and not done which are remembered: most.
 const OPEN_MAX: usize = 1_000;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Begun {
+pub(super) struct Begun {
     /// The stream of the fact that tells of it.
     stream: String,
     /// The fact.
@@ -41,8 +42,41 @@ struct Done {
     begun: Uuid,
 }
 
+/// What was read of the stream of erasures.
+#[derive(Default)]
+pub(super) struct Told {
+    /// The revision from which it was not read yet.
+    unread: u64,
+    /// What was begun and not done.
+    open: Vec<(Uuid, Begun)>,
+}
+
+impl Told {
+    /// Answers of which events it says that something is taken away.
+    fn take_in(&mut self, event: &RecordedEvent) -> Result<Vec<EventId>, serde_json::Error> {
+        self.unread = event.revision.saturating_add(1);
+        let mut events = Vec::new();
+        match event.event_type.as_str() {
+            BEGUN => {
+                let begun: Begun = event.as_json()?;
+                events.extend(begun.texts.iter().map(|(event, _)| *event));
+                self.open.push((event.id, begun));
+            }
+            DONE => {
+                let done: Done = event.as_json()?;
+                self.open.retain(|(id, _)| *id != done.begun);
+            }
+            _ => {}
+        }
+        // The oldest were looked at before: their facts were never stored.
+        self.open.drain(..self.open.len().saturating_sub(OPEN_MAX));
+        Ok(events)
+    }
+}
+
 impl Shared {
-    /// Appends facts and takes texts away.
+    /// Appends facts and takes texts away. What is cut off between the two is finished by
+    /// [`Shared::finish_erasures`].
     pub(super) async fn append_events_erasing(
         &self,
         stream: &StreamName,
@@ -72,8 +106,12 @@ impl Shared {
                 return Err(error);
             }
         };
-        self.erase(&begun).await?;
-        self.note(DONE, Uuid::now_v7(), &Done { begun: id }).await?;
+        let finished = async {
+            self.erase(&begun).await?;
+            self.note(DONE, Uuid::now_v7(), &Done { begun: id }).await
+        };
+        // The fact is stored.
+        finished.await.map_err(|fault| self.in_doubt(fault))?;
         Ok(appended)
     }
 
@@ -92,10 +130,12 @@ impl Shared {
         Ok(())
     }
 
-    /// Finishes erasures that were begun and cut off; answers how many.
+    /// Finishes erasures that were begun and cut off, by whomever; answers how many.
     pub(super) async fn finish_erasures(&self) -> Result<usize, StoreError> {
+        self.look_for_erasures().await?;
+        let open = self.erased.told.lock().await.open.clone();
         let mut finished = 0;
-        for (id, begun) in self.open_erasures().await? {
+        for (id, begun) in open {
             let stream: StreamName = begun.stream.parse().map_err(|_| {
                 StoreError::Fault(format!("an erasure names no stream: {}", begun.stream))
             })?;
@@ -113,44 +153,20 @@ impl Shared {
     /// is believed only of other events.
     pub(super) async fn look_for_erasures(&self) -> Result<(), StoreError> {
         let name = self.prefix.erasing_stream();
-        let mut unread = self.erased.unread.lock().await;
+        let mut told = self.erased.told.lock().await;
         loop {
-            let page = self.events_of(&name, From::Revision(*unread), PAGE_EVENTS).await?;
-            for event in page.iter().filter(|event| event.event_type == BEGUN) {
-                match event.as_json::<Begun>() {
-                    Ok(begun) => self.erased.note(begun.texts.iter().map(|(event, _)| *event)),
-                    Err(_) => self.erased.note_any(),
+            let page = self.events_of(&name, From::Revision(told.unread), PAGE_EVENTS).await?;
+            for event in &page {
+                match told.take_in(event) {
+                    Ok(events) => self.erased.note(events),
+                    Err(error) => {
+                        tracing::error!(%error, id = %event.id, "an erasure can't be read");
+                        self.erased.note_any();
+                    }
                 }
             }
-            let Some(last) = page.last() else { return Ok(()) };
-            *unread = last.revision + 1;
             if page.len() < PAGE_EVENTS {
                 return Ok(());
-            }
-        }
-    }
-
-    async fn open_erasures(&self) -> Result<Vec<(Uuid, Begun)>, StoreError> {
-        let name = self.prefix.erasing_stream();
-        let odd = |error: serde_json::Error| StoreError::Fault(format!("{name}: {error}"));
-        let (mut open, mut from): (Vec<(Uuid, Begun)>, u64) = (Vec::new(), 0);
-        loop {
-            let page = self.events_of(&name, From::Revision(from), PAGE_EVENTS).await?;
-            for event in &page {
-                match event.event_type.as_str() {
-                    BEGUN => open.push((event.id, event.as_json().map_err(odd)?)),
-                    DONE => {
-                        let done: Done = event.as_json().map_err(odd)?;
-                        open.retain(|(id, _)| *id != done.begun);
-                    }
-                    _ => {}
-                }
-                from = event.revision + 1;
-            }
-            // The oldest were looked at by earlier openings: their facts were never stored.
-            open.drain(..open.len().saturating_sub(OPEN_MAX));
-            if page.len() < PAGE_EVENTS {
-                return Ok(open);
             }
         }
     }

@@ -77,8 +77,10 @@ pub(super) async fn messages(
 
 /// Passes on what is appended until the store is closed: the follower's thread.
 pub(super) fn follow(shared: &Arc<Shared>) {
+    // From where the followers' memory begins, not from the last fact that is known: one may have been
+    // appended since, and must not be left out.
     let mut follower = Follower {
-        reached: Reached::at(place(shared.known_head().max(shared.birth))),
+        reached: Reached::at(place(shared.recent.head().max(shared.birth))),
         held: Held::default(),
     };
     let mut pause = PAUSE_MIN;

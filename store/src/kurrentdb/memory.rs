@@ -151,8 +151,8 @@ impl Held {
 #[derive(Default)]
 pub(super) struct Erased {
     known: Mutex<ErasedEvents>,
-    /// The revision from which the stream of erasures was not read yet.
-    pub(super) unread: tokio::sync::Mutex<u64>,
+    /// What was read of the stream of erasures.
+    pub(super) told: tokio::sync::Mutex<super::erasing::Told>,
 }
 
 #[derive(Default)]

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventstore::{ClientSettings, Credentials};
+use eventstore::{ClientSettings, Credentials, NodePreference};
 
 use super::form::Prefix;
 use crate::clock::{Clock, SystemClock};
@@ -198,9 +198,19 @@ impl FromStr for ConnectionString {
         if hosts.is_empty() {
             return Err(malformed("it names no host"));
         }
+        // Of a password with a sign that ends the hosts the rest would be taken for options, and shown.
+        if options.contains('@') {
+            return Err(malformed(
+                "an @ after the hosts: special characters of a user and a password are percent-encoded",
+            ));
+        }
         let place = format!("esdb{discover}://{hosts}{options}");
         let parsed = Self { place, login };
-        parsed.parsed("")?;
+        // What other nodes are judged by, and whether an append was stored, must not be read where it may
+        // be old.
+        if parsed.parsed("")?.node_preference() != NodePreference::Leader {
+            return Err(malformed("nodePreference can be nothing but leader"));
+        }
         Ok(parsed)
     }
 }
@@ -319,6 +329,15 @@ mod tests {
     }
 
     #[test]
+    fn a_password_that_is_not_encoded_is_refused_and_not_shown() {
+        for text in ["esdb://user:12/secret@host:2113", "esdb://user:34?secret@host?tls=false"] {
+            let refused = text.parse::<ConnectionString>().unwrap_err().to_string();
+            assert!(refused.contains("percent-encoded"), "{refused}");
+            assert!(!refused.contains("secret"), "{refused}");
+        }
+    }
+
+    #[test]
     fn what_is_no_connection_string_is_refused_with_what_one_looks_like() {
         let bad = [
             "",
@@ -331,6 +350,8 @@ mod tests {
             "esdb://ho st",
             "esdb://a:b:c,d",
             "esdb://host?nodePreference=x",
+            "esdb://host?nodePreference=follower",
+            "esdb://a,b?nodepreference=Random",
             "esdb://host?userCertFile=/a",
         ];
         for text in bad {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected should stop at once")]
 
 mod defects;
+mod erasing;
 mod faults;
 mod places;
 mod proxy;
