@@ -35,14 +35,8 @@ export function resume() { resumed = performance.now(); follows(true); toEnd(); 
 /// What the reader opens may grow without being left.
 export function opened() { placed = false; }
 
-/// Whether the reader has come to the end as it was before more came: the browser tells of that late.
-const hasCome = () => scrollY > top && tall - innerHeight - scrollY <= NEAR;
-
 /// The page has grown, by lines, or by itself: a part has its true height only once it is in sight.
-export function grew(byLines = false) {
-  if (byLines && !following && hasCome()) follows(true);
-  if (following && (byLines || placed)) toEnd(); else tall = height();
-}
+export function grew(byLines = false) { if (following && (byLines || placed)) toEnd(); else tall = height(); }
 
 /// Whether the reader scrolled: up, or down to the end. The browser tells of every scrolling alike, and
 /// late: also of ours, of one before this page was shown, and of what became of the place as heights changed.
