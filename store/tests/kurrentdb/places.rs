@@ -4,13 +4,13 @@ use eventstore::{
     AppendToStreamOptions, EventData, Position as Place, ReadStreamOptions, StreamMetadataBuilder,
     StreamPosition, SubscribeToAllOptions,
 };
-use execution_ledger_store::kurrentdb::KurrentStore;
+use execution_ledger_store::kurrentdb::{KurrentImport, KurrentOptions, KurrentStore};
 use execution_ledger_store::{
-    EventStore, ExpectedRevision, NewEvent, Position, Recorded, With, contract,
+    EventStore, ExpectedRevision, NewEvent, NewLog as _, Position, Recorded, With, contract,
 };
 
 use crate::proxy::Proxy;
-use crate::world::{Server, all, opened, server, somebody, until_async};
+use crate::world::{Server, all, at, opened, server, somebody, until_async};
 
 /// Facts of the logs here: enough for several marks.
 const FACTS: usize = 3_500;
@@ -122,4 +122,24 @@ async fn a_log_without_marks_is_read_from_any_position_too() {
     let (whole, near_the_end) = answered(&server, &facts).await;
     assert!(near_the_end > whole / 3, "there is no other way: {near_the_end} of {whole} bytes");
     is_read_everywhere(&server, &facts).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_was_moved_there_has_marks_of_the_times_of_its_facts() {
+    let (from, to) = (server().await, server().await);
+    let facts = fill(&*opened(&[from.address()]).await).await;
+    let mut moving = KurrentImport::open(KurrentOptions::at(at(&[to.address()]))).await.unwrap();
+    for page in facts.chunks(600) {
+        moving.push(page.to_vec()).await.unwrap();
+    }
+    Box::new(moving).finish().await.unwrap();
+    let set = marks(&to).await;
+    assert!(set >= 3, "{set} marks before anybody has opened it");
+    let moved = all(&*opened(&[to.address()]).await).await;
+    assert!(
+        moved.iter().map(|fact| fact.recorded_at).eq(facts.iter().map(|fact| fact.recorded_at))
+    );
+    is_read_everywhere(&to, &moved).await;
+    let (whole, near_the_end) = answered(&to, &moved).await;
+    assert!(near_the_end < whole / 3, "{near_the_end} of {whole} bytes");
 }
