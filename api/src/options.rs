@@ -20,7 +20,8 @@ pub struct Options {
     pub public_origin: Option<String>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
-    /// Who vouches for the certificates of other nodes, beside the authorities that the system knows.
+    /// Who alone vouches for other nodes, which are asked by https then; where it is nobody, the authorities
+    /// that the system knows.
     pub node_authorities: Vec<Certificate>,
     /// Largest request body, in bytes.
     pub body_max_bytes: usize,

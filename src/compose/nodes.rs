@@ -91,7 +91,7 @@ fn same(path: &Path, text: &str) -> Result<(), ServeError> {
     Err(ServeError::Unsafe { path: path.to_owned(), problem: problem.to_owned() })
 }
 
-/// Who vouches for the certificates of other nodes, beside the authorities that the system knows.
+/// Who alone vouches for other nodes; where it is nobody, the authorities that the system knows.
 pub fn authorities(settings: &Settings) -> Result<Vec<Certificate>, ServeError> {
     let Some(path) = &settings.node_ca_file else { return Ok(Vec::new()) };
     let unusable = |why: &dyn std::fmt::Display| {

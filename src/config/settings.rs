@@ -200,7 +200,7 @@ settings! {
     /// By which address the other nodes reach this one, where that is not what it listens on.
     "EXECUTION_LEDGER_NODE_URL"
     node_url: HttpUrl => Option<HttpUrl> = None;
-    /// Authorities (PEM) that vouch for the certificates of other nodes, beside those that the system knows.
+    /// Authorities (PEM) that alone vouch for other nodes, which are asked by https only then. Without it the system's authorities do.
     "EXECUTION_LEDGER_NODE_CA_FILE"
     node_ca_file: PathBuf => Option<PathBuf> = None;
     /// After how much silence a node holds nothing any more and its runs stop, in seconds.

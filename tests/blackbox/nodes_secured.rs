@@ -88,7 +88,22 @@ async fn nodes_ask_each_other_by_https_where_they_know_who_vouches_for_them() {
     }
 
     // Nobody is asked whose certificate nobody known vouches for: nothing is sent to him.
-    let (status, told) = does_not.post("/api/agents/ada/task", json!({"message": "work"})).await;
+    assert_asks_nobody(does_not).await;
+}
+
+#[tokio::test]
+async fn a_node_that_knows_who_vouches_for_the_others_asks_nobody_without_tls() {
+    let mut cluster = Cluster::new();
+    let made = Certificates::make(cluster.folder.path());
+    cluster.add(&[]).await;
+    await_leads(&cluster.nodes[0]).await;
+    let authority = made.authority.display().to_string();
+    cluster.add(&[("EXECUTION_LEDGER_NODE_CA_FILE", &authority)]).await;
+    assert_asks_nobody(&cluster.nodes[1]).await;
+}
+
+async fn assert_asks_nobody(node: &Server) {
+    let (status, told) = node.post("/api/agents/ada/task", json!({"message": "work"})).await;
     assert_eq!(
         (status, &told["code"]),
         (StatusCode::SERVICE_UNAVAILABLE, &json!("node_unreachable")),
