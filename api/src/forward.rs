@@ -3,6 +3,7 @@
 //! The request goes on as it came, with its key or cookie, so that whoever answers it checks both. It goes
 //! on once: a header says that it did.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -11,27 +12,26 @@ use axum::http::header::{CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 use axum::middleware::Next;
 use axum::response::IntoResponse;
-use execution_ledger_domain::execution::ExecutionEvent;
-use execution_ledger_domain::{Event, ExecutionId, NodeId, StreamName};
+use execution_ledger_domain::{ExecutionId, NodeId};
 use execution_ledger_process::nodes::Station;
-use execution_ledger_store::With;
 use reqwest::redirect::Policy;
 
+use crate::gate::RequestInfo;
 use crate::options::Options;
+use crate::peers::Ran;
 use crate::problem::{Code, Problem};
 use crate::state::App;
 
 /// Says which node a request was forwarded by.
 static FORWARDED_BY: HeaderName = HeaderName::from_static("x-ledger-node");
+/// Says from where a request came: whoever answers it believes that of a node that it trusts.
+static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// How long a connection to another node may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much longer than the longest wait for a task another node's answer may make no progress.
 const ANSWER_SLACK: Duration = Duration::from_secs(30);
 /// When it is worth asking again where no node leads, in seconds: a part of a lease.
 const NO_LEADER_RETRY_S: u64 = 5;
-/// Events at the beginning of an execution's stream among which its start stands: moves in its queue come
-/// before it.
-const START_WITHIN_EVENTS: usize = 256;
 /// What belongs to one connection and not to a request.
 static OF_CONNECTION: [HeaderName; 5] = [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
 
@@ -134,23 +134,11 @@ fn node_gone(node: NodeId) -> Problem {
 impl Forwarder {
     /// The other node on which the transcript lies that is asked for.
     async fn elsewhere(&self, station: &Station, execution: ExecutionId) -> Option<NodeId> {
-        let stream = StreamName::execution(execution);
-        let store = self.app.store();
-        let events = store.read_stream(&stream, 0, START_WITHIN_EVENTS, With::EventsOnly).await;
-        let events =
-            events.inspect_err(|error| tracing::warn!(%error, "a run is not found")).ok()?;
-        let (mut node, mut kept) = (None, None);
-        for recorded in &events {
-            let Ok(Event::Execution(event)) = recorded.event() else { continue };
-            match &event {
-                ExecutionEvent::Running(running) => node = running.node,
-                other => kept = other.report().and_then(|report| report.transcript).or(kept),
-            }
-        }
-        let node = node.filter(|node| *node != station.me())?;
-        let Some(kept) = kept else { return Some(node) };
+        let ran = Ran::of(&self.app, execution).await;
+        let ran = ran.inspect_err(|error| tracing::warn!(%error, "a run is not found")).ok()?;
+        let node = ran.node.filter(|node| *node != station.me())?;
         // What was erased is answered by any node, also where that one is gone.
-        let erased = self.app.eraser().is_transcript_erased(execution, kept.sha256).await;
+        let erased = ran.is_erased(&self.app).await;
         let erased = erased.inspect_err(|error| tracing::warn!(%error, "erasures can't be read"));
         (!erased.unwrap_or(false)).then_some(node)
     }
@@ -159,10 +147,8 @@ impl Forwarder {
         let Some(client) = self.app.node_client() else { return no_leader().into_response() };
         let (parts, body) = request.into_parts();
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-        let mut headers = without_connection(parts.headers);
-        if let Ok(me) = HeaderValue::from_str(&station.me().to_string()) {
-            headers.insert(&FORWARDED_BY, me);
-        }
+        let source = parts.extensions.get::<RequestInfo>().map(|info| info.source);
+        let headers = forwarded(parts.headers, station.me(), source);
         let asked = client
             .request(parts.method, format!("{}{path}", url.trim_end_matches('/')))
             .headers(headers)
@@ -187,6 +173,20 @@ impl Forwarder {
             }
         }
     }
+}
+
+/// What is sent on of a request's headers. Where it came from is said by us alone: what the sender says of
+/// that we may have no reason to believe, and the other node believes us.
+fn forwarded(headers: HeaderMap, me: NodeId, source: Option<IpAddr>) -> HeaderMap {
+    let mut headers = without_connection(headers);
+    headers.remove(&FORWARDED_FOR);
+    if let Ok(me) = HeaderValue::from_str(&me.to_string()) {
+        headers.insert(&FORWARDED_BY, me);
+    }
+    if let Some(Ok(source)) = source.map(|source| HeaderValue::from_str(&source.to_string())) {
+        headers.insert(&FORWARDED_FOR, source);
+    }
+    headers
 }
 
 fn without_connection(mut headers: HeaderMap) -> HeaderMap {
@@ -224,6 +224,25 @@ mod tests {
         {
             assert!(!is_done_once(&request(Method::GET, path)), "{path}");
         }
+    }
+
+    #[test]
+    fn where_a_request_came_from_is_what_the_forwarding_node_found_and_not_what_its_sender_says() {
+        let me = NodeId(uuid::Uuid::from_u128(7));
+        let mut headers = HeaderMap::new();
+        for forged in ["6.6.6.6", "10.0.0.9"] {
+            headers.append(&FORWARDED_FOR, HeaderValue::from_static(forged));
+        }
+        headers.insert(&FORWARDED_BY, HeaderValue::from_static("forged"));
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert("authorization", HeaderValue::from_static("Bearer key"));
+        let source = Some(IpAddr::from([192, 0, 2, 1]));
+        let sent = forwarded(headers.clone(), me, source);
+        let of = |name: &HeaderName| sent.get_all(name).iter().cloned().collect::<Vec<_>>();
+        assert_eq!(of(&FORWARDED_FOR), ["192.0.2.1"]);
+        assert_eq!(of(&FORWARDED_BY), [me.to_string().as_str()]);
+        assert!(of(&CONNECTION).is_empty() && sent.contains_key("authorization"));
+        assert!(!forwarded(headers, me, None).contains_key(&FORWARDED_FOR));
     }
 
     #[test]

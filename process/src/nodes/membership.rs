@@ -100,6 +100,11 @@ impl Membership {
         self.looks.map(|(_, begun)| now.saturating_sub(begun))
     }
 
+    /// Whether a look was answered that was begun at this moment or later.
+    pub fn has_looked_since(&self, moment: Duration) -> bool {
+        self.looks.is_some_and(|(_, begun)| begun >= moment)
+    }
+
     /// For how long nothing new was seen of a node by looks that were begun since.
     pub fn silence(&self, node: NodeId) -> Duration {
         let Some((first, last)) = self.looks else { return Duration::ZERO };

@@ -129,9 +129,12 @@ impl Station {
         Some((standing.term, self.0.terms.file(standing.term)))
     }
 
-    /// Whether this node does what is done once, now.
+    /// Whether this node does what is done once, now: the log says that it has the lease, and it was had
+    /// in the term that lasts. One of a term that was over may be told of late.
     pub fn leads(&self) -> bool {
-        self.may_act() && self.0.desk.policy().does_what_is_done_once()
+        self.may_act()
+            && self.0.holding.has(&LeaseName::Leader)
+            && self.0.desk.policy().does_what_is_done_once()
     }
 
     /// Whether it does, to be watched: looked at with each round.
@@ -273,7 +276,7 @@ impl Station {
             self.0.desk.policy().hold_nothing();
         }
         self.0.desk.policy().may_act(acts);
-        let before = self.0.desk.policy().held_elsewhere();
+        let (before, known) = (self.0.desk.policy().held_elsewhere(), since_boot());
         match timeout(every, self.look()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the other nodes can't be looked at"),
@@ -284,7 +287,9 @@ impl Station {
         }
         let leads = self.leads();
         self.0.leading.send_if_modified(|now| std::mem::replace(now, leads) != leads);
-        if leads {
+        // What an older look says is nothing against a run that may have begun since, on a node that is
+        // back.
+        if leads && self.members().has_looked_since(known) {
             self.end_lost(before).await;
         }
         self.0.desk.wake();

@@ -46,6 +46,15 @@ fn a_term_is_prolonged_while_it_lasts_and_another_follows_on_one_that_was_over()
 }
 
 #[test]
+fn a_look_that_was_not_answered_says_nothing_of_what_is_known_since() {
+    let mut me = Membership::new(node(1), LEASE, Err(0));
+    assert!(!me.has_looked_since(ms(0)));
+    me.looked(ms(100), ms(110), vec![last(2, 1)]);
+    assert!(me.has_looked_since(ms(100)));
+    assert!(!me.has_looked_since(ms(101)), "it was begun before, whenever it was answered");
+}
+
+#[test]
 fn a_node_is_dead_only_by_looks_that_were_begun_after_its_silence() {
     let mut me = Membership::new(node(1), LEASE, Err(0));
     me.looked(ms(0), ms(100), vec![last(2, 1)]);
