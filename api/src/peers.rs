@@ -15,8 +15,10 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
-use execution_ledger_domain::{ExecutionId, NodeId};
+use execution_ledger_domain::execution::{ExecutionEvent, FailureCode};
+use execution_ledger_domain::{Digest, Event, ExecutionId, NodeId, StreamName};
 use execution_ledger_process::transcript::{Entry, LINE_MAX_BYTES};
+use execution_ledger_store::{StoreError, With};
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 use reqwest::StatusCode;
@@ -28,6 +30,9 @@ use crate::problem::{Code, Problem};
 use crate::sse::KEEP_ALIVE;
 use crate::state::App;
 
+/// Events of an execution's stream among which its start and its end stand: moves in its queue come before
+/// these.
+const WITHIN_EVENTS: usize = 256;
 /// Rest before a node is asked again that did not answer, or whose answer ended.
 const REST: Duration = Duration::from_secs(1);
 /// Longest line of another node that is read, in bytes: a control character is written as six.
@@ -105,6 +110,45 @@ fn ndjson(entries: &[Entry]) -> Bytes {
         text.push('\n');
     }
     text.into()
+}
+
+/// Where an execution runs or ran, and what the log tells of its transcript's erasure by.
+pub(crate) struct Ran {
+    execution: ExecutionId,
+    /// The node; nothing where it has not started, or where the ledger was alone.
+    pub node: Option<NodeId>,
+    /// The transcript's digest, as the ending has it. Of a run that was lost with its node nobody else knows
+    /// it: then that of the text that says so, which is erased with all of the execution.
+    erased_by: Option<Digest>,
+}
+
+impl Ran {
+    /// From the execution's own events.
+    pub async fn of(app: &App, execution: ExecutionId) -> Result<Self, StoreError> {
+        let stream = StreamName::execution(execution);
+        let events = app.store().read_stream(&stream, 0, WITHIN_EVENTS, With::EventsOnly).await?;
+        let mut ran = Self { execution, node: None, erased_by: None };
+        for recorded in &events {
+            let Ok(Event::Execution(event)) = recorded.event() else { continue };
+            let kept = event.report().and_then(|report| report.transcript);
+            match &event {
+                ExecutionEvent::Running(running) => ran.node = running.node,
+                ExecutionEvent::Failed(failed) if failed.code == FailureCode::NodeLost => {
+                    ran.erased_by = failed.message.map(|message| message.sha256);
+                }
+                _ => ran.erased_by = kept.map(|kept| kept.sha256).or(ran.erased_by),
+            }
+        }
+        Ok(ran)
+    }
+
+    /// Whether the log tells that its transcript was erased.
+    pub async fn is_erased(&self, app: &App) -> Result<bool, StoreError> {
+        match self.erased_by {
+            Some(digest) => app.eraser().is_transcript_erased(self.execution, digest).await,
+            None => Ok(false),
+        }
+    }
 }
 
 /// The other node on which something lies that `node` has.

@@ -24,6 +24,7 @@ use utoipa::ToSchema;
 
 use crate::auth::{May, Read, Until};
 use crate::extract::{ExecutionPath, FromQuery, Params, Query};
+use crate::peers::Ran;
 use crate::position::{Moment, with_position};
 use crate::problem::{Code, Problem, ProblemSchema};
 use crate::sse::{self, Frames, Step, closing_text, last_event_id};
@@ -143,7 +144,10 @@ async fn check_kept(app: &App, path: &ExecutionPath, state: &Execution) -> Resul
     }
     // Of several nodes another one may have erased it, while the file waits here to be removed.
     let several = app.station().is_some();
-    if !several && is_there(app, path.id).await? {
+    if several && Ran::of(app, path.id).await?.is_erased(app).await? {
+        return Err(erased());
+    }
+    if is_there(app, path.id).await? {
         return Ok(());
     }
     let view = app.views().execution(&Scope::All, At::Now, path.id).await?;
@@ -151,14 +155,15 @@ async fn check_kept(app: &App, path: &ExecutionPath, state: &Execution) -> Resul
     if let Some(kept) = &kept
         && app.eraser().is_transcript_erased(path.id, kept.sha256).await?
     {
-        return Err(Problem::new(Code::ContentErased, "the transcript was erased"));
+        return Err(erased());
     }
-    let lines = match kept {
-        Some(kept) if !several || !is_there(app, path.id).await? => kept.lines,
-        _ => return Ok(()),
-    };
+    let Some(lines) = kept.map(|kept| kept.lines) else { return Ok(()) };
     let detail = format!("its {lines} lines were removed, as the settings for transcripts say");
     Err(Problem::new(Code::TranscriptExpired, detail))
+}
+
+fn erased() -> Problem {
+    Problem::new(Code::ContentErased, "the transcript was erased")
 }
 
 async fn is_there(app: &App, id: ExecutionId) -> Result<bool, Problem> {

@@ -240,19 +240,19 @@ impl Eraser {
         Ok(gone)
     }
 
-    /// Whether the log tells that the transcript of an execution was erased, given its digest.
+    /// Whether the log tells that the transcript of an execution was erased, given its digest; or, where
+    /// the ending knows of no transcript, that of a text that is erased only with all of the execution.
     ///
     /// # Errors
     /// The log can't be read.
     pub async fn is_transcript_erased(
         &self,
         execution: ExecutionId,
-        transcript: Digest,
+        digest: Digest,
     ) -> Result<bool, StoreError> {
-        let stream = StreamName::content(transcript);
-        let of = StreamName::execution(execution);
+        let stream = StreamName::content(digest);
         let events = self.ledger.store().read_stream(&stream, 0, PLACES_MAX, With::EventsOnly);
-        Ok(events.await?.iter().any(|recorded| recorded.data.contains(of.as_str())))
+        Ok(events.await?.iter().any(|recorded| sweep::meant(recorded).contains(&execution)))
     }
 
     async fn look(

@@ -120,7 +120,7 @@ impl Sweep {
 
 /// The executions whose transcripts go with what an event tells: those that it names, and those of which
 /// all is erased, also where their ending knows of no transcript because their node was lost.
-fn meant(recorded: &Recorded) -> BTreeSet<ExecutionId> {
+pub(super) fn meant(recorded: &Recorded) -> BTreeSet<ExecutionId> {
     if recorded.type_name != "content.erased" {
         return BTreeSet::new();
     }

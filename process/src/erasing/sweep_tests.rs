@@ -122,6 +122,11 @@ async fn what_a_lost_node_left_goes_with_its_execution_and_what_another_attempt_
     let leader = world.eraser.clone().among(node(1));
     let done = leader.step(&wish(Target::Execution(lost)), &context()).await.expect("erased");
     assert_eq!(done.transcripts, 0, "none is known");
+    let told = super::tests::content("not heard of").reference().sha256;
+    assert!(
+        leader.is_transcript_erased(lost, told).await.expect("read"),
+        "it is known all the same"
+    );
     let running = other.start();
     other.until_gone(lost).await;
     stopped(running).await;

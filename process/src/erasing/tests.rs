@@ -19,7 +19,7 @@ pub(super) struct World {
     pub eraser: Eraser,
 }
 
-fn content(text: &str) -> Content {
+pub(super) fn content(text: &str) -> Content {
     // A salt that is the same for the same text is enough here.
     Content::new([3; 16], text)
 }
