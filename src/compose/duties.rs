@@ -23,6 +23,11 @@ use crate::config::Settings;
 
 /// How long the read models may take to see what the policy has seen, when this node begins to lead.
 const SEEN_WAIT: Duration = Duration::from_secs(30);
+/// How often the parts are tried to be started when this node begins to lead, a log that was away for a
+/// moment being no reason to end. After these the server ends, so that another node leads.
+const STARTS_MAX: u32 = 5;
+/// Between two tries to start them.
+const START_AGAIN: Duration = Duration::from_secs(2);
 
 /// What the parts are made of.
 #[derive(Clone)]
@@ -177,15 +182,32 @@ impl OnDuty {
             at_work.stop().await;
             return Ok(());
         }
-        let seen = self.means.desk.applied();
-        if let Err(behind) = self.means.views.wait_for(seen, SEEN_WAIT).await {
-            return Err(ServeError::Part(format!("the read models: {behind}")));
-        }
-        let at_work = AtWork::start(&self.means).await?;
+        let Some(at_work) = self.start().await? else { return Ok(()) };
         app.take_over(at_work.duties());
         tracing::info!("this node leads: it does what is done once");
         self.at_work = Some(at_work);
         Ok(())
+    }
+
+    /// The parts; nothing where this node leads no more before they could be started.
+    async fn start(&self) -> Result<Option<AtWork>, ServeError> {
+        for attempt in 1..=STARTS_MAX {
+            let seen = self.means.desk.applied();
+            let started = match self.means.views.wait_for(seen, SEEN_WAIT).await {
+                Ok(()) => AtWork::start(&self.means).await,
+                Err(behind) => Err(ServeError::Part(format!("the read models: {behind}"))),
+            };
+            match started {
+                Ok(at_work) => return Ok(Some(at_work)),
+                Err(error) if attempt == STARTS_MAX => return Err(error),
+                Err(error) => tracing::error!(%error, attempt, "this node leads, and can't begin"),
+            }
+            tokio::time::sleep(START_AGAIN).await;
+            if self.leading.as_ref().is_some_and(|leading| !*leading.borrow()) {
+                break;
+            }
+        }
+        Ok(None)
     }
 
     /// Stops what is at work.

@@ -13,9 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use execution::Log;
-pub(super) use execution::{
-    ChatAnswer, ExecutionList, ExecutionResult, Listed, LogLine, Waiting,
-};
+pub(super) use execution::{ChatAnswer, ExecutionList, ExecutionResult, Listed, LogLine, Waiting};
 pub(super) use other::{ActivitySummary, EventAnswer, EventList, OfTrigger, StopAnswer};
 
 /// Where an execution is in its life.
