@@ -14,6 +14,7 @@ use execution_ledger_store::{EventStore, Ledger};
 use tokio::sync::watch;
 
 use super::data_dir::DataDir;
+use super::engine::Engine;
 use super::notary::Signing;
 use super::paid::Till;
 use super::schedules::Scheduler;
@@ -44,23 +45,16 @@ pub struct Means {
 
 impl Means {
     /// Of what the server has.
-    pub fn new(
-        foundation: &Foundation,
-        store: &Arc<dyn EventStore>,
-        (ledger, views): (&Ledger, &Views),
-        desk: &Arc<Desk>,
-        tasks: &Tasks,
-        secret: &LedgerSecret,
-    ) -> Self {
+    pub fn new(foundation: &Foundation, store: &Arc<dyn EventStore>, engine: &Engine) -> Self {
         Self {
             settings: Arc::new(foundation.settings.clone()),
             data_dir: foundation.data_dir.clone(),
             store: Arc::clone(store),
-            ledger: ledger.clone(),
-            views: views.clone(),
-            desk: Arc::clone(desk),
-            tasks: tasks.clone(),
-            secret: secret.clone(),
+            ledger: engine.ledger.clone(),
+            views: engine.views().clone(),
+            desk: Arc::clone(&engine.desk),
+            tasks: engine.tasks.clone(),
+            secret: engine.secret.clone(),
         }
     }
 }

@@ -3,14 +3,17 @@
 pub mod admin_key;
 pub mod data_dir;
 mod duties;
+mod engine;
 mod eventstore;
 mod first_start;
+mod front;
 pub mod log;
 mod metrics;
 pub mod nodes;
 mod notary;
 mod open_work;
 pub mod paid;
+mod read_models;
 mod schedules;
 pub mod secret;
 mod serve;
