@@ -1,5 +1,5 @@
 // The agents: all of them, and what is done with each.
-import { accessible, api, ended, expect, looks, stories, submit, url } from "./browser.mjs";
+import { accessible, api, ended, expect, known, looks, stories, submit, url } from "./browser.mjs";
 
 const EVIL = "<script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">";
 
@@ -60,7 +60,7 @@ const all = {
     await page.keyboard.type("half a thou");
     await page.locator("#history li", { hasText: "draft an introduction" }).getByText("completed").waitFor();
     expect(await page.inputValue("#task-message") === "half a thou", "what is being typed is left alone");
-    const { executions } = await api("GET", "/api/agents/writer/executions");
+    const { executions } = await known("/api/agents/writer/executions");
     expect(executions.at(-1).model_requested === "demo-small", "with the model that was chosen");
     await page.fill("#task-message", "");
     await ended(await submit("fail on purpose", { agent: "writer" }), "writer");
@@ -86,7 +86,7 @@ const all = {
     expect(repeat === `/schedules/new?execution=${first}&agent=again`, "leads to the form of schedules");
     await page.getByRole("button", { name: "Run again" }).click();
     await page.waitForFunction(() => document.querySelectorAll("#rows > li").length === 2);
-    const { executions } = await api("GET", "/api/agents/again/executions");
+    const { executions } = await known("/api/agents/again/executions");
     expect(executions[0].retry_of === first, "as another attempt");
   },
 
@@ -151,7 +151,7 @@ const all = {
     await page.getByLabel("Cost of a run at most, $").fill("");
     await page.getByRole("button", { name: "Save" }).click();
     await page.waitForFunction(() => document.querySelector("#set-queue_limit").value === "7");
-    const now = await api("GET", "/api/agents/tuned");
+    const now = await known("/api/agents/tuned");
     expect(now.max_parallel_tasks === 5 && now.queue_limit === 7 && now.max_cost_usd === null, JSON.stringify(now));
     await page.locator("#set-grace_s").evaluate((field) => field.removeAttribute("max"));
     await page.fill("#set-grace_s", "301");

@@ -32,6 +32,14 @@ export async function api(method, path, body) {
   return text ? JSON.parse(text) : null;
 }
 
+/// What the interface answers once it has seen all that is in the log by now: a page tells what was done as
+/// soon as it is recorded, which can be a moment before lists have it.
+export async function known(path) {
+  const end = await fetch(`${url}/api/events?after=head`, { headers: { authorization: `Bearer ${key}` } });
+  const seen = new URLSearchParams({ wait_for: end.headers.get("ledger-position") });
+  return api("GET", `${path}${path.includes("?") ? "&" : "?"}${seen}`);
+}
+
 /// Gives the agent a task and answers its execution's id.
 export async function submit(message, { agent = "demo", ...task } = {}) {
   const accepted = await api("POST", `/api/agents/${agent}/task`, { message, async_mode: true, ...task });

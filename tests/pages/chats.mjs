@@ -1,5 +1,5 @@
 // Chats: what is said and answered, what works in the background, and what comes of it.
-import { accessible, api, ended, expect, looks, stories, submit, url } from "./browser.mjs";
+import { accessible, api, ended, expect, known, looks, stories, submit, url } from "./browser.mjs";
 
 const EVIL = "<script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">";
 
@@ -142,7 +142,7 @@ const all = {
 
   async "an agent calls itself from a chat, and its result comes back there"({ page }) {
     const { writeFileSync } = await import("node:fs");
-    const bot = await api("GET", "/api/agents/bot");
+    const bot = await known("/api/agents/bot");
     await opened(page, "bot");
     await said(page, "background the answer");
     const card = page.locator(".background.is-open");

@@ -1,5 +1,5 @@
 // Claude Code itself, over a model of the test's own: the agent `coder`, which may run `echo`.
-import { accessible, api, ended, expect, looks, stories, submit, url } from "./browser.mjs";
+import { accessible, api, ended, expect, known, looks, stories, submit, url } from "./browser.mjs";
 
 const AGENT = "coder";
 const settled = (page) => page.waitForSelector('#live[data-state="live"]');
@@ -77,7 +77,7 @@ const all = {
     await page.locator("#say-text").press("Enter");
     // The model counts the messages that it is sent: more than one, where the session is resumed.
     await page.locator(".bubble.is-answer").getByText(/mode=TEXT messages=[3-9]/).waitFor();
-    const { entries } = await api("GET", `/api/sessions/${idOf(page)}`);
+    const { entries } = await known(`/api/sessions/${idOf(page)}`);
     expect(entries[0].agent_session_id === first.agent_session_id, "the same session of Claude Code");
     await page.goto(at(id));
     await page.getByRole("button", { name: "Run again" }).click();
@@ -131,7 +131,7 @@ const plain = async ({ page }) => {
   await page.getByLabel(`What is ${AGENT} to do?`).fill("[MARKDOWN] without scripts");
   await page.getByRole("button", { name: "Send" }).click();
   await page.locator("#history").getByText("[MARKDOWN] without scripts").first().waitFor();
-  const { executions } = await api("GET", `/api/agents/${AGENT}/executions?limit=1`);
+  const { executions } = await known(`/api/agents/${AGENT}/executions?limit=1`);
   await ended(executions[0].execution_id, AGENT);
   await page.goto(at(executions[0].execution_id));
   await page.locator("#answer").getByRole("heading", { name: "What I found" }).waitFor();

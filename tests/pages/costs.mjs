@@ -1,5 +1,5 @@
 // What runs cost, budgets, and the correction of a cost.
-import { accessible, api, ended, expect, looks, stories, submit, url } from "./browser.mjs";
+import { accessible, api, ended, expect, known, looks, stories, submit, url } from "./browser.mjs";
 
 async function settled(page) { await page.waitForSelector('#live[data-state="live"]'); }
 
@@ -85,7 +85,7 @@ const all = {
     await page.fill("input[name=cost_usd]", "0.25");
     await page.getByRole("button", { name: "Correct the cost" }).click();
     await page.waitForURL(`${url}/agents/demo/executions/${id}`);
-    expect((await api("GET", `/api/agents/demo/executions/${id}`)).cost_usd === 0.25, "corrected");
+    expect((await known(`/api/agents/demo/executions/${id}`)).cost_usd === 0.25, "corrected");
   },
 };
 

@@ -1,6 +1,6 @@
 // What holds on every page: keys and palette, forms that are sent twice, what others change meanwhile, scripts
 // that never come, and what each role finds.
-import { accessible, api, ended, expect, looks, PHONE, stories, submit, url } from "./browser.mjs";
+import { PHONE, accessible, api, ended, expect, known, looks, stories, submit, url } from "./browser.mjs";
 
 const settled = (page) => page.waitForSelector('#live[data-state="live"]');
 const ROLES = ["admin", "operator", "auditor", "billing", "user"];
@@ -64,7 +64,7 @@ const all = {
   },
 
   async "a form that is sent twice does once what it says, and the next one with the same words is another"({ page }) {
-    const count = async (words) => (await api("GET", `/api/executions?q=${encodeURIComponent(words)}`)).executions.length;
+    const count = async (words) => (await known(`/api/executions?q=${encodeURIComponent(words)}`)).executions.length;
     await page.goto(url);
     const once = await page.locator("#new-task input[name=once]").getAttribute("value");
     const form = { agent: "demo", message: "Sendtwice please", once };

@@ -1,5 +1,5 @@
 // Many executions at once, texts of every kind, long transcripts, stops that take their time.
-import { accessible, api, ended, expect, looks, stories, submit, url } from "./browser.mjs";
+import { accessible, api, ended, expect, known, looks, stories, submit, url } from "./browser.mjs";
 
 async function settled(page) { await page.waitForSelector('#live[data-state="live"]'); }
 
@@ -41,7 +41,7 @@ const all = {
     await page.getByRole("link", { name: "retry…" }).click();
     await page.getByRole("button", { name: "Retry 3" }).click();
     await page.getByRole("heading", { name: "Tried again: 3" }).waitFor();
-    const { executions } = await api("GET", "/api/executions?q=quagmire");
+    const { executions } = await known("/api/executions?q=quagmire");
     expect(executions.filter((one) => one.retry_of).length === 3, "each was tried again once");
     await accessible(page, "what was tried again");
   },

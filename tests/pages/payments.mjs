@@ -1,8 +1,8 @@
 // Payments: made by the official client before the story begins: one good, one owed back, one unknown.
-import { accessible, api, expect, looks, stories, url } from "./browser.mjs";
+import { accessible, api, expect, known, looks, stories, url } from "./browser.mjs";
 
 async function settled(page) { await page.waitForSelector('#live[data-state="live"]'); }
-const paid = async (status) => (await api("GET", `/api/payments?status=${status}`)).payments[0];
+const paid = async (status) => (await known(`/api/payments?status=${status}`)).payments[0];
 
 const all = {
   async "payments are listed, filtered and read, with their stories and the executions that they paid for"({ page }) {
