@@ -366,7 +366,9 @@ pub trait EventStore: Send + Sync + 'static {
         stream: &StreamName,
         expected: ExpectedRevision,
         events: Vec<NewEvent>,
-    ) -> Result<Appended, AppendError>;
+    ) -> Result<Appended, AppendError> {
+        self.append_erasing(stream, expected, events, Vec::new()).await
+    }
 
     /// Appends events to one stream and takes texts away, with their salts: both or neither. The
     /// digests of the texts stay. A place that holds no text of that digest any more is left as it

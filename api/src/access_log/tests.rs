@@ -25,23 +25,15 @@ impl EventStore for Held {
     fn log_id(&self) -> &LogId {
         self.store.log_id()
     }
-    async fn append(
-        &self,
-        stream: &StreamName,
-        expected: ExpectedRevision,
-        events: Vec<NewEvent>,
-    ) -> Result<Appended, AppendError> {
-        self.let_pass.acquire().await.expect("it is never closed").forget();
-        self.store.append(stream, expected, events).await
-    }
     async fn append_erasing(
         &self,
         stream: &StreamName,
         expected: ExpectedRevision,
         events: Vec<NewEvent>,
-        _: Vec<ContentPlace>,
+        places: Vec<ContentPlace>,
     ) -> Result<Appended, AppendError> {
-        self.append(stream, expected, events).await
+        self.let_pass.acquire().await.expect("it is never closed").forget();
+        self.store.append_erasing(stream, expected, events, places).await
     }
     async fn scrub(&self) -> Result<bool, StoreError> {
         Ok(true)

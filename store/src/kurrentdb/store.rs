@@ -28,15 +28,6 @@ impl EventStore for KurrentStore {
         &self.log_id
     }
 
-    async fn append(
-        &self,
-        stream: &StreamName,
-        expected: ExpectedRevision,
-        events: Vec<NewEvent>,
-    ) -> Result<Appended, AppendError> {
-        self.append_erasing(stream, expected, events, Vec::new()).await
-    }
-
     async fn append_erasing(
         &self,
         stream: &StreamName,

@@ -280,22 +280,14 @@ impl EventStore for AlwaysLate {
     fn log_id(&self) -> &LogId {
         self.0.log_id()
     }
-    async fn append(
+    async fn append_erasing(
         &self,
         _: &StreamName,
         _: ExpectedRevision,
         _: Vec<NewEvent>,
-    ) -> Result<Appended, AppendError> {
-        Err(AppendError::WrongExpectedRevision { current: Some(7) })
-    }
-    async fn append_erasing(
-        &self,
-        stream: &StreamName,
-        expected: ExpectedRevision,
-        events: Vec<NewEvent>,
         _: Vec<ContentPlace>,
     ) -> Result<Appended, AppendError> {
-        self.append(stream, expected, events).await
+        Err(AppendError::WrongExpectedRevision { current: Some(7) })
     }
     async fn scrub(&self) -> Result<bool, StoreError> {
         Ok(true)
